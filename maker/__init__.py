@@ -1,0 +1,10 @@
+"""A market maker for the OCX perpetuals exchange. Folders are floors; imports only go down.
+
+app    tasks and the order of life and death: configuration, feeds, quoter, halt, supervisor, commands
+paper  an OCX to practise against: exchange, other traders, reference feed (its arithmetic shares nothing with desk)
+edge   I/O without tasks of its own: order lanes, reads and sign-in, journal, HTTP server
+wire   pure: how others spell it, bytes to facts and back
+desk   pure: what we know and what we decide; `now` is an argument
+guard  beside the floors, standard library only: the parent process that outlives the maker
+errors one tree, for every floor but the guard
+"""

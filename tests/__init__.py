@@ -1,0 +1,1 @@
+"""One test file per room; the folders mirror maker/."""
