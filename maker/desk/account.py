@@ -1,0 +1,263 @@
+"""What we own and what may still fill: own orders, fills, position and cash of one market.
+
+An order of ours is in exactly one of three places: `pending` (its ladder left, no answer yet, or an answer we cannot
+trust), `resting` (answered), `superseded` (a later replace removed it, but a fill from before that replace may not have
+been reported yet). All three count towards the worst case; a fill counts once, by trade id, wherever its order is.
+The exchange's position is authoritative; the one we sum from fills must agree with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+
+import attrs
+
+from maker.desk.events import (
+    Fill,
+    LevelOrder,
+    MarketSpec,
+    OpenOrdersRead,
+    OrderSeen,
+    PlacedOrder,
+    PositionSeen,
+)
+from maker.desk.units import BPS, Side
+
+TRADE_IDS_MAX = 50_000  # remembered a market: far more than any snapshot or read-back repeats
+FILL_REPORT_SECONDS_MAX = 1.0  # ASSUMED: a stream heard this long after an effect has reported the fills before it
+
+
+@attrs.define
+class OwnOrder:
+    """One level of ours, with what is still open of it."""
+
+    client_order_id: str
+    side: Side
+    ticks: int
+    lots: int  # open
+    reduce_only: bool
+    quote_id: str
+    order_id: str | None = None
+    gone_ms: int | None = None  # superseded: exchange time of what removed it; None: not stated
+    gone_at: float = 0.0  # superseded: our time of the answer that said so
+
+
+@attrs.define
+class TradeIds:
+    """The last trade ids seen, bounded, oldest forgotten first."""
+
+    known: set[str] = attrs.field(factory=set)
+    order: deque[str] = attrs.field(factory=deque)
+
+    def is_new(self, trade_id: str) -> bool:
+        """Remember an id; say whether it was new."""
+        if trade_id in self.known:
+            return False
+        self.known.add(trade_id)
+        self.order.append(trade_id)
+        if len(self.order) > TRADE_IDS_MAX:
+            self.known.discard(self.order.popleft())
+        return True
+
+
+@attrs.define
+class MarketAccount:
+    """Our side of one market."""
+
+    spec: MarketSpec
+    position_lots: int = 0  # signed, as the exchange last said
+    position_summed_lots: int = 0  # signed, from fills since the last account read
+    position_start_lots: int = 0  # signed, as found at the start of the run
+    entry_start: Decimal = Decimal(0)  # quote per base, of that position
+    entry_price: Decimal = Decimal(0)
+    held: dict[str, PositionSeen] = attrs.field(factory=dict)  # open positions by id; one, but for a flip
+    resting: dict[str, OwnOrder] = attrs.field(factory=dict)  # by clientOrderId
+    pending: dict[str, OwnOrder] = attrs.field(factory=dict)
+    superseded: dict[str, OwnOrder] = attrs.field(factory=dict)
+    trade_ids: TradeIds = attrs.field(factory=TradeIds)
+    cash: Decimal = Decimal(0)  # quote, since start: -sign * price * size - fees
+    fees: Decimal = Decimal(0)  # quote paid; negative: rebates
+    volume: Decimal = Decimal(0)  # quote traded
+    fills: int = 0
+    duplicate_fills: int = 0
+
+    # -- ladders
+
+    def begin(self, quote_id: str, orders: Iterable[LevelOrder]) -> None:
+        """A ladder is about to leave: from here on its levels may fill."""
+        assert not self.pending, "one write in flight a market"
+        for order in orders:
+            self.pending[order.client_order_id] = OwnOrder(
+                order.client_order_id, order.side, order.ticks, order.lots, order.reduce_only, quote_id
+            )
+
+    def placed(self, orders: tuple[PlacedOrder, ...] | None, engine_ms: int | None, now: float) -> bool:
+        """The replace was applied: the old ladder is superseded, of the new one rest those the answer names.
+
+        Without names (None) all of the ladder is taken to rest. False: an order read must say what rests.
+        """
+        self.supersede(self.resting, engine_ms, now)
+        if orders is None:
+            self.resting, self.pending = self.pending, {}
+            return False
+        answered = {order.client_order_id: order for order in orders}
+        complete = True
+        for client_order_id, order in self.pending.items():
+            answer = answered.get(client_order_id)
+            if answer is None:
+                complete = False
+                self.resting[client_order_id] = order
+            elif answer.resting:
+                order.order_id = answer.order_id
+                self.resting[client_order_id] = order
+            elif answer.code is None:  # filled at once: the fill itself has yet to be reported
+                order.order_id, order.gone_ms, order.gone_at = answer.order_id, engine_ms, now
+                self.superseded[client_order_id] = order
+        self.pending = {}
+        return complete
+
+    def supersede(self, orders: dict[str, OwnOrder], engine_ms: int | None, now: float) -> None:
+        """These rest no more, but fills from before `engine_ms` may still be reported."""
+        for client_order_id, order in orders.items():
+            order.gone_ms, order.gone_at = engine_ms, now
+            self.superseded[client_order_id] = order
+        orders.clear()
+
+    def not_placed(self) -> None:
+        """The ladder in flight is known not to rest. The old one is left as it was."""
+        self.pending.clear()
+
+    def orders_read(self, read: OpenOrdersRead, now: float) -> tuple[OrderSeen, ...]:
+        """Make `resting` what the exchange says rests on this market; return the orders that were not known.
+
+        To be called only while no write is in flight.
+        """
+        known = {**self.superseded, **self.resting, **self.pending}
+        self.supersede(self.resting, None, now)
+        self.supersede(self.pending, None, now)
+        unknown: list[OrderSeen] = []
+        for order in read.orders:
+            if order.market_id != self.spec.market_id:
+                continue
+            own = known.get(order.client_order_id or "")
+            if own is None:
+                unknown.append(order)
+                continue
+            own.order_id = order.order_id
+            own.lots = self.spec.grid.size.count_up(order.remaining)
+            self.resting[own.client_order_id] = own
+            self.superseded.pop(own.client_order_id, None)
+        return tuple(unknown)
+
+    def heard(self, engine_ms: int | None, now: float) -> None:
+        """The stream has reported all fills up to here: forget what was gone before."""
+        if not self.superseded:
+            return
+        for client_order_id, order in list(self.superseded.items()):
+            stated = order.gone_ms is not None and engine_ms is not None and engine_ms > order.gone_ms
+            if stated or now - order.gone_at >= FILL_REPORT_SECONDS_MAX:
+                del self.superseded[client_order_id]
+
+    def nothing_rests(self) -> None:
+        """Verified empty: no order of ours can fill any more (fills not yet reported come by trade id)."""
+        self.resting.clear()
+        self.pending.clear()
+        self.superseded.clear()
+
+    # -- fills and position
+
+    def fill(self, fill: Fill) -> bool:
+        """Book a fill once; say whether it was new."""
+        if not self.trade_ids.is_new(fill.trade_id):
+            self.duplicate_fills += 1
+            return False
+        value = self.spec.grid.notional(fill.ticks, fill.lots)
+        fee = value * self.spec.fee_bps(fill.liquidity) / BPS
+        self.cash -= fill.side.sign * value + fee
+        self.fees += fee
+        self.volume += value
+        self.fills += 1
+        self.position_summed_lots += fill.side.sign * fill.lots
+        self.reduce(fill)
+        return True
+
+    def reduce(self, fill: Fill) -> None:
+        """Take a fill off the order it belongs to: by clientOrderId, by order id, else by side and price."""
+        for orders in (self.resting, self.pending, self.superseded):
+            order = orders.get(fill.client_order_id or "")
+            if order is None and fill.client_order_id is None:
+                order = next((own for own in orders.values() if belongs(own, fill)), None)
+            if order is not None:
+                order.lots -= fill.lots
+                if order.lots <= 0:
+                    del orders[order.client_order_id]
+                return
+
+    def position(self, seen: PositionSeen) -> None:
+        """The exchange's own statement of our position."""
+        if seen.lots:
+            self.held[seen.position_id] = seen
+        else:
+            self.held.pop(seen.position_id, None)
+        self.sum_positions()
+
+    def positions_removed(self, position_ids: Iterable[str]) -> None:
+        """What the exchange no longer lists is flat. A flip closes one position and opens another."""
+        for position_id in position_ids:
+            self.held.pop(position_id, None)
+        self.sum_positions()
+
+    def positions_whole(self, positions: Iterable[PositionSeen]) -> None:
+        """Take a complete statement (snapshot or read): what it does not name is flat."""
+        self.held = {
+            seen.position_id: seen for seen in positions if seen.market_id == self.spec.market_id and seen.lots
+        }
+        self.sum_positions()
+
+    def sum_positions(self) -> None:
+        self.position_lots = sum(seen.lots for seen in self.held.values())
+        self.entry_price = next((seen.entry_price for seen in self.held.values()), Decimal(0))
+
+    @property
+    def explained(self) -> bool:
+        """Whether the fills we know add up to the position the exchange states."""
+        return self.position_lots == self.position_summed_lots
+
+    # -- worst case
+
+    @property
+    def exposed(self) -> bool:
+        """Whether an order of ours rests or may rest."""
+        return bool(self.resting or self.pending)
+
+    def may_fill_lots(self, side: Side) -> int:
+        """Lots of one side that may still fill, wherever their orders are."""
+        return sum(
+            order.lots
+            for orders in (self.resting, self.pending, self.superseded)
+            for order in orders.values()
+            if order.side is side
+        )
+
+    def worst_position_lots(self, side: Side) -> int:
+        """Signed position if everything of one side fills; of two statements of the position the worse counts."""
+        pick = max if side is Side.BUY else min
+        return pick(self.position_lots, self.position_summed_lots) + side.sign * self.may_fill_lots(side)
+
+    def own_levels(self, side: Side) -> dict[int, int]:
+        """Our lots in the book by ticks, the superseded ones included: the book may still show them."""
+        levels: dict[int, int] = {}
+        for orders in (self.resting, self.pending, self.superseded):
+            for order in orders.values():
+                if order.side is side:
+                    levels[order.ticks] = levels.get(order.ticks, 0) + order.lots
+        return levels
+
+
+def belongs(order: OwnOrder, fill: Fill) -> bool:
+    """Whether a fill without clientOrderId is this order's: by its order id, else by side and price."""
+    if fill.order_id is not None and order.order_id is not None:
+        return order.order_id == fill.order_id
+    return order.side is fill.side and order.ticks == fill.ticks

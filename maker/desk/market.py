@@ -1,0 +1,216 @@
+"""One market as the desk sees it: book, account, fair value, what was quoted, and why it may not be quoted now."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import attrs
+
+from maker.desk.account import MarketAccount
+from maker.desk.book import Book
+from maker.desk.events import MarketSpec
+from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
+from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, moved_bps
+from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
+from maker.desk.units import SUBTICKS, Side
+from maker.errors import MakerError
+
+MARKET_HOLD_SECONDS = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
+MARGIN_REFUSALS_MAX = 3  # in a row, then the market is held
+MARGIN_STEP = Fraction(1, 2)  # each refusal leaves this much of the size
+MARGIN_RECOVERY_SECONDS = 60.0  # without a refusal, then the size doubles back towards whole
+PLACE_FAILURES_MAX = 3  # in a row, then everything is pulled
+FAILURE_BACKOFF_SECONDS = 0.5  # doubled with each failure in a row
+
+
+class GridChanged(MakerError):
+    """The grid under our integers is another one now."""
+
+
+@attrs.frozen
+class CycleSettings:
+    """When a ladder is replaced."""
+
+    requote_bps: Decimal  # the wanted innermost quote has moved this far from the resting one
+    requote_seconds_min: float  # a market, between two replaces
+    quote_age_seconds_max: float
+    stream_silent_seconds_max: float  # 1.5 heartbeats
+    stream_fresh_seconds_max: float  # no new ladder on a stream unheard for this long
+
+
+@attrs.frozen
+class MarketSettings:
+    """All of one market's parameters."""
+
+    account: MarketAccount
+    fair: FairSettings
+    ladder: LadderSettings
+    limits: Limits
+
+
+@attrs.define
+class MarketDesk:
+    """What the desk knows of one market."""
+
+    account: MarketAccount
+    fair: FairValueEstimator
+    ladder_settings: LadderSettings
+    limits: Limits
+    book: Book = attrs.field(factory=Book)
+    live: bool = False  # a snapshot came and nothing has broken the stream since
+    lost_detail: str = "its stream has not sent a snapshot yet"
+    heard_at: float | None = None  # last byte of the stream, our clock
+    orders_known: bool = True
+    quoted: Ladder | None = None  # what the last applied replace asked for
+    quoted_at: float = 0.0
+    sent: Ladder | None = None  # in flight
+    refused: Ladder | None = None  # never sent again unchanged
+    disturbed: str = ""  # why the resting ladder is not what we want, besides price and age
+    failures: int = 0
+    hold_until: float = 0.0
+    hold_sentence: str = ""
+    margin_refusals: int = 0
+    margin_refused_at: float = 0.0
+    size_factor: Fraction = Fraction(1)
+    unexplained_since: float | None = None
+    mark: Decimal | None = None
+    mark_start: Decimal | None = None  # the first one seen
+
+    @property
+    def market_id(self) -> str:
+        return self.account.spec.market_id
+
+    # -- worth
+
+    def marked(self, mark: Decimal) -> None:
+        """Take the exchange's mark."""
+        self.mark = mark
+        if self.mark_start is None:
+            self.mark_start = mark
+
+    @property
+    def position_text(self) -> str:
+        """The position in base units, signed."""
+        return self.account.spec.grid.size.text(self.account.position_lots)
+
+    @property
+    def cash_from_flat(self) -> Decimal:
+        """Cash since the start as if the position found then had been bought at the first mark, quote, fees paid."""
+        size = self.account.spec.grid.size
+        return self.account.cash - size.value(self.account.position_start_lots) * (self.mark_start or Decimal(0))
+
+    @property
+    def equity_change(self) -> Decimal:
+        """Profit since the start in quote currency: fees included, funding not, position at mark."""
+        return self.cash_from_flat + self.account.spec.grid.size.value(self.account.position_lots) * (
+            self.mark or Decimal(0)
+        )
+
+    @property
+    def balance_change(self) -> Decimal:
+        """What our own fills did to the exchange's balance: cash plus the position at its entry price."""
+        account = self.account
+        size = account.spec.grid.size
+        start = size.value(account.position_start_lots) * account.entry_start
+        return account.cash + size.value(account.position_lots) * account.entry_price - start
+
+    def relisted(self, spec: MarketSpec) -> None:
+        """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
+        if spec.grid != self.account.spec.grid:
+            raise GridChanged(f"{spec.market_id}: the exchange changed its tick or step size; start again to take it")
+        self.account.spec = spec
+
+    # -- holding back
+
+    def hold(self, now: float, sentence: str, seconds: float = MARKET_HOLD_SECONDS) -> None:
+        """Quote nothing new here for a while; what rests stays."""
+        self.hold_until = now + seconds
+        self.hold_sentence = sentence
+
+    def failed(self, detail: str, now: float) -> bool:
+        """A ladder failed: back off. True when it was one too many in a row."""
+        self.failures += 1
+        self.hold(now, f"its last ladder failed ({detail})", FAILURE_BACKOFF_SECONDS * 2**self.failures)
+        if self.failures < PLACE_FAILURES_MAX:
+            return False
+        self.failures = 0
+        return True
+
+    def margin_refused(self, now: float) -> str:
+        """De-risk: the next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""
+        self.margin_refusals += 1
+        self.margin_refused_at = now
+        self.size_factor *= MARGIN_STEP
+        if self.margin_refusals >= MARGIN_REFUSALS_MAX:
+            self.margin_refusals = 0
+            self.hold(now, "its margin was refused repeatedly")
+        return f"{self.market_id}: margin refused, the next ladder is at {self.size_factor} of its size"
+
+    def margin_accepted(self, now: float) -> None:
+        """A ladder was accepted: after a while without refusals the size grows back."""
+        self.margin_refusals = 0
+        if self.size_factor < 1 and now - self.margin_refused_at > MARGIN_RECOVERY_SECONDS:
+            self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
+            self.margin_refused_at = now
+
+    def not_quoting(self, cycle: CycleSettings, now: float) -> str:
+        """Why this market is not quoted now, as a sentence; empty when it may be."""
+        if not self.live:
+            return f"{self.lost_detail}; waiting for a new snapshot"
+        if self.heard_at is None or now - self.heard_at > cycle.stream_fresh_seconds_max:
+            return "its stream has not been heard lately"
+        if not self.orders_known:
+            return "what rests there is not known; reading it back"
+        fair = self.fair.value(now)
+        if isinstance(fair, NoFair):
+            return fair.reason
+        if now < self.hold_until:
+            return f"{self.hold_sentence}; held for up to {MARKET_HOLD_SECONDS:.0f} s"
+        if self.unexplained_since is not None:
+            return "its position and our fills disagree; waiting for the rest of the news"
+        return ""
+
+    # -- wanting
+
+    def want(self, limits: AccountLimits, other_markets_value: Decimal, now: float) -> ApprovedLadder | Refused | None:
+        """The ladder this market should have, if risk approves; None when there is nothing to do."""
+        fair = self.fair.value(now)
+        if isinstance(fair, NoFair):
+            return None
+        account = self.account
+        bid, ask = self.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
+        inputs = LadderInputs(
+            fair=fair,
+            position_lots=account.position_lots,
+            best_bid_of_others=bid,
+            best_ask_of_others=ask,
+            room_bid_lots=room_lots(account, self.limits, Side.BUY),
+            room_ask_lots=room_lots(account, self.limits, Side.SELL),
+            size_factor=self.size_factor,
+        )
+        ladder = build(account.spec, self.ladder_settings, inputs)
+        if ladder.empty and not account.exposed:
+            return None
+        return approve(ladder, account, fair, self.limits, limits, Surroundings(bid, ask, other_markets_value))
+
+    def urgency(self, wanted: Ladder, cycle: CycleSettings, now: float) -> tuple[float, str]:
+        """How much a replace is due (1: due) and why."""
+        if self.quoted is None or not self.account.resting:
+            return 10.0, "nothing rests"
+        scores = [
+            (float(moved_bps(wanted, self.quoted) / cycle.requote_bps), "price moved"),
+            ((now - self.quoted_at) / cycle.quote_age_seconds_max, "age"),
+        ]
+        if self.disturbed:
+            scores.append((1.0 + now - self.quoted_at, self.disturbed))
+        return max(scores)
+
+    def worst_value(self, now: float) -> Decimal:
+        """Value of the worst-case position in quote currency, at fair value or else at mark."""
+        account = self.account
+        lots = max(0, *(side.sign * account.worst_position_lots(side) for side in Side))
+        fair = self.fair.value(now)
+        if isinstance(fair, FairValue):
+            return account.spec.grid.notional(1, lots) * fair.subticks / SUBTICKS
+        return account.spec.grid.size.value(lots) * (self.mark if self.mark is not None else account.entry_price)
