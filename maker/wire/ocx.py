@@ -1,0 +1,457 @@
+"""Every OCX spelling, in and out: paths, headers, bodies, stream payloads, error codes. The only room that knows them.
+
+The maker and the practice exchange both speak through these structs, so a wrong guess is one change here. We write the
+form of the current documentation site and read the older one too. What neither site documents is marked ASSUMED.
+Numbers are strings of fixed decimals both ways; `fixed` writes one and `maker.desk.units.decimal_exact` reads one.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from maker.errors import OutcomeUnknown, Refused, Throttled, Unauthorized
+
+# -- paths --------------------------------------------------------------------------------------------------------
+
+MARKETS: Final = "/perps/markets"
+ORDERBOOK: Final = "/perps/orderbook"  # /{marketId}?depth=
+MARKET_STATS: Final = "/perps/market-stats"
+FEES: Final = "/perps/fees"
+TRADES: Final = "/perps/trades"  # public with ?marketId=; our own with a key. ASSUMED: a key alone means our own
+OHLC: Final = "/perps/ohlc"
+PREVIEW: Final = "/perps/orders/preview"
+QUOTES_BULK: Final = "/perps/quotes/bulk"
+QUOTES: Final = "/perps/quotes"
+ORDERS: Final = "/perps/orders"  # POST one; ASSUMED: GET lists the open ones
+CANCEL_ALL: Final = "/perps/orders/cancel-all"
+POSITIONS_CLOSE: Final = "/perps/positions/close"
+POSITIONS: Final = "/perps/positions"
+BALANCES: Final = "/perps/balances"
+WALLET_BALANCE: Final = "/wallet/balance"
+WALLET_TRANSFER: Final = "/wallet/transfer"
+API_KEYS: Final = "/perps/me/api-keys"
+AUTH_NONCE: Final = "/auth/nonce"
+AUTH_SIWE: Final = "/auth/siwe"
+AUTH_LOGOUT: Final = "/auth/logout"
+STREAM_BOOK: Final = "/perps/book-stream"
+STREAM_EVENTS: Final = "/perps/stream/events"
+STREAM_USER: Final = "/perps/stream/user"
+
+# -- headers and fixed numbers ------------------------------------------------------------------------------------
+
+KEY_HEADER: Final = "x-api-key"
+KEY_PREFIX: Final = "ocx_sk_"
+LIMIT_HEADER: Final = "X-RateLimit-Limit"
+REMAINING_HEADER: Final = "X-RateLimit-Remaining"
+RESET_HEADER: Final = "X-RateLimit-Reset"
+HEARTBEAT_SECONDS: Final = 15.0  # documented: "about every 15 s" on an idle stream
+EVENTS_INTERVAL_MS_MIN: Final = 100  # fastest documented cadence of /perps/stream/events
+EVENTS_DEPTH_MAX: Final = 250
+CLIENT_ORDER_ID_CHARACTERS_MAX: Final = 32  # ours; the exchange documents none
+
+# -- error codes we act on ----------------------------------------------------------------------------------------
+
+INSUFFICIENT_MARGIN: Final = "INSUFFICIENT_MARGIN"
+POST_ONLY_WOULD_CROSS: Final = "POST_ONLY_WOULD_CROSS"
+DUPLICATE_CLIENT_ORDER_ID: Final = "DUPLICATE_CLIENT_ORDER_ID"  # ASSUMED spelling
+MARKET_HALTED: Final = "MARKET_HALTED"  # ASSUMED spelling
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """A JSON object: camelCase names, unknown fields ignored, missing ones refused unless defaulted."""
+
+
+# -- market data --------------------------------------------------------------------------------------------------
+
+
+class Market(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of GET /perps/markets: the current site's fields, then the older one's (which may be absent)."""
+
+    id: str | None = None
+    symbol: str | None = None
+    market_type: str | None = None  # spot | perp | future
+    base_symbol: str | None = None
+    quote_symbol: str | None = None
+    mark_price: str | None = None
+    price_decimals: int | None = None
+    size_decimals: int | None = None
+    expiry: str | None = None
+    index_market_id: str | None = None
+    # older site
+    market_id: str | None = None
+    base: str | None = None
+    quote: str | None = None
+    type: str | None = None
+    trading_status: str | None = None  # ASSUMED values: "active", "halted"
+    tick_size: str | None = None
+    step_size: str | None = None
+    min_quantity: str | None = None
+    price_band_low: str | None = None
+    price_band_high: str | None = None
+    taker_fee_bps: str | float | None = None  # ASSUMED a string; numbers are read too
+    maker_fee_bps: str | float | None = None
+    funding_interval_ms: int | None = None
+    funding_max_rate_bps: str | float | None = None
+
+
+class OrderBook(Wire, frozen=True, kw_only=True):
+    """GET /perps/orderbook/{marketId}: levels are [price, size], best first."""
+
+    market_id: str
+    sequence: int
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+    timestamp: str
+
+
+class MarketStats(Wire, frozen=True, kw_only=True):
+    """One market of GET /perps/market-stats. ASSUMED names for mark and index; the rest is the older site's."""
+
+    market_id: str
+    mark_price: str
+    index_price: str
+    funding_rate: str
+    next_funding_at: str | None = None
+    open_interest: str | None = None
+    last: str | None = None
+    high24h: str | None = msgspec.field(default=None, name="high24h")
+    low24h: str | None = msgspec.field(default=None, name="low24h")
+    volume24h: str | None = msgspec.field(default=None, name="volume24h")
+    change24h: str | None = msgspec.field(default=None, name="change24h")
+
+
+class FeeTier(Wire, frozen=True, kw_only=True):
+    """One tier of GET /perps/fees. ASSUMED shape throughout."""
+
+    tier: str
+    min_volume30d: str = msgspec.field(name="minVolume30d")
+    maker_fee_bps: str
+    taker_fee_bps: str
+
+
+class Fees(Wire, frozen=True, kw_only=True):
+    """GET /perps/fees. ASSUMED: `current` names our tier when the call carries a key."""
+
+    tiers: list[FeeTier]
+    current: str | None = None
+
+
+class PublicTrade(Wire, frozen=True, kw_only=True):
+    """One row of GET /perps/trades?marketId= without a key."""
+
+    id: str
+    market_id: str
+    side: str  # the taker's
+    price: str
+    quantity: str
+    created_at: str
+
+
+class Candle(Wire, frozen=True, kw_only=True):
+    """One row of GET /perps/ohlc. ASSUMED shape."""
+
+    time: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+# -- orders -------------------------------------------------------------------------------------------------------
+
+
+class Quote(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """One level of a ladder in POST /perps/quotes/bulk."""
+
+    side: str
+    price: str
+    quantity: str
+    client_order_id: str | None = None
+    time_in_force: str | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    margin_mode: str | None = None
+
+
+class BulkRequest(Wire, frozen=True, kw_only=True):
+    """POST /perps/quotes/bulk; with cancelAll it replaces all our quotes on the market. ASSUMED: `quotes`."""
+
+    market_id: str
+    quote_id: str
+    cancel_all: bool = False
+    quotes: list[Quote]
+
+
+class QuotesRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /perps/quotes: one bid and one ask. ASSUMED shape."""
+
+    market_id: str
+    quote_id: str | None = None
+    bid: Quote | None = None
+    ask: Quote | None = None
+
+
+class OrderRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /perps/orders (and, without the ids, preview)."""
+
+    market_id: str
+    side: str
+    quantity: str
+    type: str = "limit"
+    price: str | None = None
+    client_order_id: str | None = None
+    time_in_force: str | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    margin_mode: str | None = None
+    stop_price: str | None = None
+    take_profit_price: str | None = None
+    stop_loss_price: str | None = None
+
+
+class ModifyRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /perps/orders/{id}/modify. ASSUMED: either field may be left out."""
+
+    price: str | None = None
+    quantity: str | None = None
+
+
+class CancelAllRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /perps/orders/cancel-all: an empty object means everything, all markets."""
+
+    market_id: str | None = None
+    quote_id: str | None = None
+    client_order_id: str | None = None
+    margin_mode: str | None = None
+
+
+class CloseRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /perps/positions/close. ASSUMED: quantity left out closes it whole."""
+
+    market_id: str
+    quantity: str | None = None
+
+
+class PreviewAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of POST /perps/orders/preview."""
+
+    notional: str
+    margin_required: str
+    est_fee: str
+    fee_bps: str
+    fee_role: str
+    approved: bool
+    rolling30d_volume: str = msgspec.field(name="rolling30dVolume")  # ASSUMED name
+    reason: str | None = None
+
+
+class OrderState(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """An order: row of GET /perps/orders, and one level of a bulk answer. ASSUMED shape.
+
+    status: open | partially_filled | filled | cancelled | rejected. `quantity` is the original size.
+    """
+
+    id: str | None = None  # None for a rejected level
+    market_id: str
+    client_order_id: str | None = None
+    quote_id: str | None = None
+    side: str
+    type: str = "limit"
+    price: str | None = None
+    quantity: str
+    filled_quantity: str = "0"
+    remaining_quantity: str = "0"
+    status: str
+    time_in_force: str = "gtc"
+    post_only: bool = False
+    reduce_only: bool = False
+    margin_mode: str = "cross"
+    code: str | None = None  # why a level was rejected or cancelled
+    created_at: str | None = None
+
+
+class BulkAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of quotes/bulk and quotes. ASSUMED: everything but the ids may be missing."""
+
+    market_id: str
+    quote_id: str | None = None
+    cancelled: int | None = None  # how many of the old ladder went
+    orders: list[OrderState] | None = None
+    engine_ts: int | None = None  # when it took effect, unix ms
+
+
+class CancelAllAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of cancel-all. ASSUMED shape; we believe only what we read back."""
+
+    cancelled: int | None = None
+
+
+class OpenOrders(Wire, frozen=True, kw_only=True):
+    """GET /perps/orders. ASSUMED an object; a bare array is read too."""
+
+    orders: list[OrderState]
+
+
+# -- account ------------------------------------------------------------------------------------------------------
+
+
+class Position(Wire, frozen=True, kw_only=True):
+    """A position: row of GET /perps/positions and upsert in the streams. `quantity` is unsigned."""
+
+    id: str
+    market_id: str
+    side: str  # buy is long
+    quantity: str
+    entry_price: str
+    realized_pnl: str
+    status: str  # ASSUMED values: open | closed
+
+
+class OwnTrade(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """A trade of ours: row of GET /perps/trades with a key, and in the streams. ASSUMED: that it names its order."""
+
+    id: str
+    market_id: str
+    side: str
+    price: str
+    quantity: str
+    liquidity: str
+    created_at: str
+    order_id: str | None = None
+    client_order_id: str | None = None
+
+
+class Balance(Wire, frozen=True, kw_only=True):
+    """One bucket of GET /perps/balances and /wallet/balance. ASSUMED shape.
+
+    balance = deposits + realised profit - fees - funding; equity = balance + unrealised profit at mark.
+    """
+
+    bucket: str  # wallet | perps | options | spot
+    asset: str
+    balance: str
+    available: str
+    equity: str
+    unrealized_pnl: str
+    margin_used: str
+
+
+class Balances(Wire, frozen=True, kw_only=True):
+    balances: list[Balance]
+
+
+class TransferRequest(Wire, frozen=True, kw_only=True):
+    """POST /wallet/transfer between buckets."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    amount: str
+
+
+# -- streams ------------------------------------------------------------------------------------------------------
+
+
+class Level(Wire, frozen=True, kw_only=True):
+    """A book level in a stream; size "0" means gone. ASSUMED: `total` is the size from the best level to here."""
+
+    price: str
+    size: str
+    total: str = "0"
+
+
+class StreamBook(Wire, frozen=True, kw_only=True):
+    """The book part of a stream payload: whole in a snapshot, changed levels in a delta. ASSUMED nesting."""
+
+    market_id: str
+    sequence: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+class StreamPayload(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """`PerpStreamSnapshot` and `PerpStreamDelta`. ASSUMED: `trades` are our own on an authenticated stream."""
+
+    market_id: str | None = None
+    book: StreamBook | None = None
+    trades: list[OwnTrade] = []
+    positions: list[Position] = []
+    removed_ids: list[str] = []
+
+
+class Envelope(Wire, frozen=True, kw_only=True):
+    """One stream event's data."""
+
+    event_id: str
+    event_type: str
+    event_seq: int
+    engine_ts: int
+    source_ts: int | None = None
+    payload: StreamPayload
+
+
+class StreamError(Wire, frozen=True, kw_only=True):
+    """Data of `event: error`. ASSUMED: without an envelope."""
+
+    code: str
+    message: str
+    retryable: bool = True
+
+
+# -- errors -------------------------------------------------------------------------------------------------------
+
+
+class ErrorBody(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Current site: {error: CODE, message}. Older: {error: Family, code: CODE, message, details?}."""
+
+    error: str
+    message: str = ""
+    code: str | None = None
+    retry_after_ms: int | None = None
+
+
+def fixed(number: Decimal) -> str:
+    """Write a Decimal as fixed text, never with an exponent, zero never negative."""
+    return format(number, "f") if number else format(abs(number), "f")
+
+
+T = TypeVar("T")
+encode = msgspec.json.Encoder().encode
+DECODERS: Final[dict[object, msgspec.json.Decoder[Any]]] = {}
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """Read a JSON body of the given shape; raise `ValueError` (msgspec's message names the path) when it is not one."""
+    read: T = decode_union(body, shape)
+    return read
+
+
+def decode_union(body: bytes, shape: object) -> Any:
+    """As `decode`, for a union of shapes, which is no `type`."""
+    decoder = DECODERS.get(shape)
+    if decoder is None:
+        decoder = DECODERS[shape] = msgspec.json.Decoder(shape)
+    return decoder.decode(body)
+
+
+def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttled | Unauthorized | OutcomeUnknown:
+    """Turn an answer that is no success into the error to raise: by status first, then by code.
+
+    `wait_seconds` is what the headers ask for (see `maker.wire.limits`); used for 429 only. A 5xx, a redirect or any
+    other status leaves the outcome unknown; reads may simply be tried again, writes may not.
+    """
+    try:
+        parsed = decode(body, ErrorBody)
+        code, message = parsed.code or parsed.error, parsed.message
+    except ValueError:
+        code, message = "", body[:80].decode("ascii", "replace")
+    if status == 429:
+        return Throttled(wait_seconds)
+    if status in (401, 403):
+        return Unauthorized(status, code, message)
+    if 400 <= status < 500:
+        return Refused(status, code, message)
+    return OutcomeUnknown(f"answer {status} {code} {message}".rstrip())

@@ -1,0 +1,135 @@
+"""Answers of the exchange's reads -> desk facts. Each raises ValueError when an answer makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from maker.desk.events import AccountRead, BalanceRead, Fill, MarketSpec, MarketStats, OrderSeen, PositionSeen
+from maker.desk.units import Grid, Side, decimal_exact
+from maker.wire import ocx
+from maker.wire.stream import fill, position
+
+PERPS = "perps"
+
+
+def markets(body: bytes) -> dict[str, ocx.Market]:
+    """All listed markets by id, in either site's spelling."""
+    rows = ocx.decode(body, list[ocx.Market])
+    return {market_id: row for row in rows if (market_id := row.id or row.market_id)}
+
+
+def market_type(row: ocx.Market) -> str:
+    """spot, perp or future."""
+    return (row.market_type or row.type or "").lower()
+
+
+def is_active(row: ocx.Market) -> bool:
+    """Whether it trades; a site that does not say is taken to mean yes."""
+    return row.trading_status in (None, "active", "ACTIVE", "open", "trading")
+
+
+def market_spec(
+    market_id: str, row: ocx.Market, maker_fee_bps: Decimal | None, taker_fee_bps: Decimal | None
+) -> MarketSpec:
+    """The market's grid, minimum and band: from the older site's fields, else derived from the decimals.
+
+    Fees: the tier of the account where it is known, else the market's own; ValueError when neither is stated.
+    """
+    tick = grid_step("tickSize", row.tick_size, row.price_decimals)
+    lot = grid_step("stepSize", row.step_size, row.size_decimals)
+    grid = Grid.of(tick, lot)
+    maker = maker_fee_bps if maker_fee_bps is not None else optional_decimal(row.maker_fee_bps)
+    taker = taker_fee_bps if taker_fee_bps is not None else optional_decimal(row.taker_fee_bps)
+    if maker is None or taker is None:
+        raise ValueError(f"{market_id}: the exchange states no fees")
+    return MarketSpec(
+        market_id=market_id,
+        grid=grid,
+        lots_min=grid.size.count_up(decimal_exact(row.min_quantity)) if row.min_quantity else 1,
+        band_low_ticks=grid.price.count_up(decimal_exact(row.price_band_low)) if row.price_band_low else None,
+        band_high_ticks=grid.price.count_down(decimal_exact(row.price_band_high)) if row.price_band_high else None,
+        maker_fee_bps=maker,
+        taker_fee_bps=taker,
+    )
+
+
+def grid_step(name: str, stated: str | None, decimals: int | None) -> Decimal:
+    if stated:
+        return decimal_exact(stated)
+    if decimals is None:
+        raise ValueError(f"the exchange states neither {name} nor the decimals it could be derived from")
+    return Decimal(1).scaleb(-decimals)
+
+
+def optional_decimal(value: str | float | None) -> Decimal | None:
+    """A rate that may be a string or a JSON number."""
+    return None if value is None else Decimal(str(value))
+
+
+def fee_tier(body: bytes) -> tuple[Decimal, Decimal] | None:
+    """Our maker and taker fee in basis points; None where the answer does not say which tier is ours."""
+    fees = ocx.decode(body, ocx.Fees)
+    for tier in fees.tiers:
+        if tier.tier == fees.current:
+            return decimal_exact(tier.maker_fee_bps), decimal_exact(tier.taker_fee_bps)
+    return None
+
+
+def open_orders(body: bytes) -> tuple[OrderSeen, ...]:
+    """Everything of the account that rests."""
+    rows: ocx.OpenOrders | list[ocx.OrderState] = ocx.decode_union(body, ocx.OpenOrders | list[ocx.OrderState])
+    states = rows.orders if isinstance(rows, ocx.OpenOrders) else rows
+    return tuple(
+        OrderSeen(
+            state.market_id,
+            state.id or "",
+            state.client_order_id,
+            Side(state.side),
+            decimal_exact(state.price or "0"),
+            decimal_exact(state.remaining_quantity),
+        )
+        for state in states
+        if state.status in ("open", "partially_filled")
+    )
+
+
+def positions(body: bytes, grids: Mapping[str, Grid]) -> tuple[PositionSeen, ...]:
+    """Positions in the markets we know."""
+    rows = ocx.decode(body, list[ocx.Position])
+    return tuple(position(grids[row.market_id], row) for row in rows if row.market_id in grids)
+
+
+def own_trades(body: bytes, grids: Mapping[str, Grid]) -> tuple[Fill, ...]:
+    """Own trades in the markets we know, oldest first."""
+    rows = ocx.decode(body, list[ocx.OwnTrade])
+    fills = [fill(grids[row.market_id], row) for row in rows if row.market_id in grids]
+    return tuple(sorted(fills, key=lambda one: (one.at_ms, one.trade_id)))
+
+
+def balance(body: bytes) -> BalanceRead:
+    """The perps bucket."""
+    for row in ocx.decode(body, ocx.Balances).balances:
+        if row.bucket == PERPS:
+            return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available))
+    raise ValueError("the exchange states no perps balance")
+
+
+def account(seen: Iterable[PositionSeen], fills: Iterable[Fill], perps: BalanceRead) -> AccountRead:
+    """Put the three reads together."""
+    return AccountRead(tuple(seen), tuple(fills), perps.balance, perps.available)
+
+
+def market_stats(body: bytes) -> tuple[MarketStats, ...]:
+    """Mark, index and funding rate: of one market or of several."""
+    rows: ocx.MarketStats | list[ocx.MarketStats] = ocx.decode_union(body, ocx.MarketStats | list[ocx.MarketStats])
+    listed = [rows] if isinstance(rows, ocx.MarketStats) else rows
+    return tuple(
+        MarketStats(
+            row.market_id,
+            decimal_exact(row.mark_price),
+            decimal_exact(row.index_price),
+            decimal_exact(row.funding_rate),
+        )
+        for row in listed
+    )
