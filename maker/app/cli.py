@@ -1,0 +1,103 @@
+"""The commands behind `python run.py`, `run` and `test` excepted: their words, their results, their exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import math
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+import attrs
+import structlog
+import trio
+
+from maker.app import logs, practice
+from maker.app.config import Config, api_key, load
+from maker.app.record import Recorder, unix_ms
+from maker.app.supervisor import Options, Result, run
+from maker.edge import journal, records
+from maker.errors import ConfigError, ExitCode, StartRefused
+
+VERSION: Final = "0.1.0"
+FLUSH_SECONDS_MAX: Final = 2.0  # for journal and log, once the exchange reads empty
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code."""
+    commands: dict[str, Callable[[list[str]], int]] = {"maker-process": maker_process, "venue": practice.main}
+    name = argv[0] if argv else ""
+    if name not in commands:
+        sys.stderr.write(f"unknown command {name!r}. There are: run, venue, test; each takes --help.\n")
+        return ExitCode.USAGE
+    return commands[name](argv[1:])
+
+
+# -- the maker, started by its parent -----------------------------------------------------------------------------
+
+
+def maker_process(argv: list[str]) -> NoReturn:
+    """Quote until told to stop, write the result to the parent's pipe, and leave without waiting for anything."""
+    parser = argparse.ArgumentParser(prog="maker-process", description="started by `run`, not by hand")
+    parser.add_argument("configuration", type=Path)
+    parser.add_argument("--result-fd", type=int, required=True)
+    parser.add_argument("--owner-fd", type=int, required=True)
+    parser.add_argument("--for", dest="for_seconds", type=seconds, default=math.inf)
+    parser.add_argument("--venue-url", default="")
+    parser.add_argument("--reference-url", default="")
+    words = parser.parse_args(argv)
+    writer = logs.configure("maker")
+    log = structlog.get_logger()
+    kept: journal.Journal | None = None
+    try:
+        config = load(words.configuration, words.venue_url, words.reference_url)
+        kept = open_journal(config, words.configuration)
+        recorder = Recorder(log, kept)
+        options = Options(words.for_seconds, words.owner_fd)
+        result = trio.run(run, config, api_key(config, os.environ), options, recorder)
+    except StartRefused as refused:
+        result = Result(reason=refused.sentence, exit_code=refused.exit_code)
+    except ConfigError as wrong:
+        result = Result(reason=f"configuration: {wrong}")
+    log.info("ended", sentence=result.reason, exit_code=int(result.exit_code))
+    if kept is not None:
+        kept.put(records.RunEnd(unix_ms(), result.reason, int(result.exit_code), result.verified_empty))
+    report(words.result_fd, result)
+    if kept is not None:
+        kept.close(FLUSH_SECONDS_MAX)
+    writer.flush(FLUSH_SECONDS_MAX)
+    os._exit(result.exit_code)  # H16: the interpreter's own shutdown can hang on a full pipe
+
+
+def seconds(text: str) -> float:
+    """`--for` as the parent passes it on: a number of seconds with its unit."""
+    return float(text.removesuffix("s"))
+
+
+def report(result_fd: int, result: Result) -> None:
+    """Hand the result to the parent; a parent that is gone reads nothing."""
+    with contextlib.suppress(OSError):
+        os.write(result_fd, json.dumps(attrs.asdict(result)).encode())
+
+
+def open_journal(config: Config, configuration: Path) -> journal.Journal:
+    """Open the journal in the state folder. Raises StartRefused."""
+    started = records.Run(
+        run_id=secrets.token_hex(8),
+        started_at_unix_ms=unix_ms(),
+        mode=config.mode,
+        account=config.account,
+        config_sha256=hashlib.sha256(configuration.read_bytes()).hexdigest(),
+        version=VERSION,
+    )
+    try:
+        config.state_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(f"The state folder {config.state_folder} cannot be made: {error.strerror}.") from error
+    return journal.SqliteJournal(config.state_folder / "journal.sqlite", started)

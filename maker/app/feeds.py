@@ -1,0 +1,212 @@
+"""Everything that comes in: one event stream a market, the reference feed, and the polls. Each reconnects by itself.
+
+A feed hands its facts straight to the engine, in the same thread and without an await between; when the engine says
+that quotes must be pulled, the switch is tripped there and then. A feed that breaks says so first, then reconnects.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NoReturn, TypeVar
+
+import attrs
+import trio
+import trio_websocket
+
+from maker.app.halt import Switch
+from maker.app.record import Recorder
+from maker.desk.engine import Engine
+from maker.desk.events import BalanceRead, Event, MarketSpec, ReferenceLost, SpecRead, StreamHeard, StreamLost
+from maker.edge.client import Client
+from maker.errors import OutcomeUnknown, StreamBroken, StreamFault, Unauthorized
+from maker.wire import ocx, reads, reference
+from maker.wire.stream import MarketStream
+
+CONNECT_SECONDS_MAX: Final = 5.0  # to the first byte of the snapshot's answer
+BACKOFF_SECONDS_MIN: Final = 0.5
+BACKOFF_SECONDS_MAX: Final = 10.0
+BACKOFF_RESET_SECONDS: Final = 10.0  # a connection that lived this long was a good one
+STATS_SECONDS: Final = 1.0  # between two polls of mark and index
+BALANCE_SECONDS: Final = 10.0
+LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
+READ_SECONDS_MAX: Final = 3.0  # one poll
+
+Row = TypeVar("Row")
+
+
+@attrs.define
+class Inlet:
+    """The one door for facts: engine, then switch, then the quoter's wake-up, without an await."""
+
+    engine: Engine
+    switch: Switch
+    recorder: Recorder
+    now: Callable[[], float]  # seconds of CLOCK_BOOTTIME
+    wake: Callable[[], None]
+
+    def deliver(self, event: Event) -> None:
+        """Book a fact and pull quotes if it asks for that. Raises StreamBroken for an impossible book."""
+        now = self.now()
+        trip = self.engine.apply(event, now)
+        if trip is not None:
+            self.switch.trip(trip)
+        if not isinstance(event, StreamHeard):
+            self.wake()
+        self.recorder.after(event, trip)
+
+    def watch(self) -> bool:
+        """Let the engine look at the clock; say whether quotes are being pulled for what it saw."""
+        trip = self.engine.watch(self.now())
+        if trip is None:
+            return False
+        self.switch.trip(trip)
+        self.recorder.tripped(trip)
+        return True
+
+
+@attrs.define
+class Backoff:
+    """Pauses between connections: exponential, capped, jittered; short again after a good connection."""
+
+    random: random.Random
+    pause_seconds: float = 0.0
+
+    def next_pause(self, lived_seconds: float) -> float:
+        """Seconds to wait before the next connection; jitter takes up to half of it off."""
+        if lived_seconds >= BACKOFF_RESET_SECONDS:
+            self.pause_seconds = 0.0
+        self.pause_seconds = min(max(BACKOFF_SECONDS_MIN, self.pause_seconds * 2), BACKOFF_SECONDS_MAX)
+        return self.pause_seconds * (0.5 + self.random.random() / 2)
+
+
+async def run_market_stream(
+    client: Client, spec: MarketSpec, inlet: Inlet, rng: random.Random, silent_seconds_max: float
+) -> NoReturn:
+    """Keep one market's event stream: book, our fills, our positions."""
+    params = {
+        "marketId": spec.market_id,
+        "depth": "25",
+        "intervalMs": str(ocx.EVENTS_INTERVAL_MS_MIN),
+    }
+    backoff = Backoff(rng)
+    while True:
+        began = trio.current_time()
+        try:
+            await follow_market(client, params, MarketStream(spec), inlet, silent_seconds_max)
+        except StreamBroken as broken:
+            inlet.deliver(StreamLost(spec.market_id, broken.fault, broken.detail))
+        await trio.sleep(backoff.next_pause(trio.current_time() - began))
+
+
+async def follow_market(
+    client: Client, params: Mapping[str, str], stream: MarketStream, inlet: Inlet, silent_seconds_max: float
+) -> NoReturn:
+    """One connection, until it breaks. Raises StreamBroken, or Unauthorized."""
+    with broken_if_silent(CONNECT_SECONDS_MAX) as scope:
+        async with client.stream(ocx.STREAM_EVENTS, params) as source:
+            if source.status in (401, 403):
+                raise Unauthorized(source.status, "", f"the event stream of {params['marketId']} was refused")
+            if source.status != 200:
+                raise StreamBroken(StreamFault.CLOSED, f"answer {source.status}")
+            while True:
+                data = await source.receive_some()
+                if not data:
+                    raise StreamBroken(StreamFault.CLOSED, "the exchange ended the stream")
+                scope.deadline = trio.current_time() + silent_seconds_max
+                for event in stream.feed(data):
+                    inlet.deliver(event)
+    raise AssertionError("left a connection without a reason")
+
+
+@contextmanager
+def broken_if_silent(seconds: float) -> Iterator[trio.CancelScope]:
+    """A deadline that its user moves on; running into it is StreamBroken(SILENT)."""
+    with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+        yield scope
+    if scope.cancelled_caught:
+        raise StreamBroken(StreamFault.SILENT, "neither data nor heartbeat")
+
+
+async def run_reference(
+    url: str, symbols: list[str], inlet: Inlet, rng: random.Random, silent_seconds_max: float
+) -> NoReturn:
+    """Keep the reference feed."""
+    backoff = Backoff(rng)
+    while True:
+        began = trio.current_time()
+        try:
+            await follow_reference(url, symbols, inlet, silent_seconds_max)
+        except StreamBroken as broken:
+            inlet.deliver(ReferenceLost(str(broken)))
+        await trio.sleep(backoff.next_pause(trio.current_time() - began))
+
+
+async def follow_reference(url: str, symbols: list[str], inlet: Inlet, silent_seconds_max: float) -> NoReturn:
+    """One connection, until it breaks. Raises StreamBroken."""
+    try:
+        with broken_if_silent(CONNECT_SECONDS_MAX) as scope:
+            async with trio_websocket.open_websocket_url(
+                url, max_message_size=reference.MESSAGE_BYTES_MAX, disconnect_timeout=1.0
+            ) as socket:
+                await socket.send_message(reference.subscription(symbols))
+                while True:
+                    message = await socket.get_message()
+                    scope.deadline = trio.current_time() + silent_seconds_max
+                    inlet.deliver(reference.parse(message))
+    except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
+        raise StreamBroken(StreamFault.CLOSED, f"reference feed: {error!r}") from error
+    raise AssertionError("left a connection without a reason")
+
+
+async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inlet) -> NoReturn:
+    """Poll what no stream carries: mark and index, the balance, the listing. A failed poll is tried at the next turn.
+
+    What goes stale for want of a poll stops quoting by its own age, not from here.
+    """
+    balance_at = listing_at = trio.current_time()
+    while True:
+        began = trio.current_time()
+        for market_id in specs:
+            for row in await poll(client, ocx.MARKET_STATS, {"marketId": market_id}, reads.market_stats):
+                inlet.deliver(row)
+        if began >= balance_at:
+            balance_at = began + BALANCE_SECONDS
+            for balance in await poll(client, ocx.BALANCES, None, balances):
+                inlet.deliver(balance)
+        if began >= listing_at + LISTING_SECONDS:
+            listing_at = began
+            for spec in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):
+                inlet.deliver(SpecRead(spec))
+        await trio.sleep_until(began + STATS_SECONDS)
+
+
+def balances(body: bytes) -> tuple[BalanceRead, ...]:
+    return (reads.balance(body),)
+
+
+def relisted(body: bytes, specs: Mapping[str, MarketSpec]) -> tuple[MarketSpec, ...]:
+    """Our markets as the listing has them now, at the fees we know already."""
+    rows = reads.markets(body)
+    return tuple(
+        reads.market_spec(market_id, rows[market_id], spec.maker_fee_bps, spec.taker_fee_bps)
+        for market_id, spec in specs.items()
+        if market_id in rows
+    )
+
+
+async def poll(
+    client: Client, path: str, params: Mapping[str, str] | None, parse: Callable[[bytes], tuple[Row, ...]]
+) -> tuple[Row, ...]:
+    """One read; empty when it failed. Raises Unauthorized."""
+    with trio.move_on_after(READ_SECONDS_MAX):
+        try:
+            answer = await client.get(path, params)
+            if answer.status in (401, 403):
+                raise Unauthorized(answer.status, "", f"{path} was refused")
+            if answer.status == 200:
+                return parse(answer.body)
+        except (OutcomeUnknown, ValueError):
+            return ()
+    return ()

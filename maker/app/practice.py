@@ -1,0 +1,162 @@
+"""`venue`: the practice exchange as a command of its own, for the maker or for anyone's client.
+
+Its one line on stdout says where it listens. In paper mode the maker's parent starts it in a session of its own, so
+that it outlives a killed maker just as the real exchange would; it ends ORPHAN_SECONDS after its owner is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import structlog
+import trio
+
+from maker.app import config, logs
+from maker.errors import ConfigError, ExitCode, MakerError
+from maker.guard import settings
+from maker.paper.switches import Switches
+from maker.paper.venue import VenueSettings, run_venue
+
+ORPHAN_SECONDS: Final = 90.0  # longer than the tail of any halt: late cancel-alls still find an exchange
+FLUSH_SECONDS_MAX: Final = 1.0
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(argv: list[str]) -> int:
+    """Serve until told to stop; return the exit code."""
+    words = parser().parse_args(argv)
+    writer = logs.configure("venue")
+    try:
+        wanted = venue_settings(words)
+    except ConfigError as wrong:
+        structlog.get_logger().error("refused", sentence=str(wrong))
+        writer.flush(FLUSH_SECONDS_MAX)
+        return ExitCode.REFUSED_TO_START
+    code = trio.run(run, wanted, words.owner_pid)
+    writer.flush(FLUSH_SECONDS_MAX)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's words."""
+    words = argparse.ArgumentParser(prog="run.py venue", description="serve the practice exchange on this machine")
+    words.add_argument("--conf", type=Path, help="take [paper] of this configuration; the words below win over it")
+    words.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    words.add_argument("--port", type=int, help="of the HTTP side; 0: any free one (default 8787)")
+    words.add_argument(
+        "--reference-port", type=int, help="of the reference feed's WebSocket; 0: any free one (default)"
+    )
+    words.add_argument("--seed", type=int, help="one seed, one history (default 1)")
+    words.add_argument("--preset", choices=("quiet", "normal", "busy"), help="other traders (default busy)")
+    words.add_argument("--requests-per-minute", type=int, help="order-path limit of a user (default 120)")
+    words.add_argument("--record", type=Path, help="write every request and every change of a resting order here")
+    words.add_argument("--state", type=Path, help="survive a restart by this file")
+    words.add_argument("--owner-pid", type=int, help="end some time after this process is gone")
+    words.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
+    for field in attrs.fields(Switches):
+        default = field.default
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(default, bool):
+            words.add_argument(flag, choices=("true", "false"), help=f"undocumented behaviour (default {default})")
+        else:
+            words.add_argument(flag, help=f"undocumented behaviour (default {default})")
+    return words
+
+
+def venue_settings(words: argparse.Namespace) -> VenueSettings:
+    """Put configuration and words together. Raises ConfigError."""
+    paper = config.Paper(seed=1, preset="busy", port=8787)
+    switches: dict[str, Any] = {}
+    record, state = words.record, words.state
+    if words.conf is not None:
+        try:
+            tree = settings.load(words.conf)
+        except settings.SettingsError as error:
+            raise ConfigError(str(words.conf), str(error), "Give the path of a TOML file.") from error
+        paper, switches = config.paper(tree)
+        folder = settings.state_folder(tree)
+        record = record or (folder / paper.record if paper.record else None)
+        state = state or (folder / paper.state if paper.state else None)
+    for name in ("port", "reference_port", "seed", "preset", "requests_per_minute"):
+        if getattr(words, name) is not None:
+            paper = attrs.evolve(paper, **{name: getattr(words, name)})
+    for field in attrs.fields(Switches):
+        said = getattr(words, field.name)
+        if said is not None:
+            switches[field.name] = said == "true" if isinstance(field.default, bool) else said
+    try:
+        return VenueSettings(
+            host=words.host,
+            port=paper.port,
+            reference_port=paper.reference_port,
+            seed=paper.seed,
+            preset=paper.preset,
+            rate_limit_per_minute=paper.requests_per_minute,
+            switches=Switches(**switches),
+            record=record,
+            state=state,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError("paper", f"cannot be used: {error}", "See `run.py venue --help`.") from error
+
+
+async def run(wanted: VenueSettings, owner_pid: int | None) -> int:
+    """Serve, and say in one sentence why not where that is the machine's fault."""
+    try:
+        await serve(wanted, owner_pid)
+    except* (OSError, ValueError, MakerError) as group:
+        cause: BaseException = group
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        structlog.get_logger().error("refused", sentence=f"the practice exchange cannot run: {cause}")
+        code = ExitCode.REFUSED_TO_START
+    else:
+        code = ExitCode.CLEAN
+    return code
+
+
+async def serve(wanted: VenueSettings, owner_pid: int | None) -> None:
+    """Serve until a signal comes or the owner has long been gone. Raises what `run_venue` raises."""
+    begin_record(wanted)
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(run_venue, wanted)
+            ready = {
+                "venue_url": f"http://{wanted.host}:{bound.http}",
+                "reference_url": f"ws://{wanted.host}:{bound.reference}",
+                "pid": os.getpid(),
+            }
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+            if owner_pid is not None:
+                nursery.start_soon(end_when_orphaned, owner_pid, nursery.cancel_scope)
+            async for _number in signals:
+                break
+            nursery.cancel_scope.cancel(reason="told to stop")
+
+
+def begin_record(wanted: VenueSettings) -> None:
+    """A new history begins a new record, the last one kept beside it; one that goes on goes on with its record."""
+    goes_on = wanted.state is not None and wanted.state.exists()
+    if wanted.record is not None and wanted.record.exists() and not goes_on:
+        wanted.record.replace(wanted.record.with_name(wanted.record.name + ".before"))
+
+
+async def end_when_orphaned(owner_pid: int, running: trio.CancelScope) -> None:
+    """Wait for the owner's end, then some time more: its quotes still have to be pulled by someone."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(owner_pid)
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+    await trio.sleep(ORPHAN_SECONDS)
+    running.cancel(reason="the owner is gone")

@@ -1,0 +1,171 @@
+"""The one quoting cycle: ask the engine, do what it says, tell it what came of it. The only writer of ladders.
+
+Between the engine's decision and the bytes on the wire nothing is awaited: the freshness that `decide` checked is the
+freshness of what is sent. After a trip the cycle performs the halt, reads the account back, waits a random moment and
+lets the engine quote again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn
+
+import attrs
+import trio
+
+from maker.app.config import Halt
+from maker.app.feeds import Inlet
+from maker.app.halt import HaltReport, Switch, halt
+from maker.app.reading import AccountReader
+from maker.app.record import Recorder
+from maker.desk.deadman import Reason
+from maker.desk.engine import Engine
+from maker.desk.events import (
+    LadderUnknown,
+    LadderUnsent,
+    MarketSpec,
+    PlaceLadder,
+    ReadAccount,
+    ReadEmpty,
+    ReadOrders,
+    Wait,
+)
+from maker.edge.answer import Answer
+from maker.edge.lane import Lane, NotSent, boot_seconds
+from maker.errors import OutcomeUnknown, Refused, Throttled
+from maker.wire import limits, ocx, orders
+
+RETRY_SECONDS: Final = 0.25  # after a failed read or connection
+READ_FAILURES_MAX: Final = 3  # of the open orders in a row, while they are not known: pull
+CONNECT_SECONDS_MAX: Final = 3.0
+RESUME_SECONDS_MIN: Final = 0.2  # after a pull, before quoting again
+RESUME_SECONDS_MAX: Final = 1.0
+
+
+@attrs.define
+class Quoter:
+    """What the quoting cycle holds."""
+
+    engine: Engine
+    switch: Switch
+    lane: Lane
+    reader: AccountReader
+    recorder: Recorder
+    specs: Mapping[str, MarketSpec]
+    halt_settings: Halt
+    random: random.Random
+    on_answer: Callable[[Answer], None]
+    now: Callable[[], float] = boot_seconds  # seconds of CLOCK_BOOTTIME
+    inlet: Inlet = attrs.field(init=False)
+    woken: trio.Event = attrs.field(factory=trio.Event)
+    read_failures: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.inlet = Inlet(self.engine, self.switch, self.recorder, self.now, self.wake)
+        self.switch.wake = self.wake
+
+    def wake(self) -> None:
+        """Something happened: look again."""
+        self.woken.set()
+
+    async def run(self) -> NoReturn:
+        """Quote until cancelled. Raises Unauthorized; everything else the exchange may do is handled."""
+        while True:
+            await self.step()
+
+    async def step(self) -> None:
+        """One turn of the cycle."""
+        if self.switch.tripped is not None:
+            await self.recover()
+            return
+        if not self.lane.ready:
+            await self.connect()
+        self.woken = trio.Event()
+        if self.inlet.watch():
+            return
+        action = self.engine.decide(self.now())
+        match action:
+            case PlaceLadder():
+                await self.place(action)
+            case ReadOrders():
+                await self.read_orders()
+            case ReadAccount():
+                self.recorder.states(self.now())
+                self.inlet.deliver(await self.reader.whole())
+            case Wait(seconds=seconds):
+                self.recorder.states(self.now())
+                with trio.move_on_after(seconds):
+                    await self.woken.wait()
+
+    async def connect(self) -> None:
+        """Have the lane warm before deciding: dialling between decision and bytes would send a stale ladder."""
+        with trio.move_on_after(CONNECT_SECONDS_MAX):
+            try:
+                await self.lane.connect()
+            except NotSent as error:
+                self.recorder.warning("no route", f"the quoting lane cannot connect: {error}")
+                await trio.sleep(RETRY_SECONDS)
+
+    async def place(self, action: PlaceLadder) -> None:
+        """Send one ladder and book its outcome. No await before the bytes are handed to the kernel."""
+        spec = self.specs[action.market_id]
+        request = self.lane.build("POST", ocx.QUOTES_BULK, orders.ladder_body(spec, action))
+        began = self.now()
+        self.recorder.ladder_intended(action, began)
+        with self.switch.writing(self.halt_settings.write_seconds_max):
+            outcome: orders.LadderOutcome = LadderUnknown(action.market_id, action.quote_id, "no answer in time")
+            if not self.lane.send_bytes_nowait(request):
+                unsent = LadderUnsent(action.market_id, action.quote_id, "the quoting lane was not ready")
+                self.inlet.deliver(unsent)
+                self.recorder.ladder_ended(action, unsent, 0.0)
+                return
+            try:
+                answer = await self.lane.answer()
+                outcome = self.outcome(action, answer)
+            except OutcomeUnknown as error:
+                outcome = LadderUnknown(action.market_id, action.quote_id, str(error))
+            finally:
+                # Also when the deadline cut the wait short: the lane has closed itself, the outcome is unknown.
+                if isinstance(outcome, LadderUnknown):
+                    self.switch.outcome_unknown = True
+                self.inlet.deliver(outcome)
+        self.recorder.ladder_ended(action, outcome, self.now() - began)
+
+    async def read_orders(self) -> None:
+        """Read what rests; failing repeatedly, pull: quotes we know nothing of must not be left alone."""
+        try:
+            read = await self.reader.open_orders()
+        except (OutcomeUnknown, Throttled, Refused, ValueError) as error:
+            self.read_failures += 1
+            if self.read_failures >= READ_FAILURES_MAX:
+                self.read_failures = 0
+                trip = self.engine.trip(Reason.ORDERS_FAILING, f"open orders cannot be read: {error}", exposed=True)
+                if trip is not None:
+                    self.switch.trip(trip)
+                    self.recorder.tripped(trip)
+            await trio.sleep(RETRY_SECONDS)
+            return
+        self.read_failures = 0
+        self.inlet.deliver(read)
+
+    async def recover(self) -> None:
+        """After a recoverable trip: halt, read back, wait a random moment, quote again."""
+        report = HaltReport()
+        await halt(self.switch, self.halt_settings.tail_seconds_max, report)
+        self.recorder.halted(report)
+        self.engine.account_read_due = self.engine.account_read_due or "quotes were pulled"
+        self.inlet.deliver(ReadEmpty())
+        while self.engine.account_read_due:  # again when a stream broke meanwhile: then the read was not the last word
+            self.inlet.deliver(await self.reader.whole())
+            await trio.sleep(self.random.uniform(RESUME_SECONDS_MIN, RESUME_SECONDS_MAX))
+        self.engine.resume()
+        self.switch.rearm()
+        self.recorder.info("resumed", "quotes may be placed again once every input is consistent")
+
+    def outcome(self, action: PlaceLadder, answer: Answer) -> orders.LadderOutcome:
+        """Read an answer to a ladder. Raises Unauthorized."""
+        self.on_answer(answer)
+        wait_seconds = limits.wait_seconds(answer.headers, answer.body, time.time())
+        return orders.ladder_outcome(action, answer.status, answer.body, wait_seconds)

@@ -1,0 +1,210 @@
+"""What happened, told twice: one line with one sentence in the log, one row in the journal. Neither ever waits."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+import attrs
+import structlog
+
+from maker.app.halt import HaltReport
+from maker.desk.deadman import Trip
+from maker.desk.engine import Engine
+from maker.desk.events import (
+    AccountRead,
+    Event,
+    Fill,
+    LadderPlaced,
+    LadderRefused,
+    LadderThrottled,
+    LadderUnknown,
+    LadderUnsent,
+    PlaceLadder,
+    ReferenceLost,
+    StreamLost,
+    StreamSnapshot,
+)
+from maker.desk.fair import FairValue
+from maker.desk.units import BPS
+from maker.edge import journal, records
+from maker.wire import orders
+
+PROFIT_SECONDS: Final = 5.0  # between two rows of the profit table, a market
+NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")  # a sentence that differs only in its figures is no change of state
+QUOTING: Final = "quoting"
+NOT_QUOTING: Final = "not quoting"
+
+
+def unix_ms() -> int:
+    """Now, for people: never for an age or a deadline."""
+    return time.time_ns() // 1_000_000
+
+
+def in_words(action: PlaceLadder, outcome: orders.LadderOutcome | LadderUnsent) -> tuple[str, str]:
+    """An outcome's name in the journal, and its detail."""
+    match outcome:
+        case LadderPlaced():
+            return "applied", action.why
+        case LadderRefused():
+            return "refused", f"{outcome.status} {outcome.code} {outcome.message}"
+        case LadderThrottled():
+            return "throttled", f"wait {outcome.seconds:.3f} s"
+        case LadderUnsent():
+            return "unsent", outcome.detail
+        case LadderUnknown():
+            return "unknown", outcome.detail
+
+
+@attrs.define
+class Recorder:
+    """Log and journal of one run."""
+
+    log: structlog.typing.FilteringBoundLogger
+    journal: journal.Journal
+    engine: Engine = attrs.field(init=False)
+    told: dict[str, str] = attrs.field(factory=dict)  # scope -> the sentence last told, without figures
+    positions: dict[str, int] = attrs.field(factory=dict)  # market -> lots last written
+    profit_at: float = 0.0
+
+    @property
+    def journal_lost(self) -> str:
+        """Why the journal is lost; empty while it is not."""
+        return self.journal.lost or ""
+
+    def info(self, event: str, sentence: str, **fields: object) -> None:
+        self.log.info(event, sentence=sentence, **fields)
+
+    def warning(self, event: str, sentence: str, **fields: object) -> None:
+        self.log.warning(event, sentence=sentence, **fields)
+
+    def crashed(self, error: BaseException) -> None:
+        """The error that ended the run, with its traceback."""
+        self.log.error("crashed", sentence=f"the run ends with an error: {error!r}", exc_info=error)
+
+    # -- changes of state
+
+    def state(self, scope: str, state: str, sentence: str) -> None:
+        """One change of state: said once, until it is another one."""
+        key = NUMBERS.sub("#", f"{state}: {sentence}")
+        if self.told.get(scope) == key:
+            return
+        self.told[scope] = key
+        self.log.info(state, scope=scope, sentence=sentence)
+        self.journal.put(records.StateChange(unix_ms(), scope, state, sentence))
+
+    def states(self, now: float) -> None:
+        """Each market's state as it is now: quoting, or why not."""
+        for note in self.engine.take_notes():
+            self.state("maker", "note", note)
+        for market_id, why_not in self.engine.states(now):
+            market = self.engine.markets[market_id]
+            if why_not:
+                self.state(market_id, NOT_QUOTING, why_not)
+            elif market.account.resting:
+                self.state(market_id, QUOTING, "both sides are quoted, or as much as position and margin allow")
+
+    def tripped(self, trip: Trip) -> None:
+        self.state("maker", "pulling", trip.sentence)
+
+    def halted(self, report: HaltReport) -> None:
+        verified = "read back empty" if report.verified_empty else f"NOT verified, {report.open_orders} orders seen"
+        sentence = f"quotes pulled in {report.seconds:.3f} s with {report.cancels_sent} cancel-alls so far: {verified}"
+        self.state("maker", "pulled", sentence)
+
+    # -- facts
+
+    def after(self, event: Event, trip: Trip | None) -> None:
+        """Tell what a fact changed."""
+        match event:
+            case StreamLost():
+                self.state(event.market_id, NOT_QUOTING, f"its stream broke ({event.fault.value}: {event.detail})")
+            case ReferenceLost():
+                self.state("reference", "down", event.detail)
+            case StreamSnapshot():
+                self.state(event.market_id, "snapshot", "its stream is live again from a new snapshot")
+            case _:
+                pass
+        if trip is not None:
+            self.tripped(trip)
+        for fill in self.engine.take_fills():
+            self.filled(fill)
+        source = "read" if isinstance(event, AccountRead) else "stream"
+        for market_id, market in self.engine.markets.items():
+            lots = market.account.position_lots
+            if self.positions.get(market_id) != lots:
+                self.positions[market_id] = lots
+                size = market.account.spec.grid.size
+                self.journal.put(records.PositionSeen(unix_ms(), market_id, size.value(lots), source))
+
+    def filled(self, fill: Fill) -> None:
+        spec = self.engine.markets[fill.market_id].account.spec
+        rate = spec.fee_bps(fill.liquidity)
+        self.journal.put(
+            records.Fill(
+                fill.at_ms,
+                fill.market_id,
+                fill.trade_id,
+                fill.order_id or "",
+                fill.client_order_id or "",
+                fill.side.value,
+                spec.grid.price.value(fill.ticks),
+                spec.grid.size.value(fill.lots),
+                spec.grid.notional(fill.ticks, fill.lots) * rate / BPS,
+            )
+        )
+        size, price = spec.grid.size.text(fill.lots), spec.grid.price.text(fill.ticks)
+        self.info("fill", f"{fill.side.value} {size} at {price}", market=fill.market_id, trade_id=fill.trade_id)
+
+    # -- ladders
+
+    def ladder_intended(self, action: PlaceLadder, now: float) -> None:
+        """Before the first byte: what is about to be sent."""
+        market = self.engine.markets[action.market_id]
+        grid = market.account.spec.grid
+        fair = market.fair.value(now)
+        assert isinstance(fair, FairValue), "a ladder without a fair value"
+        self.journal.put(
+            records.LadderIntent(
+                unix_ms(),
+                action.quote_id,
+                action.market_id,
+                grid.subticks_price(fair.subticks),
+                grid.size.value(market.account.position_lots),
+                orders.levels_json(market.account.spec, action),
+            )
+        )
+
+    def ladder_ended(self, action: PlaceLadder, outcome: orders.LadderOutcome | LadderUnsent, seconds: float) -> None:
+        """What became of it. Every ladder that was not simply placed is also a line in the log."""
+        word, detail = in_words(action, outcome)
+        answered = None if isinstance(outcome, LadderUnknown | LadderUnsent) else seconds
+        self.journal.put(records.LadderOutcome(unix_ms(), action.quote_id, action.market_id, word, detail, answered))
+        if word != "applied":
+            self.warning(f"ladder {word}", detail, market=action.market_id, quote_id=action.quote_id)
+
+    # -- figures
+
+    def sample(self, now: float) -> None:
+        """Write the profit of each market, now and then."""
+        if now < self.profit_at:
+            return
+        self.profit_at = now + PROFIT_SECONDS
+        funding = self.engine.funding_paid()  # of the account; shown with the first market, so that rows still add up
+        for market_id, market in self.engine.markets.items():
+            if market.mark is not None:
+                account = market.account
+                self.journal.put(
+                    records.Profit(
+                        at_unix_ms=unix_ms(),
+                        market=market_id,
+                        position_base=account.spec.grid.size.value(account.position_lots),
+                        mark_price_quote=market.mark,
+                        cash_quote=market.cash_from_flat + account.fees,
+                        fees_quote=account.fees,
+                        funding_quote=funding,
+                        equity_quote=market.equity_change - funding,
+                    )
+                )
+                funding -= funding

@@ -1,0 +1,100 @@
+"""The way in: load markets and fees, refuse to start beside foreign orders, sweep, take the account as it is."""
+
+from __future__ import annotations
+
+import trio
+
+from maker.app.config import Config
+from maker.app.halt import EMPTY_BODY, RETRY_SECONDS_MIN, Panic
+from maker.app.reading import AccountReader
+from maker.desk.account import MarketAccount
+from maker.desk.budget import Budget
+from maker.desk.engine import Engine
+from maker.desk.events import MarketSpec
+from maker.desk.identity import Identity
+from maker.desk.market import MarketSettings
+from maker.errors import ExitCode, OcxError, StartRefused
+from maker.wire import ocx, reads
+
+
+def make_engine(config: Config, identity: Identity) -> Engine:
+    """An engine without markets yet."""
+    return Engine(identity=identity, cycle=config.cycle, account_limits=config.limits, budget=Budget(config.budget))
+
+
+async def read_markets(reader: AccountReader, config: Config) -> dict[str, MarketSpec]:
+    """Our markets as the exchange lists them, at our fee tier. Raises StartRefused or OcxError."""
+    try:
+        rows = reads.markets(await reader.get(ocx.MARKETS))
+        tier = reads.fee_tier(await reader.get(ocx.FEES))
+        specs: dict[str, MarketSpec] = {}
+        for market_id in config.markets:
+            row = rows.get(market_id)
+            if row is None:
+                raise StartRefused(
+                    f"market.{market_id}: the exchange lists no such market. It lists {', '.join(rows)}."
+                )
+            if reads.market_type(row) != "perp":
+                raise StartRefused(
+                    f"market.{market_id} is of type {reads.market_type(row)!r}: only perpetuals are quoted. Remove it."
+                )
+            if not reads.is_active(row):
+                raise StartRefused(
+                    f"market.{market_id}: the exchange says it is {row.trading_status}. Try again later."
+                )
+            specs[market_id] = reads.market_spec(market_id, row, *(tier or (None, None)))
+    except ValueError as error:
+        raise StartRefused(f"the exchange's listing cannot be read: {error}") from error
+    for market_id, spec in specs.items():
+        settings = config.markets[market_id].ladder
+        if spec.grid.size.count_down(settings.level_size) < spec.lots_min:
+            raise StartRefused(
+                f"market.{market_id}.level_size is {settings.level_size}, below the exchange's minimum of "
+                f"{spec.grid.size.text(spec.lots_min)}. Raise it."
+            )
+    return specs
+
+
+async def refuse_foreign(reader: AccountReader, identity: Identity) -> None:
+    """Refuse to start beside orders that are not ours; nothing is cancelled. Raises StartRefused or OcxError."""
+    read = reads.open_orders(await reader.get(ocx.ORDERS))
+    foreign = [order for order in read if not identity.is_ours(order.client_order_id)]
+    if foreign:
+        named = ", ".join(f"{order.market_id} {order.client_order_id or order.order_id}" for order in foreign)
+        raise StartRefused(
+            f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
+            "Give the bot a sub-account of its own, or cancel them yourself."
+        )
+
+
+async def sweep(panic: Panic) -> None:
+    """Cancel whatever an earlier run left, and read back empty. Proves key, scope and route.
+
+    Raises StartRefused when the key may not trade. Bounded by the caller.
+    """
+    pause = RETRY_SECONDS_MIN
+    while True:
+        try:
+            answer = await panic.lanes[0].call("POST", ocx.CANCEL_ALL, EMPTY_BODY)
+        except OcxError:
+            answer = None
+        if answer is not None:
+            panic.on_answer(answer)
+            panic.cancels_sent += 1
+            if answer.status in (401, 403):
+                raise StartRefused(
+                    f"the exchange answers {answer.status} to cancel-all: the key must have the scope 'trade', be used "
+                    "from a pinned address and not be expired or revoked.",
+                    ExitCode.CREDENTIALS,
+                )
+            if 200 <= answer.status < 300 and await panic.verified_empty():
+                return
+        await trio.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) -> None:
+    """Give the engine its markets."""
+    for market_id, spec in specs.items():
+        one = config.markets[market_id]
+        engine.add_market(MarketSettings(MarketAccount(spec), one.fair, one.ladder, one.limits))

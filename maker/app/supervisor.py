@@ -1,0 +1,287 @@
+"""The nurseries, the way in and every way out. Order of shutdown is order of nesting.
+
+    signals             open around everything, cleanup included: a second Ctrl-C must not break the halt
+      watchers          signals, the parent, the clock, the journal; panic lanes kept warm
+        feeds           one stream a market, the reference feed, the polls
+          quoting       start-up, then the quoting cycle; the ONLY scope a signal cancels
+            finally     halt, shielded and with a deadline
+
+An error in any task trips the switch first (latch and cancel-all, synchronously) and unwinds afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+
+from maker.app import startup
+from maker.app.config import Config
+from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
+from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.quoter import Quoter
+from maker.app.reading import AccountReader
+from maker.app.record import Recorder
+from maker.desk.deadman import Reason, Trip
+from maker.desk.engine import Engine
+from maker.desk.identity import Identity
+from maker.edge.answer import Answer
+from maker.edge.client import Client
+from maker.edge.endpoint import Endpoint, resolve
+from maker.edge.lane import Lane, boot_seconds
+from maker.errors import ExitCode, MakerError, StartRefused, Unauthorized
+from maker.wire import limits, ocx
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+WATCH_SECONDS: Final = 0.25  # between two looks of the dead-man's watch at the clock
+RESOLVE_SECONDS_MAX: Final = 5.0
+START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
+FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
+
+
+@attrs.define
+class Result:
+    """What a run ends with; the README explains the fields."""
+
+    reason: str = "not started"
+    exit_code: int = ExitCode.REFUSED_TO_START
+    verified_empty: bool = False
+    open_orders: int | None = None  # None: never read back
+    quotes_sent: int = 0
+    fills: int = 0
+    position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
+    pnl: str = "0"  # quote: change of equity at mark, fees and funding included
+    halts: int = 0
+
+
+@attrs.frozen
+class Options:
+    """What the command line adds to the configuration."""
+
+    for_seconds: float = math.inf
+    owner_fd: int | None = None  # its end of file: the parent is gone
+
+
+@attrs.define
+class Run:
+    """One run's parts, wired together."""
+
+    config: Config
+    recorder: Recorder
+    engine: Engine
+    switch: Switch
+    client: Client
+    quoting_lane: Lane
+    quoting: trio.CancelScope
+    rng: random.Random
+    armed: bool = False  # from here on orders of ours may rest: every way out pulls
+    stop: Trip | None = None  # the first reason to leave
+    report: HaltReport = attrs.field(factory=HaltReport)
+
+    def leave(self, trip: Trip) -> None:
+        """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
+        if self.armed:
+            self.switch.trip(trip)
+        if self.stop is None:
+            self.stop = trip
+            self.recorder.tripped(trip)
+        self.quoting.cancel(reason=trip.sentence)
+
+    async def guarded(self, service: Callable[[], Awaitable[object]]) -> None:
+        """Run a service; its error pulls every quote before anything unwinds."""
+        try:
+            await service()
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.leave(Trip(reason_of(error), describe(error)))
+            raise
+
+    def on_answer(self, answer: Answer) -> None:
+        """Learn the rate limit from any answer of the order path."""
+        seen = limits.seen(answer.headers, time.time())
+        if seen is not None:
+            self.engine.apply(seen, boot_seconds())
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first leaf of a group of errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The row of the dead-man's table an error belongs to."""
+    return Reason.CREDENTIALS if isinstance(first_cause(error), Unauthorized) else Reason.UNHANDLED_ERROR
+
+
+def describe(error: BaseException) -> str:
+    """The first cause in one line."""
+    cause = first_cause(error)
+    if isinstance(cause, trio.TooSlowError):
+        return f"the exchange could not be read and swept within {START_SECONDS_MAX:.0f} s of the start"
+    return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
+
+
+async def run(config: Config, key: str, options: Options, recorder: Recorder) -> Result:
+    """Quote until told to stop, or until something breaks; say how it ended. Raises nothing but cancellation."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        # The parent starts us with these blocked, so that one that came while we were importing waits until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        wired: Run | None = None
+        error: BaseException | None = None
+        try:
+            with trio.fail_after(RESOLVE_SECONDS_MAX):
+                endpoint = await resolve(config.exchange.base_url)
+            wired = wire(config, key, endpoint, recorder)
+            await run_nurseries(wired, options, signals)
+        except Exception as problem:  # noqa: BLE001 - the top of this process: it ends here, and says why
+            error = problem
+            recorder.crashed(problem)
+        if wired is None:
+            return Result(reason=f"the exchange cannot be found: {describe(error)}" if error else "not started")
+        await take_down(wired)
+        return conclude(wired, error)
+
+
+def wire(config: Config, key: str, endpoint: Endpoint, recorder: Recorder) -> Run:
+    """Make the rooms' parts and put them together."""
+    rng = random.SystemRandom()
+    headers = {ocx.KEY_HEADER: key}
+
+    def lane(name: str) -> Lane:
+        return Lane(name, endpoint.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
+
+    identity = Identity.of(config.order_prefix, rng.getrandbits(64))
+    engine = startup.make_engine(config, identity)
+    recorder.engine = engine
+    switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
+    client = Client(config.exchange.base_url, headers, endpoint.tls)
+    run = Run(config, recorder, engine, switch, client, lane("quoting"), trio.CancelScope(), rng)
+    switch.panic.on_answer = run.on_answer
+    return run
+
+
+async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
+    """Watchers around feeds around quoting around the halt."""
+    config, engine, switch, client, rng = run.config, run.engine, run.switch, run.client, run.rng
+    async with trio.open_nursery() as watchers:
+        watchers.start_soon(run.guarded, partial(receive_signals, signals, run))
+        watchers.start_soon(run.guarded, switch.panic.keep_warm)
+        if options.owner_fd is not None:
+            watchers.start_soon(run.guarded, partial(watch_owner, options.owner_fd, run))
+        async with trio.open_nursery() as feeds:
+            with run.quoting:
+                reader = AccountReader(client, {})
+                with trio.fail_after(START_SECONDS_MAX):
+                    specs = await startup.read_markets(reader, config)
+                    await startup.refuse_foreign(reader, engine.identity)
+                    await startup.sweep(switch.panic)
+                    startup.add_markets(engine, config, specs)
+                    reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
+                    engine.baseline(await reader.whole())
+                run.armed = True
+                try:
+                    lane, recorder = run.quoting_lane, run.recorder
+                    quoter = Quoter(engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
+                    inlet = quoter.inlet
+                    silent = config.cycle.stream_silent_seconds_max
+                    for spec in specs.values():
+                        feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
+                    symbols = sorted({one.fair.reference_symbol for one in config.markets.values()})
+                    url, silent = config.reference.url, config.reference.silent_seconds_max
+                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent))
+                    feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
+                    feeds.start_soon(run.guarded, partial(watch_clock, inlet, run, options.for_seconds))
+                    await run.guarded(quoter.run)
+                finally:
+                    with trio.move_on_after(config.halt.halt_seconds_max, shield=True):
+                        await halt(switch, config.halt.tail_seconds_max, run.report)
+            feeds.cancel_scope.cancel(reason="quoting has ended")
+        watchers.cancel_scope.cancel(reason="quoting has ended")
+
+
+async def receive_signals(signals: AsyncIterator[int], run: Run) -> None:
+    """Each signal means the same: leave. Those after the first find the halt under way and change nothing."""
+    async for number in signals:
+        run.leave(Trip(Reason.STOP_ASKED, signal.Signals(number).name))
+
+
+async def watch_owner(owner_fd: int, run: Run) -> None:
+    """Leave when the parent is gone: nobody would pull our quotes if we died too."""
+    await trio.lowlevel.wait_readable(owner_fd)
+    run.leave(Trip(Reason.OWNER_GONE, ""))
+
+
+async def watch_clock(inlet: Inlet, run: Run, for_seconds: float) -> None:
+    """Look at what time alone makes unsafe, at the journal, and at the time asked for."""
+    ends_at = trio.current_time() + for_seconds
+    while True:
+        inlet.watch()
+        run.recorder.sample(boot_seconds())
+        if run.recorder.journal_lost:
+            run.leave(Trip(Reason.JOURNAL_LOST, run.recorder.journal_lost))
+        if trio.current_time() >= ends_at:
+            ends_at = math.inf
+            run.leave(Trip(Reason.TIME_UP, ""))
+        await trio.sleep(min(WATCH_SECONDS, max(0.0, ends_at - trio.current_time())))
+
+
+async def take_down(run: Run) -> None:
+    """After the halt: read the account once more for the report, then close what is open. Best effort, bounded."""
+    with trio.move_on_after(FINAL_READ_SECONDS_MAX, shield=True):
+        try:
+            if run.report.verified_empty:
+                grids = {market_id: market.account.spec.grid for market_id, market in run.engine.markets.items()}
+                run.engine.account_read(await AccountReader(run.client, grids).whole())
+        except (MakerError, ValueError) as error:
+            run.recorder.warning("no final read", f"the account could not be read for the report: {error}")
+    run.quoting_lane.close()
+    run.switch.panic.close()
+    with trio.move_on_after(1.0, shield=True):
+        await run.client.aclose()
+
+
+def conclude(run: Run, error: BaseException | None) -> Result:
+    """The result: 0 only when stopped as asked AND read back empty; 75 whenever quotes may rest."""
+    engine, report = run.engine, run.report
+    result = Result(
+        verified_empty=report.verified_empty,
+        open_orders=report.open_orders,
+        quotes_sent=engine.ladders_placed,
+        fills=sum(market.account.fills for market in engine.markets.values()),
+        position={market_id: market.position_text for market_id, market in engine.markets.items()},
+        pnl=ocx.fixed(engine.equity_change()),
+        halts=run.switch.trips,
+    )
+    if run.stop is not None:
+        result.reason = run.stop.sentence
+        code = run.stop.reason.value.exit_code
+    else:
+        result.reason = describe(error) if error is not None else "ended without a reason"
+        code = None
+    cause = first_cause(error) if error is not None else None
+    if not run.armed:
+        result.exit_code = ExitCode.REFUSED_TO_START
+        if isinstance(cause, StartRefused):
+            result.exit_code = cause.exit_code
+        elif isinstance(cause, Unauthorized):
+            result.exit_code = ExitCode.CREDENTIALS
+        if cause is None:
+            result.reason += " before anything was placed"
+    elif not report.verified_empty:
+        result.exit_code = ExitCode.UNVERIFIED
+        result.reason += "; the exchange could not be read back empty: quotes may rest"
+    else:
+        result.exit_code = ExitCode.FAILED_EMPTY if code is None else code
+        if isinstance(cause, StartRefused):
+            result.reason, result.exit_code = cause.sentence, cause.exit_code
+    return result
