@@ -1,0 +1,153 @@
+"""The practice exchange as one program: HTTP and event streams on one port, the reference feed on another.
+
+    async with trio.open_nursery() as nursery:
+        ports = await nursery.start(run_venue, VenueSettings(port=8787))
+
+It runs until cancelled. `open_venue` gives the same without sockets: its `routes.handle` and `serve_reference_stream`
+work on any stream, and its clock may be a virtual one.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import attrs
+import trio
+
+from maker.edge.http_listener import serve_tcp
+from maker.edge.http_messages import Moment, Report, moment_now
+from maker.paper.keeper import Keeper, VenueClock
+from maker.paper.market import MarketSpec, default_markets
+from maker.paper.marketplace import Marketplace
+from maker.paper.money import plain
+from maker.paper.ratelimit import LIMIT_DEFAULT
+from maker.paper.reference_feed import serve_reference_tcp
+from maker.paper.routes import Routes
+from maker.paper.state import ExchangeSettings
+from maker.paper.state_file import StateFile
+from maker.paper.streams import Streams
+from maker.paper.switches import Switches
+from maker.paper.witness import Witness
+
+
+@attrs.frozen(kw_only=True)
+class VenueSettings:
+    """What a venue is started with."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787  # 0: any free one
+    reference_port: int = 0
+    seed: int = 1
+    preset: str = "busy"  # quiet, normal, busy: of the reference path and the other traders; still: neither
+    record: Path | None = None  # the witness's record
+    state: Path | None = None  # survives a restart
+    switches: Switches = attrs.field(factory=Switches)
+    rate_limit_per_minute: int = LIMIT_DEFAULT
+    markets: tuple[MarketSpec, ...] = attrs.field(factory=default_markets)
+    perps_deposit: Decimal = Decimal(100_000)  # quote units
+    ssl_context: ssl.SSLContext | None = None  # both ports speak TLS where there is one
+
+    def exchange(self) -> ExchangeSettings:
+        """Return the part that the exchange is made with."""
+        return ExchangeSettings(
+            seed=self.seed,
+            markets=self.markets,
+            switches=self.switches,
+            rate_limit_per_minute=self.rate_limit_per_minute,
+            perps_deposit=self.perps_deposit,
+        )
+
+
+@attrs.frozen
+class VenuePorts:
+    """Where a venue listens."""
+
+    http: int
+    reference: int
+
+
+@attrs.define
+class Venue:
+    """An open venue: its marketplace kept in time, and its HTTP handler."""
+
+    keeper: Keeper
+    routes: Routes
+
+
+def open_venue(settings: VenueSettings, *, clock: Callable[[], Moment] = moment_now) -> Venue:
+    """Open a venue, going on from its state file if there is one; `venue.keeper.close` must be called at the end.
+
+    Raises ValueError for a wrong preset, StateUnusable, OSError.
+    """
+    venue_clock = VenueClock(clock)
+    witness = Witness(settings.record, clock)
+    state = None if settings.state is None else StateFile(settings.state)
+    place = None if state is None else state.load(settings.exchange(), settings.preset)
+    resumed = place is not None
+    if place is None:
+        place = Marketplace(settings.exchange(), preset=settings.preset, start_ms=venue_clock.unix_ms())
+    place.exchange.state.on_change = witness.change if witness.is_writing else None
+    if state is not None:
+        state.begin(place)()
+    exchange = place.exchange
+    resting = [
+        {"orderId": row.order_id, "marketId": row.market_id, "side": row.side, "remaining": plain(row.remaining)}
+        for row in exchange.open_orders(exchange.user_id)
+    ]
+    witness.write("start", seed=settings.seed, preset=settings.preset, resumed=resumed, resting=resting)
+    witness.flush()
+    keeper = Keeper(place, venue_clock, witness, state)
+    return Venue(keeper, Routes(keeper, Streams(keeper)))
+
+
+def log_failure(message: str, error: BaseException) -> None:
+    """Say that a connection failed, with its traceback, on the standard library's log: stderr unless configured."""
+    logging.getLogger(__name__).error(message, exc_info=error)
+
+
+async def run_venue(
+    settings: VenueSettings,
+    *,
+    report: Report = log_failure,
+    clock: Callable[[], Moment] = moment_now,
+    task_status: trio.TaskStatus[VenuePorts] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Run a venue until cancelled; the started value tells its ports. Raises what `open_venue` raises."""
+    venue = open_venue(settings, clock=clock)
+    keeper = venue.keeper
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keeper.run_steps)
+            nursery.start_soon(keeper.run_checkpoints)
+            http_port = await nursery.start(
+                partial(
+                    serve_tcp,
+                    settings.port,
+                    venue.routes.handle,
+                    report=report,
+                    host=settings.host,
+                    ssl_context=settings.ssl_context,
+                    clock=clock,
+                    refusal=venue.routes.refuse,
+                )
+            )
+            reference_port = await nursery.start(
+                partial(
+                    serve_reference_tcp,
+                    settings.reference_port,
+                    keeper,
+                    report=report,
+                    host=settings.host,
+                    ssl_context=settings.ssl_context,
+                )
+            )
+            task_status.started(VenuePorts(http_port, reference_port))
+    finally:
+        keeper.close()
+    raise AssertionError("a venue runs until cancelled")
