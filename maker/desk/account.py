@@ -42,6 +42,8 @@ class OwnOrder:
     order_id: str | None = None
     gone_ms: int | None = None  # superseded: exchange time of what removed it; None: not stated
     gone_at: float = 0.0  # superseded: our time of the answer that said so
+    read_lots: int | None = None  # open as last read back; fills from before may still be reported
+    read_at: float = 0.0
 
 
 @attrs.define
@@ -146,15 +148,18 @@ class MarketAccount:
                 unknown.append(order)
                 continue
             own.order_id = order.order_id
-            own.lots = self.spec.grid.size.count_up(order.remaining)
+            # What is missing from it was filled: those fills come by the stream, and take it off when they do.
+            own.read_lots, own.read_at = self.spec.grid.size.count_up(order.remaining), now
+            own.lots = max(own.lots, own.read_lots)
             self.resting[own.client_order_id] = own
             self.superseded.pop(own.client_order_id, None)
         return tuple(unknown)
 
     def heard(self, engine_ms: int | None, now: float) -> None:
-        """The stream has reported all fills up to here: forget what was gone before."""
-        if not self.superseded:
-            return
+        """The stream has reported all fills up to here: forget what was gone before, believe what was read before."""
+        for order in self.resting.values():
+            if order.read_lots is not None and now - order.read_at >= FILL_REPORT_SECONDS_MAX:
+                order.lots, order.read_lots = min(order.lots, order.read_lots), None
         for client_order_id, order in list(self.superseded.items()):
             stated = order.gone_ms is not None and engine_ms is not None and engine_ms > order.gone_ms
             if stated or now - order.gone_at >= FILL_REPORT_SECONDS_MAX:

@@ -165,11 +165,12 @@ def default_markets(
             **more,  # type: ignore[arg-type]  # expiry only, a string
         )
 
+    # Every tick is a power of ten, so that a client who is shown only the decimals derives the same grid from them.
     return (
-        spec("BTC-PERP", "perp", "0.5", "0.0001", "100", "60000"),
-        spec("ETH-PERP", "perp", "0.05", "0.001", "2000", "3000"),
-        spec("SOL-PERP", "perp", "0.005", "0.01", "50000", "150"),
-        spec("BTC-USDC-2027-06-25", "future", "0.5", "0.0001", "100", "61000", expiry="2027-06-25"),
+        spec("BTC-PERP", "perp", "0.1", "0.0001", "100", "60000"),
+        spec("ETH-PERP", "perp", "0.01", "0.001", "2000", "3000"),
+        spec("SOL-PERP", "perp", "0.001", "0.01", "50000", "150"),
+        spec("BTC-USDC-2027-06-25", "future", "0.1", "0.0001", "100", "61000", expiry="2027-06-25"),
         spec("BTC-USDC-SPOT", "spot", "0.01", "0.00001", "100", "60000"),
     )
 

@@ -94,7 +94,9 @@ async def serve_one(stream: trio.abc.Stream, keeper: Keeper) -> None:
     async with trio.open_nursery() as nursery:
         try:
             with trio.move_on_after(SUBSCRIBE_SECONDS_MAX) as handshake:
-                request = await trio_websocket.wrap_server_stream(nursery, stream)
+                request = await trio_websocket.wrap_server_stream(
+                    nursery, stream, message_queue_size=MESSAGES_MAX, max_message_size=MESSAGE_BYTES_MAX
+                )
                 connection = await request.accept()
             if not handshake.cancelled_caught:
                 await Feed(connection, keeper).run()

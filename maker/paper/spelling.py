@@ -127,6 +127,12 @@ def optional(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
 
 
+def amount(number: Decimal) -> str:
+    """Write a reckoned amount: without the zeros that products and quotients of decimals end in."""
+    text = plain(number)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def market(listing: MarketListing, *, older_fields: bool) -> ocx.Market:
     """Write one row of the listing, with or without the older site's fields."""
     spec = listing.spec
@@ -136,7 +142,7 @@ def market(listing: MarketListing, *, older_fields: bool) -> ocx.Market:
         market_type=spec.market_type,
         base_symbol=spec.base,
         quote_symbol=spec.quote,
-        mark_price=plain(listing.mark_price),
+        mark_price=amount(listing.mark_price),
         price_decimals=spec.price_decimals,
         size_decimals=spec.size_decimals,
         expiry=spec.expiry,
@@ -167,9 +173,9 @@ def statistics(row: MarketStatistics) -> ocx.MarketStats:
     """Write one market's statistics."""
     return ocx.MarketStats(
         market_id=row.market_id,
-        mark_price=plain(row.mark),
-        index_price=plain(row.index),
-        funding_rate=plain(row.funding_rate),
+        mark_price=amount(row.mark),
+        index_price=amount(row.index),
+        funding_rate=amount(row.funding_rate),
         next_funding_at=iso(row.next_funding_ms),
         open_interest=plain(row.open_interest),
         last=optional(row.last),
@@ -260,8 +266,8 @@ def position(row: PositionRecord) -> ocx.Position:
         market_id=row.market_id,
         side=row.side,
         quantity=plain(row.quantity),
-        entry_price=plain(row.entry_price),
-        realized_pnl=plain(row.realized_pnl),
+        entry_price=amount(row.entry_price),
+        realized_pnl=amount(row.realized_pnl),
         status=row.status,
     )
 
@@ -271,23 +277,23 @@ def balance(row: BalanceRecord) -> ocx.Balance:
     return ocx.Balance(
         bucket=row.bucket,
         asset=row.asset,
-        balance=plain(row.balance),
-        available=plain(row.available),
-        equity=plain(row.equity),
-        unrealized_pnl=plain(row.unrealized_pnl),
-        margin_used=plain(row.margin_used),
+        balance=amount(row.balance),
+        available=amount(row.available),
+        equity=amount(row.equity),
+        unrealized_pnl=amount(row.unrealized_pnl),
+        margin_used=amount(row.margin_used),
     )
 
 
 def preview(result: PreviewResult) -> ocx.PreviewAnswer:
     """Write what an order would cost."""
     return ocx.PreviewAnswer(
-        notional=plain(result.notional),
-        margin_required=plain(result.margin_required),
-        est_fee=plain(result.estimated_fee),
+        notional=amount(result.notional),
+        margin_required=amount(result.margin_required),
+        est_fee=amount(result.estimated_fee),
         fee_bps=plain(result.fee_bps),
         fee_role=result.fee_role,
         approved=result.approved,
-        rolling30d_volume=plain(result.volume_30d),
+        rolling30d_volume=amount(result.volume_30d),
         reason=result.reason,
     )

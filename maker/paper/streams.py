@@ -256,7 +256,7 @@ class OneStream:
                 if changed:
                     await send(self._event(self.kind.change, now_ms, changed))
                     spoken = trio.current_time()
-                elif trio.current_time() - spoken >= HEARTBEAT_SECONDS:
+                elif trio.current_time() - spoken >= HEARTBEAT_SECONDS - interval_seconds / 2:
                     await send(HEARTBEAT)
                     spoken = trio.current_time()
         except StreamTrouble as trouble:

@@ -1,0 +1,85 @@
+"""`python -m maker`: `run` becomes the lean parent process, every other command is the application's.
+
+The parent must stay small, so nothing but the standard library is imported on its way. Only this room writes a run's
+result to stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from maker.guard import parent, report, settings
+
+DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
+USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
+SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
+
+
+class UsageError(Exception):
+    """Words that this command does not know; the message is one sentence."""
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code. Without a command: `run conf/paper.toml`."""
+    if not argv or argv[0] in ("run", "--json"):
+        return run(argv[1:] if argv[:1] == ["run"] else argv)
+    from maker.app import cli
+
+    return cli.main(argv)
+
+
+def run(words: list[str]) -> int:
+    """Run the bot under its parent process and return the exit code. stdout gets the result, last."""
+    if "--help" in words or "-h" in words:
+        print(USAGE)
+        return report.CLEAN
+    try:
+        configuration, for_seconds = parse(words)
+        ended = parent.run(configuration, for_seconds)
+    except UsageError as problem:
+        ended = report.without_maker(report.USAGE, f"{problem} {USAGE}")
+    except Exception as problem:  # noqa: BLE001 - the top of this process: a bug of ours ends it, and is no clean end
+        traceback.print_exc()
+        ended = report.without_maker(report.UNVERIFIED, f"the parent process failed, quotes may rest: {problem!r}")
+    text = json.dumps(ended.fields, ensure_ascii=False) if "--json" in words else report.for_people(ended)
+    with contextlib.suppress(OSError):  # nobody reads our stdout any more: the exit code still tells
+        print(text, flush=True)
+    return ended.exit_code
+
+
+def parse(words: list[str]) -> tuple[Path, float | None]:
+    """Return the configuration's path and for how many seconds to run (None: until stopped). Raises UsageError."""
+    configuration: Path | None = None
+    for_seconds: float | None = None
+    rest = iter(words)
+    for word in rest:
+        if word == "--json":
+            continue
+        if word == "--for" or word.startswith("--for="):
+            for_seconds = duration_seconds(word[6:] if "=" in word else next(rest, ""))
+        elif word.startswith("-"):
+            raise UsageError(f"unknown option {word}.")
+        elif configuration is not None:
+            raise UsageError(f"one configuration at a time, and {word} is the second.")
+        else:
+            configuration = Path(word)
+    return configuration or DEFAULT_CONFIGURATION, for_seconds
+
+
+def duration_seconds(text: str) -> float:
+    """Return the seconds that `30`, `30s`, `1.5m`, `1h` or `2d` mean; more than 0. Raises UsageError."""
+    match = DURATION.fullmatch(text)
+    seconds = float(match[1]) * SECONDS_IN[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"a duration looks like 30s, 5m or 1h and is more than nothing, not {text!r}.")
+    return seconds
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

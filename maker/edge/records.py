@@ -1,0 +1,149 @@
+"""The journal's rows and its schema, version by version.
+
+Tables are append-only and every row carries its run. Columns say their units: `_unix_ms` milliseconds of UTC since
+1970, `_quote` an amount or price in quote currency, `_base` a size in base currency, `_seconds`. Money is decimal
+text, exact.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+import attrs
+
+
+@attrs.frozen
+class Fill:
+    """One execution of our own."""
+
+    table: ClassVar[str] = "fills"
+    at_unix_ms: int
+    market: str
+    trade_id: str
+    order_id: str
+    client_order_id: str
+    side: str  # buy | sell
+    price_quote: Decimal
+    size_base: Decimal
+    fee_quote: Decimal  # negative: a rebate
+
+
+@attrs.frozen
+class LadderIntent:
+    """A ladder about to be sent: put before its first byte leaves."""
+
+    table: ClassVar[str] = "ladders"
+    at_unix_ms: int
+    quote_id: str
+    market: str
+    fair_price_quote: Decimal
+    position_base: Decimal
+    levels_json: bytes  # the orders exactly as they go out
+
+
+@attrs.frozen
+class LadderOutcome:
+    """What became of a ladder."""
+
+    table: ClassVar[str] = "ladder_outcomes"
+    at_unix_ms: int
+    quote_id: str
+    market: str
+    outcome: str  # applied | refused | throttled | unauthorized | unknown
+    detail: str
+    answer_seconds: float | None  # from the first byte sent to the answer; None: none came
+
+
+@attrs.frozen
+class StateChange:
+    """A change of what we do, and the sentence that says why."""
+
+    table: ClassVar[str] = "states"
+    at_unix_ms: int
+    scope: str  # a market, or "maker"
+    state: str
+    sentence: str
+
+
+@attrs.frozen
+class PositionSeen:
+    """Our position in one market, when it changed."""
+
+    table: ClassVar[str] = "positions"
+    at_unix_ms: int
+    market: str
+    position_base: Decimal  # negative: short
+    source: str  # stream | read
+
+
+@attrs.frozen
+class Profit:
+    """Where one market stands since this run began; equity = cash + position x mark price - fees - funding."""
+
+    table: ClassVar[str] = "profit"
+    at_unix_ms: int
+    market: str
+    position_base: Decimal
+    mark_price_quote: Decimal
+    cash_quote: Decimal
+    fees_quote: Decimal
+    funding_quote: Decimal  # paid; negative: received
+    equity_quote: Decimal
+
+
+@attrs.frozen
+class Run:
+    """One start of the maker; the first row of a run."""
+
+    table: ClassVar[str] = "runs"
+    run_id: str
+    started_at_unix_ms: int
+    mode: str  # paper | live
+    account: str
+    config_sha256: str
+    version: str
+
+
+@attrs.frozen
+class RunEnd:
+    """How a run ended; missing after a kill."""
+
+    table: ClassVar[str] = "run_ends"
+    at_unix_ms: int
+    reason: str
+    exit_code: int
+    verified_empty: bool
+
+
+Row = Fill | LadderIntent | LadderOutcome | StateChange | PositionSeen | Profit | RunEnd
+
+# One entry a schema version, applied in order; a released entry is never changed, the next version is a new entry.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE runs (run_id TEXT PRIMARY KEY, started_at_unix_ms INTEGER NOT NULL, mode TEXT NOT NULL,"
+        " account TEXT NOT NULL, config_sha256 TEXT NOT NULL, version TEXT NOT NULL)",
+        "CREATE TABLE run_ends (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " reason TEXT NOT NULL, exit_code INTEGER NOT NULL, verified_empty INTEGER NOT NULL)",
+        "CREATE TABLE fills (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL, market TEXT NOT NULL,"
+        " trade_id TEXT NOT NULL, order_id TEXT NOT NULL, client_order_id TEXT NOT NULL, side TEXT NOT NULL,"
+        " price_quote TEXT NOT NULL, size_base TEXT NOT NULL, fee_quote TEXT NOT NULL)",
+        "CREATE INDEX fills_by_time ON fills (at_unix_ms)",
+        "CREATE TABLE ladders (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " quote_id TEXT NOT NULL, market TEXT NOT NULL, fair_price_quote TEXT NOT NULL, position_base TEXT NOT NULL,"
+        " levels_json TEXT NOT NULL)",
+        "CREATE INDEX ladders_by_time ON ladders (at_unix_ms)",
+        "CREATE TABLE ladder_outcomes (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " quote_id TEXT NOT NULL, market TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL,"
+        " answer_seconds REAL)",
+        "CREATE INDEX ladder_outcomes_by_quote ON ladder_outcomes (quote_id)",
+        "CREATE TABLE states (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL, scope TEXT NOT NULL,"
+        " state TEXT NOT NULL, sentence TEXT NOT NULL)",
+        "CREATE TABLE positions (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " market TEXT NOT NULL, position_base TEXT NOT NULL, source TEXT NOT NULL)",
+        "CREATE TABLE profit (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL, market TEXT NOT NULL,"
+        " position_base TEXT NOT NULL, mark_price_quote TEXT NOT NULL, cash_quote TEXT NOT NULL,"
+        " fees_quote TEXT NOT NULL, funding_quote TEXT NOT NULL, equity_quote TEXT NOT NULL)",
+        "CREATE INDEX profit_by_time ON profit (at_unix_ms)",
+    ),
+)

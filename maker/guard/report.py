@@ -1,0 +1,68 @@
+"""What a run ends with: the maker's own result, or what must be assumed without one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+CLEAN = 0
+USAGE = 2
+UNVERIFIED = 75  # could not verify: quotes may rest
+REFUSED_TO_START = 78
+
+
+class Report(NamedTuple):
+    """One run's end: `fields` is the JSON object for stdout, always with at least the documented keys."""
+
+    exit_code: int
+    fields: dict[str, Any]
+
+
+def without_maker(exit_code: int, reason: str) -> Report:
+    """Return the report of a run that has no result of the maker: nothing is verified, nothing is known to be done."""
+    fields = {
+        "reason": reason,
+        "exit_code": exit_code,
+        "verified_empty": False,
+        "open_orders": None,  # unknown: nobody read them
+        "quotes_sent": 0,
+        "fills": 0,
+        "position": {},
+        "pnl": None,
+        "halts": 0,
+    }
+    return Report(exit_code, fields)
+
+
+def from_maker(result: bytes, maker_exit_code: int) -> Report:
+    """Return the maker's result if it can be believed, else `quotes may rest`.
+
+    It is believed when it is one JSON object whose exit code is the one that the process really ended with: a maker
+    that was killed after its last word has not finished what it said.
+    """
+    how = f"was killed by signal {-maker_exit_code}" if maker_exit_code < 0 else f"ended with code {maker_exit_code}"
+    try:
+        fields = json.loads(result)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or not isinstance(fields.get("position", {}), dict):
+        return without_maker(UNVERIFIED, f"the maker ended without a report: quotes may rest (it {how})")
+    if fields.get("exit_code") != maker_exit_code:
+        said = f"the maker reported exit code {fields.get('exit_code')} but {how}: quotes may rest"
+        unproven = {"reason": said, "exit_code": UNVERIFIED, "verified_empty": False, "open_orders": None}
+        return Report(UNVERIFIED, without_maker(UNVERIFIED, said).fields | fields | unproven)
+    return Report(maker_exit_code, without_maker(maker_exit_code, "no reason given").fields | fields)
+
+
+def for_people(report: Report) -> str:
+    """Return a summary of a few lines."""
+    fields = report.fields
+    if report.exit_code in (USAGE, REFUSED_TO_START):
+        return f"Not started: {fields['reason']}"
+    empty = "read back empty" if fields["verified_empty"] else "NOT verified empty: quotes may rest"
+    position = ", ".join(f"{market} {size}" for market, size in fields["position"].items()) or "none"
+    return (
+        f"Stopped: {fields['reason']}. The exchange was {empty} (exit code {report.exit_code}).\n"
+        f"Quotes sent {fields['quotes_sent']}, fills {fields['fills']}, halts {fields['halts']}.\n"
+        f"Position: {position}. Profit and loss: {fields['pnl']}."
+    )

@@ -1,0 +1,73 @@
+"""The one TOML loader, and the few keys that the parent process reads for itself.
+
+Everything else in the file is the application's, which loads it through `load` too and refuses what it does not know.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+CONFIGURATION_BYTES_MAX = 1 << 20  # a page is 5 kB; a device or a log given by mistake is not read to its end
+MODES = ("paper", "live")
+
+
+class SettingsError(Exception):
+    """A configuration that cannot be read or must not run; the message is one sentence with the file's name."""
+
+
+class ParentSettings(NamedTuple):
+    """What the parent needs to know before it starts anything."""
+
+    configuration: Path  # absolute
+    state_folder: Path  # absolute; lock, run.json and journal live here
+    is_paper: bool  # start the practice exchange too
+    venue_port: int  # 0: any free one
+
+
+def load(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """Read one TOML file; `parse_float` as tomllib's, for whoever needs exact decimals.
+
+    Raises SettingsError with a sentence that names the file, and the line where there is one.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(CONFIGURATION_BYTES_MAX + 1)
+    except OSError as problem:
+        raise SettingsError(f"cannot read the configuration {path}: {problem.strerror or problem}.") from None
+    if len(content) > CONFIGURATION_BYTES_MAX:
+        raise SettingsError(f"the configuration {path} is larger than {CONFIGURATION_BYTES_MAX} bytes.")
+    try:
+        return tomllib.loads(content.decode("utf-8"), parse_float=parse_float)
+    except UnicodeDecodeError:
+        raise SettingsError(f"the configuration {path} is not UTF-8 text.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise SettingsError(f"the configuration {path} is not valid TOML: {problem}.") from None
+
+
+def state_folder(tree: dict[str, Any]) -> Path:
+    """Return the state folder that a loaded configuration names, absolute.
+
+    A relative one starts at the project's folder, not at the current directory: the same configuration always meets
+    the same lock. Raises SettingsError.
+    """
+    text = tree.get("state_folder")
+    if not isinstance(text, str) or not text:
+        raise SettingsError('state_folder must be a path, for example state_folder = "state".')
+    return (PROJECT_FOLDER / Path(text).expanduser()).resolve()
+
+
+def parent_settings(path: Path) -> ParentSettings:
+    """Load what the parent needs. Raises SettingsError."""
+    tree = load(path)
+    mode = tree.get("mode")
+    if mode not in MODES:
+        raise SettingsError(f"in {path}, mode must be one of {', '.join(MODES)}; it is {mode!r}.")
+    paper = tree.get("paper", {})
+    port = paper.get("port", 0) if isinstance(paper, dict) else None
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
+        raise SettingsError(f"in {path}, paper.port must be a port number, 0 for any free one; it is {port!r}.")
+    return ParentSettings(path.resolve(), state_folder(tree), is_paper=mode == "paper", venue_port=port)

@@ -1,0 +1,1 @@
+"""Measurements by command; each prints its figures and fails when a stated bound is broken."""
