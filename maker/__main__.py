@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -39,6 +40,10 @@ def run(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(USAGE)
         return report.CLEAN
+    for number in parent.STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            # Before and after the parent listens: a signal while the result is being printed must not lose it.
+            signal.signal(number, lambda _number, _frame: None)
     try:
         configuration, for_seconds = parse(words)
         ended = parent.run(configuration, for_seconds)

@@ -1,7 +1,7 @@
 """Engine and practice exchange wired together in memory, through the wire's own bytes, for a simulated hour.
 
 No Trio, no sockets, no clock: steps of 50 ms. A ladder takes effect one step after it was decided and is answered one
-step later, so fills cross answers and deltas as they do in life. Whenever nothing is on the way, both sides are compared.
+step later, so fills cross answers and deltas as they do in life. When nothing is on the way, both sides are compared.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from maker.desk.events import (
     ReadOrders,
     ReferenceQuote,
     StreamLost,
+    Wait,
 )
 from maker.desk.identity import Identity
 from maker.desk.units import Grid
 from maker.errors import StreamFault
+from maker.paper import reads as venue_reads
 from maker.paper import spelling
 from maker.paper.exchange import Exchange
 from maker.paper.marketplace import Marketplace
 from maker.paper.order_path import Call, Outcome, perform
 from maker.paper.prices import STEP_MS
 from maker.paper.reads import Question
-from maker.paper import reads as venue_reads
 from maker.paper.state import ExchangeSettings
 from maker.paper.streams import AccountPart, BookPart
 from maker.paper.switches import Switches
@@ -189,6 +190,8 @@ class Wired:
                 self.tell(OpenOrdersRead(reads.open_orders(self.read(venue_reads.open_orders))))
             case ReadAccount():
                 self.read_account()
+            case Wait():
+                pass
 
     def compare(self) -> None:
         """S6: position, cash and open orders equal the exchange's, exactly."""

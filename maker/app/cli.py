@@ -9,6 +9,7 @@ import json
 import math
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ import trio
 from maker.app import logs, practice
 from maker.app.config import Config, api_key, load
 from maker.app.record import Recorder, unix_ms
-from maker.app.supervisor import Options, Result, run
+from maker.app.supervisor import STOP_SIGNALS, Options, Result, run
 from maker.edge import journal, records
 from maker.errors import ConfigError, ExitCode, StartRefused
 
@@ -52,6 +53,9 @@ def maker_process(argv: list[str]) -> NoReturn:
     parser.add_argument("--venue-url", default="")
     parser.add_argument("--reference-url", default="")
     words = parser.parse_args(argv)
+    for number in STOP_SIGNALS:
+        # Before and after `run` listens to them: one that comes late must not turn a verified end into a killed one.
+        signal.signal(number, lambda _number, _frame: None)
     writer = logs.configure("maker")
     log = structlog.get_logger()
     kept: journal.Journal | None = None

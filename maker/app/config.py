@@ -33,6 +33,9 @@ STREAM_FRESH_SECONDS: Final = 20.0  # below the above: no new ladder on a stream
 LEVELS_MAX: Final = 20  # a side
 KEY_FILE_MODE: Final = 0o600
 KEY_BYTES_MAX: Final = 512
+NUMBER_MAX: Final = 10**9  # no size, value, count or time of a configuration is as large
+GROWTH_MAX: Final = 10  # of sizes from level to level
+STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
 
 T = TypeVar("T")
 
@@ -118,33 +121,50 @@ TOP_KEYS: Final = [*(field.name for field in attrs.fields(Config) if field.name 
 
 def load(path: Path, venue_url: str = "", reference_url: str = "") -> Config:
     """Read and check a configuration; the two addresses are those of a practice exchange. Raises ConfigError."""
+    return check(read(path), venue_url, reference_url)
+
+
+def load_paper(path: Path) -> tuple[Paper, dict[str, Any], Path]:
+    """Read what the practice exchange needs of a configuration: its table, its switches, the state folder."""
+    tree = read(path)
+    return *paper(tree), state_folder(tree)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a TOML file with exact decimals. Raises ConfigError."""
     try:
-        tree = settings.load(path, parse_float=Decimal)
+        return settings.load(path, parse_float=Decimal)
     except settings.SettingsError as error:
         raise ConfigError(str(path), str(error), "Give the path of a TOML file.") from error
-    return check(tree, venue_url, reference_url)
+
+
+def state_folder(tree: Mapping[str, Any]) -> Path:
+    """The state folder, absolute. Raises ConfigError."""
+    try:
+        return settings.state_folder(dict(tree))
+    except settings.SettingsError as error:
+        raise ConfigError("state_folder", str(error), 'For example "state".') from error
 
 
 def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "") -> Config:
     """Turn a parsed file into a Config. Raises ConfigError naming the field and the fix."""
+    refuse_secrets(tree, "")
     known(tree, TOP_KEYS, "")
     mode = text(tree, "mode", "")
     if mode not in settings.MODES:
         raise ConfigError("mode", f"is {mode!r}.", 'Write "paper" or "live".')
-    refuse_secrets(tree, "")
+    other = "exchange" if mode == "paper" else "paper"
+    if other in tree:
+        raise ConfigError(other, f"is not read in mode {mode!r}.", "Remove the table, or change the mode.")
     prefix = text(tree, "order_prefix", "")
     if PREFIX_PATTERN.fullmatch(prefix) is None:
         raise ConfigError("order_prefix", f"is {prefix!r}.", "Write 2 to 8 characters of a-z and 0-9.")
-    try:
-        state_folder = settings.state_folder(dict(tree))
-    except settings.SettingsError as error:
-        raise ConfigError("state_folder", str(error), 'For example "state".') from error
     cycle = section(Cycle, tree, "cycle")
     config = Config(
         mode=mode,
         account=text(tree, "account", ""),
         order_prefix=prefix,
-        state_folder=state_folder,
+        state_folder=state_folder(tree),
         exchange=exchange(tree, mode, venue_url),
         reference=reference(tree, reference_url),
         cycle=CycleSettings(
@@ -194,7 +214,10 @@ def paper(tree: Mapping[str, Any]) -> tuple[Paper, dict[str, Any]]:
 
 def url_scheme(field: str, url: str, schemes: tuple[str, ...]) -> None:
     """Refuse what is no URL of these schemes; plain text only to this machine."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in schemes or not parts.hostname:
         raise ConfigError(field, f"is {url!r}.", f"Write {schemes[0]}://host.")
     if parts.scheme == schemes[1] and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
@@ -271,7 +294,8 @@ def market_relations(path: str, one: Market) -> None:
         require(getattr(ladder, name) > 0, f"{path}.{name}", "must be above 0.", "")
     for name in ("edge_bps_min", "skew_bps"):
         require(getattr(ladder, name) >= 0, f"{path}.{name}", "must not be negative.", "")
-    require(ladder.size_growth >= 1, f"{path}.size_growth", "must be 1 or more.", "1 keeps sizes flat.")
+    growth_fits = 1 <= ladder.size_growth <= GROWTH_MAX
+    require(growth_fits, f"{path}.size_growth", f"must be 1 to {GROWTH_MAX}.", "1 keeps sizes flat.")
     require(
         0 <= ladder.position_soft_ratio < 1, f"{path}.position_soft_ratio", "must be from 0 to below 1.", "Try 0.5."
     )
@@ -297,6 +321,8 @@ def market_relations(path: str, one: Market) -> None:
         "Raise the collar or narrow the ladder.",
     )
     positive(one.fair, path)
+    stale = one.fair.stale_seconds_max
+    require(stale <= STALE_SECONDS_MAX, f"{path}.stale_seconds_max", f"must be at most {STALE_SECONDS_MAX}.", "Try 2.")
 
 
 def positive(instance: Any, path: str) -> None:
@@ -350,8 +376,8 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
         str: (isinstance(value, str), str, "a text in quotes"),
     }
     fits, make, name = converters[wanted]
-    if not fits or (isinstance(value, Decimal) and not value.is_finite()):
-        raise ConfigError(where, f"is {value!r}.", f"Write {name}.")
+    if not fits or (number and not (Decimal(value).is_finite() and abs(value) < NUMBER_MAX)):
+        raise ConfigError(where, f"is {str(value)[:40]}.", f"Write {name}.")
     return make(value)
 
 
@@ -385,11 +411,13 @@ def known(given: Mapping[str, Any], names: list[str], path: str) -> None:
 # -- the key ------------------------------------------------------------------------------------------------------
 
 
-def refuse_secrets(tree: Mapping[str, Any], path: str) -> None:
+def refuse_secrets(tree: Mapping[str, Any] | list[Any], path: str) -> None:
     """A key in a configuration file refuses to start; the message does not repeat it."""
-    for key, value in tree.items():
-        where = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
+    for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+        if KEY_PREFIX in str(key):
+            raise ConfigError(path or "a key", "holds an API key.", "Revoke it; give a new one by key_env or key_file.")
+        where = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping | list):
             refuse_secrets(value, where)
         elif isinstance(value, str) and KEY_PREFIX in value:
             raise ConfigError(where, "holds an API key.", "Revoke it, and give the new one by key_env or key_file.")
@@ -405,7 +433,7 @@ def api_key(config: Config, environment: Mapping[str, str]) -> str:
         where = f"the environment variable {place.key_env}"
         field = "exchange.key_env"
     else:
-        found = read_key_file(Path(place.key_file).expanduser())
+        found = read_key_file(Path(place.key_file))
         where = "the key file"
         field = "exchange.key_file"
     found = found.strip()
@@ -417,10 +445,12 @@ def api_key(config: Config, environment: Mapping[str, str]) -> str:
 def read_key_file(path: Path) -> str:
     """Read a key file that nobody else can read."""
     try:
-        with path.open("rb") as file:
+        path = path.expanduser()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) & ~KEY_FILE_MODE:
                 raise ConfigError("exchange.key_file", "others may read it.", f"Run chmod 600 {path}")
             return file.read(KEY_BYTES_MAX).decode("ascii", "replace")
-    except OSError as error:
-        raise ConfigError("exchange.key_file", f"cannot be read: {error.strerror}.", f"Check {path}.") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError("exchange.key_file", f"cannot be read: {why}.", f"Check {path}.") from error

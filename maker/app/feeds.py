@@ -110,13 +110,17 @@ async def follow_market(
                 raise Unauthorized(source.status, "", f"the event stream of {params['marketId']} was refused")
             if source.status != 200:
                 raise StreamBroken(StreamFault.CLOSED, f"answer {source.status}")
-            while True:
-                data = await source.receive_some()
-                if not data:
-                    raise StreamBroken(StreamFault.CLOSED, "the exchange ended the stream")
-                scope.deadline = trio.current_time() + silent_seconds_max
-                for event in stream.feed(data):
-                    inlet.deliver(event)
+            try:
+                while True:
+                    data = await source.receive_some()
+                    if not data:
+                        raise StreamBroken(StreamFault.CLOSED, "the exchange ended the stream")
+                    scope.deadline = trio.current_time() + silent_seconds_max
+                    for event in stream.feed(data):
+                        inlet.deliver(event)
+            except StreamBroken as broken:  # said before the connection is closed: that takes its time
+                inlet.deliver(StreamLost(stream.spec.market_id, broken.fault, broken.detail))
+                raise
     raise AssertionError("left a connection without a reason")
 
 
@@ -154,7 +158,11 @@ async def follow_reference(url: str, symbols: list[str], inlet: Inlet, silent_se
                 while True:
                     message = await socket.get_message()
                     scope.deadline = trio.current_time() + silent_seconds_max
-                    inlet.deliver(reference.parse(message))
+                    try:
+                        inlet.deliver(reference.parse(message))
+                    except StreamBroken as broken:  # said before the closing handshake: that takes its time
+                        inlet.deliver(ReferenceLost(str(broken)))
+                        raise
     except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
         raise StreamBroken(StreamFault.CLOSED, f"reference feed: {error!r}") from error
     raise AssertionError("left a connection without a reason")
@@ -170,7 +178,8 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
         began = trio.current_time()
         for market_id in specs:
             for row in await poll(client, ocx.MARKET_STATS, {"marketId": market_id}, reads.market_stats):
-                inlet.deliver(row)
+                if row.market_id in specs:  # a site that ignores the parameter answers all markets
+                    inlet.deliver(row)
         if began >= balance_at:
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances):

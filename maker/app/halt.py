@@ -47,6 +47,7 @@ class Panic:
     request: bytes = attrs.field(init=False, repr=False)  # the prebuilt cancel-all: it carries the key
     fired: Lane | None = None  # the lane whose answer to a fired cancel-all is still to be read
     cancels_sent: int = 0
+    warming: trio.CancelScope | None = None  # of the read under way that keeps a lane warm
     resting: int | None = None  # orders seen by the last read back
 
     def __attrs_post_init__(self) -> None:
@@ -66,14 +67,17 @@ class Panic:
         while True:
             for lane in self.lanes:
                 with (
-                    trio.move_on_after(WARM_READ_SECONDS_MAX),
+                    trio.move_on_after(WARM_READ_SECONDS_MAX) as self.warming,
                     suppress(NotSent, OutcomeUnknown, trio.BusyResourceError),
                 ):
                     await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself; the next round dials again
+                self.warming = None
                 await trio.sleep(WARM_SECONDS / len(self.lanes))
 
     async def cancel_all(self) -> None:
         """Return once a cancel-all is acknowledged: answer awaited, hedged, repeated. Bounded by the caller."""
+        if self.warming is not None:
+            self.warming.cancel(reason="the lane is needed")
         pause = RETRY_SECONDS_MIN
         while not await self.hedged():
             await trio.sleep(pause)
@@ -85,13 +89,16 @@ class Panic:
         if self.fired is second:
             first, second = second, first
         acknowledged = False
+        failed = trio.Event()  # one lane failed: the other does not wait for the hedge's moment
 
         async def attempt(lane: Lane, after_seconds: float) -> None:
             nonlocal acknowledged
-            await trio.sleep(after_seconds)
+            with trio.move_on_after(after_seconds):
+                await failed.wait()
             if await self.one_cancel(lane):
                 acknowledged = True
                 nursery.cancel_scope.cancel(reason="a cancel-all was acknowledged")
+            failed.set()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(attempt, first, 0.0)
@@ -100,15 +107,20 @@ class Panic:
 
     async def one_cancel(self, lane: Lane) -> bool:
         """One cancel-all on one lane; True when the exchange acknowledged it."""
+        fired = self.fired is lane
+        if not fired:
+            self.cancels_sent += 1
         with trio.move_on_after(ATTEMPT_SECONDS_MAX):
             try:
-                if self.fired is lane:
+                if fired:
                     self.fired = None
                     answer = await lane.answer()
                 else:
-                    self.cancels_sent += 1
                     answer = await lane.call("POST", ocx.CANCEL_ALL, EMPTY_BODY)
-            except (NotSent, OutcomeUnknown, trio.BusyResourceError):
+            except (NotSent, trio.BusyResourceError):
+                self.cancels_sent -= 1
+                return False
+            except OutcomeUnknown:
                 return False
             self.on_answer(answer)
             return 200 <= answer.status < 300
@@ -134,6 +146,10 @@ class Panic:
         await trio.sleep(READ_GAP_SECONDS)
         return await self.read_back() == 0
 
+    def forget(self) -> None:
+        """What an earlier halt read says nothing about now."""
+        self.resting = None
+
     def close(self) -> None:
         for lane in self.lanes:
             lane.close()
@@ -147,14 +163,21 @@ class Switch:
     settle_seconds_max: float
     wake: Callable[[], None] = lambda: None
     tripped: Trip | None = None  # latched while set
+    final: bool = False  # a trip that ends the run came: never re-armed
     trips: int = 0
     fired_at: float | None = None  # the loop's clock, for latency figures
     write_scope: trio.CancelScope | None = None  # of the write in flight
     write_over_trip: bool = False  # a write was in flight at the trip: the first cancel-all may have been overtaken
     outcome_unknown: bool = False  # of a write since the exchange was last read back empty
 
+    @property
+    def latched(self) -> bool:
+        """Whether no write may begin."""
+        return self.tripped is not None
+
     def trip(self, trip: Trip) -> None:
         """Latch and fire. Later trips change nothing: the first cause is the one reported."""
+        self.final = self.final or not trip.reason.recoverable
         if self.tripped is not None:
             return
         self.tripped = trip
@@ -179,7 +202,9 @@ class Switch:
                 self.write_scope = None
 
     def rearm(self) -> None:
-        """Writes may begin again; only after a verified halt."""
+        """Writes may begin again; only after a verified halt, and never once the run is to end."""
+        if self.final:
+            return
         self.tripped = None
         self.write_over_trip = False
         self.outcome_unknown = False
@@ -202,6 +227,7 @@ async def halt(switch: Switch, tail_seconds_max: float, report: HaltReport) -> N
     """
     panic = switch.panic
     began = trio.current_time()
+    panic.forget()
     try:
         await panic.cancel_all()
         if switch.write_over_trip:

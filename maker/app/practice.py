@@ -21,7 +21,6 @@ import trio
 
 from maker.app import config, logs
 from maker.errors import ConfigError, ExitCode, MakerError
-from maker.guard import settings
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings, run_venue
 
@@ -77,12 +76,7 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
     switches: dict[str, Any] = {}
     record, state = words.record, words.state
     if words.conf is not None:
-        try:
-            tree = settings.load(words.conf)
-        except settings.SettingsError as error:
-            raise ConfigError(str(words.conf), str(error), "Give the path of a TOML file.") from error
-        paper, switches = config.paper(tree)
-        folder = settings.state_folder(tree)
+        paper, switches, folder = config.load_paper(words.conf)
         record = record or (folder / paper.record if paper.record else None)
         state = state or (folder / paper.state if paper.state else None)
     for name in ("port", "reference_port", "seed", "preset", "requests_per_minute"):

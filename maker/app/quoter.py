@@ -34,11 +34,12 @@ from maker.desk.events import (
 )
 from maker.edge.answer import Answer
 from maker.edge.lane import Lane, NotSent, boot_seconds
-from maker.errors import OutcomeUnknown, Refused, Throttled
+from maker.errors import OcxError, OutcomeUnknown, Unauthorized
 from maker.wire import limits, ocx, orders
 
 RETRY_SECONDS: Final = 0.25  # after a failed read or connection
-READ_FAILURES_MAX: Final = 3  # of the open orders in a row, while they are not known: pull
+FAILURES_MAX: Final = 3  # in a row: pull
+PAUSE_SECONDS_MAX: Final = 0.05  # between decision and bytes; more means that this process was stopped in between (H21)
 CONNECT_SECONDS_MAX: Final = 3.0
 RESUME_SECONDS_MIN: Final = 0.2  # after a pull, before quoting again
 RESUME_SECONDS_MAX: Final = 1.0
@@ -60,7 +61,7 @@ class Quoter:
     now: Callable[[], float] = boot_seconds  # seconds of CLOCK_BOOTTIME
     inlet: Inlet = attrs.field(init=False)
     woken: trio.Event = attrs.field(factory=trio.Event)
-    read_failures: int = 0
+    failures: int = 0  # in a row, of calls beside the ladders
 
     def __attrs_post_init__(self) -> None:
         self.inlet = Inlet(self.engine, self.switch, self.recorder, self.now, self.wake)
@@ -77,18 +78,19 @@ class Quoter:
 
     async def step(self) -> None:
         """One turn of the cycle."""
-        if self.switch.tripped is not None:
+        if self.switch.latched:
             await self.recover()
             return
-        if not self.lane.ready:
-            await self.connect()
-        self.woken = trio.Event()
-        if self.inlet.watch():
+        if not self.lane.ready and not await self.connected():
             return
-        action = self.engine.decide(self.now())
+        self.woken = trio.Event()
+        if self.inlet.watch() or self.switch.latched:  # it may have tripped while we were connecting
+            return
+        decided_at = self.now()
+        action = self.engine.decide(decided_at)
         match action:
             case PlaceLadder():
-                await self.place(action)
+                await self.place(action, decided_at)
             case ReadOrders():
                 await self.read_orders()
             case ReadAccount():
@@ -99,25 +101,41 @@ class Quoter:
                 with trio.move_on_after(seconds):
                     await self.woken.wait()
 
-    async def connect(self) -> None:
+    async def connected(self) -> bool:
         """Have the lane warm before deciding: dialling between decision and bytes would send a stale ladder."""
         with trio.move_on_after(CONNECT_SECONDS_MAX):
             try:
                 await self.lane.connect()
             except NotSent as error:
-                self.recorder.warning("no route", f"the quoting lane cannot connect: {error}")
-                await trio.sleep(RETRY_SECONDS)
+                await self.failing(f"the quoting lane cannot connect: {error}")
+                return False
+            return True
+        await self.failing("the quoting lane cannot connect in time")
+        return False
 
-    async def place(self, action: PlaceLadder) -> None:
+    async def failing(self, detail: str) -> None:
+        """A call beside the ladders failed: pause; repeatedly, pull, for quotes that cannot be moved are left alone."""
+        self.failures += 1
+        if self.failures >= FAILURES_MAX:
+            self.failures = 0
+            trip = self.engine.trip(Reason.ORDERS_FAILING, detail)
+            if trip is not None:
+                self.switch.trip(trip)
+                self.recorder.tripped(trip)
+        await trio.sleep(RETRY_SECONDS)
+
+    async def place(self, action: PlaceLadder, decided_at: float) -> None:
         """Send one ladder and book its outcome. No await before the bytes are handed to the kernel."""
         spec = self.specs[action.market_id]
         request = self.lane.build("POST", ocx.QUOTES_BULK, orders.ladder_body(spec, action))
+        self.recorder.ladder_intended(action)
         began = self.now()
-        self.recorder.ladder_intended(action, began)
         with self.switch.writing(self.halt_settings.write_seconds_max):
             outcome: orders.LadderOutcome = LadderUnknown(action.market_id, action.quote_id, "no answer in time")
-            if not self.lane.send_bytes_nowait(request):
-                unsent = LadderUnsent(action.market_id, action.quote_id, "the quoting lane was not ready")
+            if began - decided_at > PAUSE_SECONDS_MAX or not self.lane.send_bytes_nowait(request):
+                paused = began - decided_at > PAUSE_SECONDS_MAX
+                why = "this process stood still after deciding" if paused else "the quoting lane was not ready"
+                unsent = LadderUnsent(action.market_id, action.quote_id, why)
                 self.inlet.deliver(unsent)
                 self.recorder.ladder_ended(action, unsent, 0.0)
                 return
@@ -137,17 +155,12 @@ class Quoter:
         """Read what rests; failing repeatedly, pull: quotes we know nothing of must not be left alone."""
         try:
             read = await self.reader.open_orders()
-        except (OutcomeUnknown, Throttled, Refused, ValueError) as error:
-            self.read_failures += 1
-            if self.read_failures >= READ_FAILURES_MAX:
-                self.read_failures = 0
-                trip = self.engine.trip(Reason.ORDERS_FAILING, f"open orders cannot be read: {error}", exposed=True)
-                if trip is not None:
-                    self.switch.trip(trip)
-                    self.recorder.tripped(trip)
-            await trio.sleep(RETRY_SECONDS)
+        except Unauthorized:
+            raise
+        except (OcxError, ValueError) as error:
+            await self.failing(f"open orders cannot be read: {error}")
             return
-        self.read_failures = 0
+        self.failures = 0
         self.inlet.deliver(read)
 
     async def recover(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -11,13 +12,15 @@ import trio
 from maker.desk.events import AccountRead, OpenOrdersRead
 from maker.desk.units import Grid
 from maker.edge.client import Client
-from maker.errors import OutcomeUnknown, Throttled
+from maker.errors import OcxError, OutcomeUnknown, Unauthorized
 from maker.wire import ocx, reads
 
 READ_SECONDS_MAX: Final = 3.0  # one read, connecting included
 READ_RETRY_SECONDS: Final = 0.25  # doubled with each failure in a row
 READ_RETRY_SECONDS_MAX: Final = 4.0
 OWN_TRADES_READ: Final = "1000"  # ASSUMED: `limit`, the newest so many
+
+Read = TypeVar("Read")
 
 
 @attrs.define
@@ -27,37 +30,42 @@ class AccountReader:
     client: Client
     grids: Mapping[str, Grid]
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        """One read, repeated until it succeeds. Raises Unauthorized, or Refused for what will not get better."""
+    async def get(self, path: str, parse: Callable[[bytes], Read], params: Mapping[str, str] | None = None) -> Read:
+        """One read, repeated until it succeeds and makes sense; bounded by the caller. Raises Unauthorized."""
         pause = READ_RETRY_SECONDS
         while True:
             try:
-                return await self.get_once(path, params)
-            except (OutcomeUnknown, Throttled):
+                return await self.get_once(path, parse, params)
+            except Unauthorized:
+                raise
+            except (OcxError, ValueError):
                 await trio.sleep(pause)
                 pause = min(pause * 2, READ_RETRY_SECONDS_MAX)
 
-    async def get_once(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        """One read, once. Raises OcxError; a timeout is an OutcomeUnknown."""
+    async def get_once(
+        self, path: str, parse: Callable[[bytes], Read], params: Mapping[str, str] | None = None
+    ) -> Read:
+        """One read, once. Raises OcxError (a time-out is an OutcomeUnknown), ValueError for what makes no sense."""
         answer = None
         with trio.move_on_after(READ_SECONDS_MAX):
             answer = await self.client.get(path, params)
         if answer is None:
             raise OutcomeUnknown(f"{path} was not answered within {READ_SECONDS_MAX} s")
         if answer.status != 200:
-            raise ocx.refusal(answer.status, answer.body, 1.0)
-        return answer.body
+            raise ocx.refusal(answer.status, answer.body, READ_RETRY_SECONDS)
+        return parse(answer.body)
 
     async def open_orders(self) -> OpenOrdersRead:
-        """What rests, once. Raises OcxError, or ValueError for an answer that makes no sense."""
-        return OpenOrdersRead(reads.open_orders(await self.get_once(ocx.ORDERS)))
+        """What rests, once. Raises as `get_once`."""
+        return OpenOrdersRead(await self.get_once(ocx.ORDERS, reads.open_orders))
 
     async def whole(self) -> AccountRead:
         """Positions, own trades and balance, consistent with each other: positions are the same before and after."""
+        positions = partial(reads.positions, grids=self.grids)
         while True:
-            before = reads.positions(await self.get(ocx.POSITIONS), self.grids)
-            fills = reads.own_trades(await self.get(ocx.TRADES, {"limit": OWN_TRADES_READ}), self.grids)
-            balance = reads.balance(await self.get(ocx.BALANCES))
-            after = reads.positions(await self.get(ocx.POSITIONS), self.grids)
+            before = await self.get(ocx.POSITIONS, positions)
+            fills = await self.get(ocx.TRADES, partial(reads.own_trades, grids=self.grids), {"limit": OWN_TRADES_READ})
+            balance = await self.get(ocx.BALANCES, reads.balance)
+            after = await self.get(ocx.POSITIONS, positions)
             if before == after:
                 return reads.account(after, fills, balance)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from pathlib import Path
 from typing import Final
 
 import attrs
 import structlog
+import trio
 
 from maker.app.halt import HaltReport
 from maker.desk.deadman import Trip
@@ -26,12 +29,13 @@ from maker.desk.events import (
     StreamLost,
     StreamSnapshot,
 )
-from maker.desk.fair import FairValue
 from maker.desk.units import BPS
 from maker.edge import journal, records
 from maker.wire import orders
 
 PROFIT_SECONDS: Final = 5.0  # between two rows of the profit table, a market
+VITALS_SECONDS: Final = 60.0  # between two lines of what this process uses
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")  # a sentence that differs only in its figures is no change of state
 QUOTING: Final = "quoting"
 NOT_QUOTING: Final = "not quoting"
@@ -67,6 +71,7 @@ class Recorder:
     told: dict[str, str] = attrs.field(factory=dict)  # scope -> the sentence last told, without figures
     positions: dict[str, int] = attrs.field(factory=dict)  # market -> lots last written
     profit_at: float = 0.0
+    vitals_at: float = 0.0
 
     @property
     def journal_lost(self) -> str:
@@ -159,18 +164,16 @@ class Recorder:
 
     # -- ladders
 
-    def ladder_intended(self, action: PlaceLadder, now: float) -> None:
+    def ladder_intended(self, action: PlaceLadder) -> None:
         """Before the first byte: what is about to be sent."""
         market = self.engine.markets[action.market_id]
         grid = market.account.spec.grid
-        fair = market.fair.value(now)
-        assert isinstance(fair, FairValue), "a ladder without a fair value"
         self.journal.put(
             records.LadderIntent(
                 unix_ms(),
                 action.quote_id,
                 action.market_id,
-                grid.subticks_price(fair.subticks),
+                grid.subticks_price(action.fair_subticks),
                 grid.size.value(market.account.position_lots),
                 orders.levels_json(market.account.spec, action),
             )
@@ -186,11 +189,25 @@ class Recorder:
 
     # -- figures
 
-    def sample(self, now: float) -> None:
-        """Write the profit of each market, now and then."""
-        if now < self.profit_at:
+    def vitals(self, now: float) -> None:
+        """Say what this process uses, now and then: over days all of it must stay flat (S23)."""
+        if now < self.vitals_at:
             return
-        self.profit_at = now + PROFIT_SECONDS
+        self.vitals_at = now + VITALS_SECONDS
+        resident_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+        descriptors = len(os.listdir("/proc/self/fd"))
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        sentence = f"{resident_bytes / 1e6:.1f} MB resident, {descriptors} descriptors, {tasks} tasks"
+        self.info("vitals", sentence, resident_bytes=resident_bytes, descriptors=descriptors, tasks=tasks)
+
+    def sample(self, now: float) -> None:
+        """Write the profit now and then."""
+        if now >= self.profit_at:
+            self.profit_at = now + PROFIT_SECONDS
+            self.profit()
+
+    def profit(self) -> None:
+        """Write the profit of each market."""
         funding = self.engine.funding_paid()  # of the account; shown with the first market, so that rows still add up
         for market_id, market in self.engine.markets.items():
             if market.mark is not None:

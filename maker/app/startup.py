@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import trio
 
 from maker.app.config import Config
-from maker.app.halt import EMPTY_BODY, RETRY_SECONDS_MIN, Panic
+from maker.app.halt import ATTEMPT_SECONDS_MAX, EMPTY_BODY, RETRY_SECONDS_MIN, Panic
 from maker.app.reading import AccountReader
 from maker.desk.account import MarketAccount
 from maker.desk.budget import Budget
@@ -13,7 +15,8 @@ from maker.desk.engine import Engine
 from maker.desk.events import MarketSpec
 from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
-from maker.errors import ExitCode, OcxError, StartRefused
+from maker.edge.answer import Answer
+from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled
 from maker.wire import ocx, reads
 
 
@@ -25,8 +28,8 @@ def make_engine(config: Config, identity: Identity) -> Engine:
 async def read_markets(reader: AccountReader, config: Config) -> dict[str, MarketSpec]:
     """Our markets as the exchange lists them, at our fee tier. Raises StartRefused or OcxError."""
     try:
-        rows = reads.markets(await reader.get(ocx.MARKETS))
-        tier = reads.fee_tier(await reader.get(ocx.FEES))
+        rows = await reader.get(ocx.MARKETS, reads.markets)
+        tier = await own_fee_tier(reader)
         specs: dict[str, MarketSpec] = {}
         for market_id in config.markets:
             row = rows.get(market_id)
@@ -57,7 +60,7 @@ async def read_markets(reader: AccountReader, config: Config) -> dict[str, Marke
 
 async def refuse_foreign(reader: AccountReader, identity: Identity) -> None:
     """Refuse to start beside orders that are not ours; nothing is cancelled. Raises StartRefused or OcxError."""
-    read = reads.open_orders(await reader.get(ocx.ORDERS))
+    read = await reader.get(ocx.ORDERS, reads.open_orders)
     foreign = [order for order in read if not identity.is_ours(order.client_order_id)]
     if foreign:
         named = ", ".join(f"{order.market_id} {order.client_order_id or order.order_id}" for order in foreign)
@@ -74,10 +77,7 @@ async def sweep(panic: Panic) -> None:
     """
     pause = RETRY_SECONDS_MIN
     while True:
-        try:
-            answer = await panic.lanes[0].call("POST", ocx.CANCEL_ALL, EMPTY_BODY)
-        except OcxError:
-            answer = None
+        answer = await one_cancel_all(panic)
         if answer is not None:
             panic.on_answer(answer)
             panic.cancels_sent += 1
@@ -91,6 +91,28 @@ async def sweep(panic: Panic) -> None:
                 return
         await trio.sleep(pause)
         pause = min(pause * 2, 1.0)
+
+
+async def one_cancel_all(panic: Panic) -> Answer | None:
+    """One cancel-all on whichever panic lane carries it; None when neither got an answer."""
+    for lane in panic.lanes:
+        with trio.move_on_after(ATTEMPT_SECONDS_MAX):
+            try:
+                return await lane.call("POST", ocx.CANCEL_ALL, EMPTY_BODY)
+            except (OcxError, trio.BusyResourceError):  # busy: the read that keeps it warm is on its way
+                continue
+    return None
+
+
+async def own_fee_tier(reader: AccountReader) -> tuple[Decimal, Decimal] | None:
+    """Our fees where the exchange says which tier is ours; the listing states the standard ones anyway."""
+    while True:
+        try:
+            return await reader.get_once(ocx.FEES, reads.fee_tier)
+        except (Refused, ValueError):
+            return None
+        except (Throttled, OutcomeUnknown):
+            await trio.sleep(RETRY_SECONDS_MIN)
 
 
 def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) -> None:

@@ -17,7 +17,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import trio
@@ -35,14 +35,16 @@ from maker.desk.identity import Identity
 from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint, resolve
-from maker.edge.lane import Lane, boot_seconds
+from maker.edge.lane import Connection, Lane, boot_seconds
 from maker.errors import ExitCode, MakerError, StartRefused, Unauthorized
 from maker.wire import limits, ocx
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 WATCH_SECONDS: Final = 0.25  # between two looks of the dead-man's watch at the clock
-RESOLVE_SECONDS_MAX: Final = 5.0
+RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
+RESOLVE_SECONDS_MAX: Final = 5.0  # for the first one
 START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
+PNL_DECIMALS: Final = 8  # in the result; entry prices carry 28 digits, and nobody wants to read them
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
 
 
@@ -70,6 +72,24 @@ class Options:
 
 
 @attrs.define
+class Route:
+    """Where the exchange is: looked up ahead and again from time to time, never on the way of a request (H12)."""
+
+    base_url: str
+    endpoint: Endpoint
+
+    async def dial(self) -> Connection:
+        """Connect to where it is now. Raises NotSent."""
+        return await self.endpoint.dial()
+
+    async def keep_resolved(self) -> NoReturn:
+        """Follow the name to new addresses; a look-up that fails or hangs keeps the last good ones."""
+        while True:
+            await trio.sleep(RESOLVE_SECONDS)
+            self.endpoint = await resolve(self.base_url, last_good=self.endpoint)
+
+
+@attrs.define
 class Run:
     """One run's parts, wired together."""
 
@@ -78,6 +98,7 @@ class Run:
     engine: Engine
     switch: Switch
     client: Client
+    route: Route
     quoting_lane: Lane
     quoting: trio.CancelScope
     rng: random.Random
@@ -127,7 +148,7 @@ def describe(error: BaseException) -> str:
     """The first cause in one line."""
     cause = first_cause(error)
     if isinstance(cause, trio.TooSlowError):
-        return f"the exchange could not be read and swept within {START_SECONDS_MAX:.0f} s of the start"
+        return f"the exchange could not be found, read and swept within {START_SECONDS_MAX:.0f} s of the start"
     return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
 
 
@@ -140,8 +161,8 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
         error: BaseException | None = None
         try:
             with trio.fail_after(RESOLVE_SECONDS_MAX):
-                endpoint = await resolve(config.exchange.base_url)
-            wired = wire(config, key, endpoint, recorder)
+                route = Route(config.exchange.base_url, await resolve(config.exchange.base_url))
+            wired = wire(config, key, route, recorder)
             await run_nurseries(wired, options, signals)
         except Exception as problem:  # noqa: BLE001 - the top of this process: it ends here, and says why
             error = problem
@@ -152,20 +173,21 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
         return conclude(wired, error)
 
 
-def wire(config: Config, key: str, endpoint: Endpoint, recorder: Recorder) -> Run:
+def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     """Make the rooms' parts and put them together."""
     rng = random.SystemRandom()
     headers = {ocx.KEY_HEADER: key}
+    endpoint = route.endpoint
 
     def lane(name: str) -> Lane:
-        return Lane(name, endpoint.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
+        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
 
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
     switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
-    client = Client(config.exchange.base_url, headers, endpoint.tls)
-    run = Run(config, recorder, engine, switch, client, lane("quoting"), trio.CancelScope(), rng)
+    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
+    run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
     switch.panic.on_answer = run.on_answer
     return run
 
@@ -176,6 +198,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
     async with trio.open_nursery() as watchers:
         watchers.start_soon(run.guarded, partial(receive_signals, signals, run))
         watchers.start_soon(run.guarded, switch.panic.keep_warm)
+        watchers.start_soon(run.guarded, run.route.keep_resolved)
         if options.owner_fd is not None:
             watchers.start_soon(run.guarded, partial(watch_owner, options.owner_fd, run))
         async with trio.open_nursery() as feeds:
@@ -227,6 +250,7 @@ async def watch_clock(inlet: Inlet, run: Run, for_seconds: float) -> None:
     while True:
         inlet.watch()
         run.recorder.sample(boot_seconds())
+        run.recorder.vitals(boot_seconds())
         if run.recorder.journal_lost:
             run.leave(Trip(Reason.JOURNAL_LOST, run.recorder.journal_lost))
         if trio.current_time() >= ends_at:
@@ -241,9 +265,12 @@ async def take_down(run: Run) -> None:
         try:
             if run.report.verified_empty:
                 grids = {market_id: market.account.spec.grid for market_id, market in run.engine.markets.items()}
-                run.engine.account_read(await AccountReader(run.client, grids).whole())
-        except (MakerError, ValueError) as error:
-            run.recorder.warning("no final read", f"the account could not be read for the report: {error}")
+                read = await AccountReader(run.client, grids).whole()
+                run.engine.account_read(read)
+                run.recorder.after(read, None)
+                run.recorder.profit()
+        except Exception as error:  # noqa: BLE001 - the figures are worth less than the verified end they would lose
+            run.recorder.warning("no final read", f"the account could not be read for the report: {error!r}")
     run.quoting_lane.close()
     run.switch.panic.close()
     with trio.move_on_after(1.0, shield=True):
@@ -259,7 +286,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         quotes_sent=engine.ladders_placed,
         fills=sum(market.account.fills for market in engine.markets.values()),
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
-        pnl=ocx.fixed(engine.equity_change()),
+        pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
     )
     if run.stop is not None:
@@ -282,6 +309,9 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         result.reason += "; the exchange could not be read back empty: quotes may rest"
     else:
         result.exit_code = ExitCode.FAILED_EMPTY if code is None else code
+        if error is not None and result.exit_code == ExitCode.CLEAN:
+            result.exit_code = ExitCode.FAILED_EMPTY  # it was stopping as asked when it failed
+            result.reason += f"; then {describe(error)}"
         if isinstance(cause, StartRefused):
             result.reason, result.exit_code = cause.sentence, cause.exit_code
     return result

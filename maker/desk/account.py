@@ -79,6 +79,7 @@ class MarketAccount:
     pending: dict[str, OwnOrder] = attrs.field(factory=dict)
     superseded: dict[str, OwnOrder] = attrs.field(factory=dict)
     trade_ids: TradeIds = attrs.field(factory=TradeIds)
+    finished: TradeIds = attrs.field(factory=TradeIds)  # clientOrderIds of orders filled whole
     cash: Decimal = Decimal(0)  # quote, since start: -sign * price * size - fees
     fees: Decimal = Decimal(0)  # quote paid; negative: rebates
     volume: Decimal = Decimal(0)  # quote traded
@@ -144,6 +145,8 @@ class MarketAccount:
             if order.market_id != self.spec.market_id:
                 continue
             own = known.get(order.client_order_id or "")
+            if own is None and order.client_order_id in self.finished.known:
+                continue  # filled while the read was on its way
             if own is None:
                 unknown.append(order)
                 continue
@@ -161,8 +164,11 @@ class MarketAccount:
             if order.read_lots is not None and now - order.read_at >= FILL_REPORT_SECONDS_MAX:
                 order.lots, order.read_lots = min(order.lots, order.read_lots), None
         for client_order_id, order in list(self.superseded.items()):
-            stated = order.gone_ms is not None and engine_ms is not None and engine_ms > order.gone_ms
-            if stated or now - order.gone_at >= FILL_REPORT_SECONDS_MAX:
+            if order.gone_ms is not None and engine_ms is not None:
+                passed = engine_ms > order.gone_ms
+            else:
+                passed = now - order.gone_at >= FILL_REPORT_SECONDS_MAX
+            if passed:
                 del self.superseded[client_order_id]
 
     def nothing_rests(self) -> None:
@@ -190,7 +196,8 @@ class MarketAccount:
 
     def reduce(self, fill: Fill) -> None:
         """Take a fill off the order it belongs to: by clientOrderId, by order id, else by side and price."""
-        for orders in (self.resting, self.pending, self.superseded):
+        # Superseded first: where ids are missing, the order that counts longer must not lose its lots to an older one.
+        for orders in (self.superseded, self.resting, self.pending):
             order = orders.get(fill.client_order_id or "")
             if order is None and fill.client_order_id is None:
                 order = next((own for own in orders.values() if belongs(own, fill)), None)
@@ -198,6 +205,7 @@ class MarketAccount:
                 order.lots -= fill.lots
                 if order.lots <= 0:
                     del orders[order.client_order_id]
+                    self.finished.is_new(order.client_order_id)
                 return
 
     def position(self, seen: PositionSeen) -> None:

@@ -36,6 +36,8 @@ class Book:
                     raise malformed(f"snapshot has size {lots} in {name} at tick {ticks}")
             if levels and levels[-1][1] <= 0:
                 raise malformed(f"snapshot has size {levels[-1][1]} in {name}")
+            if levels and min(levels[0][0], levels[-1][0]) <= 0:
+                raise malformed(f"snapshot has a price that is not positive in {name}")
         self.bids = dict(bids)
         self.asks = dict(asks)
         self.best_bid = bids[0][0] if bids else None
@@ -45,6 +47,8 @@ class Book:
     def apply(self, bids: Levels, asks: Levels) -> None:
         """Apply changed levels; size 0 removes one. A removal of a level we do not have is harmless."""
         for ticks, lots in bids:
+            if ticks <= 0:
+                raise malformed(f"price tick {ticks} is not positive")
             if lots > 0:
                 self.bids[ticks] = lots
                 if self.best_bid is None or ticks > self.best_bid:
@@ -55,6 +59,8 @@ class Book:
             else:
                 raise malformed(f"negative size at bid tick {ticks}")
         for ticks, lots in asks:
+            if ticks <= 0:
+                raise malformed(f"price tick {ticks} is not positive")
             if lots > 0:
                 self.asks[ticks] = lots
                 if self.best_ask is None or ticks < self.best_ask:
@@ -67,12 +73,9 @@ class Book:
         self.check()
 
     def check(self) -> None:
-        """Raise StreamBroken unless the book can be true: not crossed, positive prices, bounded."""
+        """Raise StreamBroken unless the book can be true: not crossed, bounded."""
         if self.best_bid is not None and self.best_ask is not None and self.best_bid >= self.best_ask:
             raise malformed(f"crossed book: bid tick {self.best_bid}, ask tick {self.best_ask}")
-        lowest = self.best_ask if self.best_bid is None else min(self.bids)
-        if lowest is not None and lowest <= 0:
-            raise malformed(f"price tick {lowest} is not positive")
         if len(self.bids) > LEVELS_MAX or len(self.asks) > LEVELS_MAX:
             raise malformed(f"more than {LEVELS_MAX} levels a side")
 

@@ -12,6 +12,7 @@ import attrs
 WINDOW_SECONDS = 60.0  # documented: requests a minute
 TAIL_CALLS = 12  # cancel-alls of one full tail (0, 0.25, 1 … 60 s) and its scoped repeats: the reserve is never less
 PACE_AFTER_THROTTLE = 0.5
+WAIT_MARGIN_SECONDS = 0.001  # a clock of floats must move, and be past the moment
 PACE_RECOVERY_SECONDS = 60.0  # from half the pace back to all of it
 
 
@@ -86,7 +87,7 @@ class Budget:
             wait = max(wait, self.window_ends_at - now)
         if self.tokens < 1:
             wait = max(wait, (1 - self.tokens) / max(self.tokens_per_second, 1e-3))
-        return wait
+        return wait + WAIT_MARGIN_SECONDS if wait > 0 else 0.0
 
     def spend(self, now: float) -> None:
         """A quoting request leaves."""

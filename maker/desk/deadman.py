@@ -30,6 +30,7 @@ class Reason(enum.Enum):
     NO_FAIR_VALUE = Row("there is no fair value to quote around")
     OUTCOME_UNKNOWN = Row("a ladder was sent and no answer to trust came back")
     ORDERS_FAILING = Row("order calls failed repeatedly")
+    QUOTES_TOO_OLD = Row("quotes rest that could not be replaced in time")
     MARKET_HALTED = Row("the exchange has halted a market")
     ORDERS_DISAGREE = Row("an order rests that we do not know")
     POSITION_UNEXPLAINED = Row("the position changed and no fill of ours explains it")

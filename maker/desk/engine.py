@@ -46,15 +46,19 @@ from maker.desk.events import (
     StreamSnapshot,
     Wait,
 )
-from maker.desk.fair import FairValueEstimator, NoFair
+from maker.desk.fair import FairValue, FairValueEstimator, NoFair
 from maker.desk.identity import Identity
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.risk import AccountLimits, ApprovedLadder, Refused
 from maker.desk.units import Side
+from maker.errors import StreamBroken, StreamFault
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
 HALTED_CODE = "MARKET_HALTED"
+DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
 RISK_HOLD_SECONDS = 1.0  # between two looks at a ladder that risk refused
+QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it is pulled instead
+WAIT_SECONDS_MIN = 0.001  # a clock of floats must move
 WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
 
@@ -136,6 +140,8 @@ class Engine:
     def stream_event(self, market: MarketDesk, event: StreamSnapshot | StreamDelta, now: float) -> Trip | None:
         market.heard_at = now
         account = market.account
+        if isinstance(event, StreamDelta) and not market.live:
+            raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
         try:
             if isinstance(event, StreamSnapshot):
                 market.book.load(event.bids, event.asks)
@@ -167,7 +173,8 @@ class Engine:
 
     def orders_read(self, read: OpenOrdersRead, now: float) -> Trip | None:
         """Believe what rests. An order we do not know is pulled with everything else."""
-        strangers: list[str] = []
+        strange = [order for order in read.orders if order.market_id not in self.markets]
+        strangers = [f"{order.market_id} {order.client_order_id or order.order_id}" for order in strange]
         for market in self.markets.values():
             before = set(market.account.resting)
             unknown = market.account.orders_read(read, now)
@@ -266,6 +273,8 @@ class Engine:
         else:
             market.disturbed = ""
             market.refused = None
+        if DUPLICATE_CODE in codes:
+            market.orders_known = False  # it was applied before, so it may rest
         if MARGIN_CODE in codes:
             self.notes.append(market.margin_refused(now))
         else:
@@ -311,8 +320,11 @@ class Engine:
         """What the passing of time alone makes unsafe, while anything rests."""
         if not self.exposed or self.holding is not None:
             return None
+        if self.account_read_due:
+            return self.trip(Reason.ORDERS_DISAGREE, f"orders rest though {self.account_read_due}")
         for market in self.markets.values():
-            if market.heard_at is not None and now - market.heard_at > self.cycle.stream_silent_seconds_max:
+            watched = market.live or market.account.exposed
+            if watched and market.heard_at is not None and now - market.heard_at > self.cycle.stream_silent_seconds_max:
                 market.live, market.lost_detail = False, "its stream fell silent"
                 return self.trip(Reason.STREAM_SILENT, market.market_id)
             fair = market.fair.value(now)
@@ -320,6 +332,8 @@ class Engine:
                 stale = market.fair.fresh_for_seconds(now) < 0
                 reason = Reason.REFERENCE_STALE if stale else Reason.NO_FAIR_VALUE
                 return self.trip(reason, f"{market.market_id}: {fair.reason}")
+            if market.account.resting and now - market.quoted_at > QUOTE_AGE_PULL * self.cycle.quote_age_seconds_max:
+                return self.trip(Reason.QUOTES_TOO_OLD, market.market_id)
             since = market.unexplained_since
             if since is not None and now - since > POSITION_GRACE_SECONDS:
                 return self.trip(Reason.POSITION_UNEXPLAINED, market.market_id)
@@ -339,6 +353,10 @@ class Engine:
         """The next thing to do. A PlaceLadder must be sent at once: freshness was checked at this `now`."""
         if self.holding is not None:
             return Wait(WAIT_SECONDS_MAX)
+        for market in self.markets.values():
+            since = market.unexplained_since
+            if since is not None and now - since > POSITION_GRACE_SECONDS and not self.exposed:
+                self.account_read_due = self.account_read_due or f"the position of {market.market_id} is unexplained"
         if self.account_read_due and not self.exposed:
             return ReadAccount(self.account_read_due)
         for market in self.markets.values():
@@ -351,7 +369,7 @@ class Engine:
                 continue
             resting_seconds = now - market.quoted_at
             if market.quoted is not None and resting_seconds < self.cycle.requote_seconds_min:
-                wait = min(wait, self.cycle.requote_seconds_min - resting_seconds)
+                wait = min(wait, self.cycle.requote_seconds_min - resting_seconds + WAIT_SECONDS_MIN)
                 continue
             approved = self.want(market, now)
             if approved is None or approved.ladder == market.refused:
@@ -389,7 +407,9 @@ class Engine:
         market.account.begin(quote_id, orders)
         market.sent = ladder
         self.budget.spend(now)
-        return PlaceLadder(market.market_id, quote_id, orders, why)
+        fair = market.fair.value(now)
+        assert isinstance(fair, FairValue), "decided at the same now"
+        return PlaceLadder(market.market_id, quote_id, orders, why, fair.subticks)
 
     # -- what others may read
 

@@ -314,6 +314,7 @@ class PlaceLadder:
     quote_id: str
     orders: tuple[LevelOrder, ...]
     why: str  # what made it due, for the log and the journal
+    fair_subticks: int = 0  # the fair value it stands around
 
 
 @attrs.frozen

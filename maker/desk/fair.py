@@ -79,12 +79,14 @@ class FairValueEstimator:
         self.reference_subticks = self.grid.subticks(price)
         self.reference_half_spread_subticks = self.grid.subticks((quote.ask - quote.bid) / 2)
         if self.basis_subticks is None:
-            self.sample_basis(1.0)
+            self.sample_basis(1.0, now)
 
     def heard(self, now: float) -> None:
         """The feed is alive though nothing changed."""
         if self.heard_at is not None:
             self.heard_at = now
+            if self.basis_subticks is None:
+                self.sample_basis(1.0, now)
 
     def lost(self) -> None:
         """The feed is down: its last price counts for nothing."""
@@ -96,12 +98,12 @@ class FairValueEstimator:
         self.index_subticks = self.grid.subticks(stats.index)
         self.mark_subticks = self.grid.subticks(stats.mark)
         self.index_at = now
-        self.sample_basis(1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds))
+        self.sample_basis(1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds), now)
 
-    def sample_basis(self, weight: float) -> None:
+    def sample_basis(self, weight: float, now: float) -> None:
         """Move the basis towards what index and reference say now. The first sample counts whole."""
-        if self.reference_subticks is None or self.index_subticks is None:
-            return
+        if self.reference_subticks is None or self.index_subticks is None or self.fresh_for_seconds(now) < 0:
+            return  # the difference of two moments is no basis
         sample = self.index_subticks - self.reference_subticks
         if self.basis_subticks is None:
             self.basis_subticks = sample

@@ -85,10 +85,11 @@ def build(spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs) -> L
     for side in Side:
         room = inputs.room_bid_lots if side is Side.BUY else inputs.room_ask_lots
         factor = inputs.size_factor
+        room = int(room * factor)  # room decides the size too, and must shrink with it
         if beyond:
             # Exits keep their size whatever the margin says: they only ever reduce.
             factor = Fraction(0) if side is adding else Fraction(1)
-            room = min(room, abs(position))
+            room = min(inputs.room_bid_lots if side is Side.BUY else inputs.room_ask_lots, abs(position))
         elif position and side is adding:
             factor *= shrink(abs(position), limit_lots, settings.position_soft_ratio)
         sizes = level_sizes(spec, settings, factor, room)

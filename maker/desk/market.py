@@ -150,6 +150,10 @@ class MarketDesk:
     def margin_accepted(self, now: float) -> None:
         """A ladder was accepted: after a while without refusals the size grows back."""
         self.margin_refusals = 0
+        self.recover_size(now)
+
+    def recover_size(self, now: float) -> None:
+        """After a while without refusals the size grows back a step."""
         if self.size_factor < 1 and now - self.margin_refused_at > MARGIN_RECOVERY_SECONDS:
             self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
             self.margin_refused_at = now
@@ -166,7 +170,7 @@ class MarketDesk:
         if isinstance(fair, NoFair):
             return fair.reason
         if now < self.hold_until:
-            return f"{self.hold_sentence}; held for up to {MARKET_HOLD_SECONDS:.0f} s"
+            return f"{self.hold_sentence}; trying again in {self.hold_until - now:.0f} s"
         if self.unexplained_since is not None:
             return "its position and our fills disagree; waiting for the rest of the news"
         return ""
@@ -178,6 +182,7 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, NoFair):
             return None
+        self.recover_size(now)
         account = self.account
         bid, ask = self.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
         inputs = LadderInputs(

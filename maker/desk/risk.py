@@ -6,7 +6,6 @@ The ladder is built to fit; this room does not trust that. It knows nothing of w
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
 
 import attrs
 
@@ -40,11 +39,16 @@ class Refused:
     reason: str
 
 
-SEAL: Final = object()
+@attrs.frozen(eq=False)
+class Seal:
+    """Says which ladder was approved, so that it cannot be moved to another."""
+
+    ladder: Ladder
 
 
-def sealed(_instance: object, _attribute: object, value: object) -> None:
-    assert value is SEAL, "only risk.approve makes an ApprovedLadder"
+def sealed(instance: ApprovedLadder, _attribute: object, value: object) -> None:
+    assert isinstance(value, Seal), "only risk.approve makes an ApprovedLadder"
+    assert value.ladder is instance.ladder, "only risk.approve makes an ApprovedLadder"
 
 
 @attrs.frozen
@@ -132,11 +136,8 @@ def approve_exposure(
                 return Refused("reduce-only orders add up to more than the position")
         elif adds and worst > limit:
             return Refused(f"worst case {worst} lots on the {side.value} side is above the limit of {limit}")
-        worst_value = max(worst_value, account.spec.grid.notional(1, max(0, worst)) * fair.subticks / SUBTICKS)
-    if (
-        not ladder.empty
-        and ladder.reduce_only is None
-        and worst_value + around.other_markets_value > all_markets.value_max
-    ):
+        if adds and not reducing and worst > 0:
+            worst_value = max(worst_value, account.spec.grid.notional(1, max(0, worst)) * fair.subticks / SUBTICKS)
+    if worst_value and worst_value + around.other_markets_value > all_markets.value_max:
         return Refused(f"worst case over all markets is above value_max {all_markets.value_max}")
-    return ApprovedLadder(ladder, seal=SEAL)
+    return ApprovedLadder(ladder, seal=Seal(ladder))

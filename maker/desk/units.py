@@ -59,7 +59,10 @@ def scaled_parts(unit: Decimal) -> tuple[int, int]:
     exponent = unit.as_tuple().exponent
     assert isinstance(exponent, int)
     decimals = max(0, -exponent)
-    return int(unit.scaleb(decimals)), decimals
+    mantissa = int(unit.scaleb(decimals))
+    while decimals and mantissa % 10 == 0:  # 0.10 is 0.1
+        mantissa, decimals = mantissa // 10, decimals - 1
+    return mantissa, decimals
 
 
 @attrs.frozen
@@ -114,14 +117,12 @@ class Scale:
 
     def count_down(self, amount: Decimal) -> int:
         """Whole steps not above an amount."""
-        return int(amount // self.step) if amount >= 0 else -self.count_up(-amount)
+        numerator, denominator = amount.as_integer_ratio()
+        return numerator * int(10**self.decimals) // (denominator * self.mantissa)
 
     def count_up(self, amount: Decimal) -> int:
         """Whole steps not below an amount."""
-        if amount < 0:
-            return -self.count_down(-amount)
-        steps, rest = divmod(amount, self.step)
-        return int(steps) + (1 if rest else 0)
+        return -self.count_down(amount.copy_negate())
 
 
 @attrs.frozen

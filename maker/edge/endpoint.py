@@ -127,7 +127,6 @@ async def look_up(host: str, port: int) -> tuple[Address, ...]:
     """Return a host's addresses; a literal address needs no thread. Raise `OSError` when there is none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        await trio.lowlevel.checkpoint()
     except socket.gaierror:
         found = await trio.to_thread.run_sync(
             lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), abandon_on_cancel=True, limiter=LOOKUPS

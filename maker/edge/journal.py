@@ -110,9 +110,10 @@ class SqliteJournal:
                     self.rows_written += len(batch)
                 if is_last:
                     break
-            self.connection.close()  # folds the write-ahead log back into one file
         except Exception as problem:  # noqa: BLE001 - the top of this thread: whatever it is, it ends the journal
             self.lose(f"{self.path} could not be written ({problem}).")
+        finally:
+            self.connection.close()  # folds the write-ahead log back into one file
 
     def take_batch(self) -> tuple[list[Row], bool]:
         """Wait for a row and return it with what comes shortly after, and whether this is the end."""

@@ -57,7 +57,10 @@ def state_folder(tree: dict[str, Any]) -> Path:
     text = tree.get("state_folder")
     if not isinstance(text, str) or not text:
         raise SettingsError('state_folder must be a path, for example state_folder = "state".')
-    return (PROJECT_FOLDER / Path(text).expanduser()).resolve()
+    try:
+        return (PROJECT_FOLDER / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # no such user, a NUL, a loop of links
+        raise SettingsError(f"state_folder {text!r} is no usable path: {problem}.") from None
 
 
 def parent_settings(path: Path) -> ParentSettings:

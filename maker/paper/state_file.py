@@ -18,6 +18,7 @@ import fcntl
 import glob
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,8 +53,15 @@ class StateFile:
         return self.path.with_name(f"{self.path.name}.{generation}.log")
 
     def load(self, settings: ExchangeSettings, preset: str) -> Marketplace | None:
-        """Go on from what the file says, None where there is none; raises StateUnusable."""
-        self._take_lock()
+        """Go on from what the file says, None where there is none; raises StateUnusable and lets go of the file."""
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._take_lock()
+            place = self._load(settings, preset)
+            undo.pop_all()
+            return place
+
+    def _load(self, settings: ExchangeSettings, preset: str) -> Marketplace | None:
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -86,24 +87,32 @@ def open_venue(settings: VenueSettings, *, clock: Callable[[], Moment] = moment_
     Raises ValueError for a wrong preset, StateUnusable, OSError.
     """
     venue_clock = VenueClock(clock)
-    witness = Witness(settings.record, clock)
-    state = None if settings.state is None else StateFile(settings.state)
-    place = None if state is None else state.load(settings.exchange(), settings.preset)
-    resumed = place is not None
-    if place is None:
-        place = Marketplace(settings.exchange(), preset=settings.preset, start_ms=venue_clock.unix_ms())
-    place.exchange.state.on_change = witness.change if witness.is_writing else None
-    if state is not None:
-        state.begin(place)()
-    exchange = place.exchange
-    resting = [
-        {"orderId": row.order_id, "marketId": row.market_id, "side": row.side, "remaining": plain(row.remaining)}
-        for row in exchange.open_orders(exchange.user_id)
-    ]
-    witness.write("start", seed=settings.seed, preset=settings.preset, resumed=resumed, resting=resting)
-    witness.flush()
+    with ExitStack() as undo:
+        state = None if settings.state is None else StateFile(settings.state)
+        place = None if state is None else state.load(settings.exchange(), settings.preset)
+        if state is not None:
+            undo.callback(state.close)
+        resumed = place is not None
+        if place is None:
+            place = Marketplace(settings.exchange(), preset=settings.preset, start_ms=venue_clock.unix_ms())
+        witness = Witness(settings.record, clock)
+        undo.callback(witness.close)
+        if state is not None:
+            state.begin(place)()
+        place.exchange.state.on_change = witness.change if witness.is_writing else None
+        witness.write("start", seed=settings.seed, preset=settings.preset, resumed=resumed, resting=resting(place))
+        witness.flush()
+        undo.pop_all()
     keeper = Keeper(place, venue_clock, witness, state)
     return Venue(keeper, Routes(keeper, Streams(keeper)))
+
+
+def resting(place: Marketplace) -> list[dict[str, str]]:
+    """List the users' resting orders for the record's first line."""
+    return [
+        {"orderId": row.order_id, "marketId": row.market_id, "side": row.side, "remaining": plain(row.remaining)}
+        for row in place.exchange.open_orders(place.exchange.user_id)
+    ]
 
 
 def log_failure(message: str, error: BaseException) -> None:

@@ -249,7 +249,7 @@ class PreviewAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
 
 
-class OrderState(Wire, frozen=True, kw_only=True, omit_defaults=True):
+class OrderState(Wire, frozen=True, kw_only=True):
     """An order: row of GET /perps/orders, and one level of a bulk answer. ASSUMED shape.
 
     status: open | partially_filled | filled | cancelled | rejected. `quantity` is the original size.
@@ -264,7 +264,7 @@ class OrderState(Wire, frozen=True, kw_only=True, omit_defaults=True):
     price: str | None = None
     quantity: str
     filled_quantity: str = "0"
-    remaining_quantity: str = "0"
+    remaining_quantity: str | None = None  # not stated: `quantity`
     status: str
     time_in_force: str = "gtc"
     post_only: bool = False
@@ -372,14 +372,17 @@ class StreamBook(Wire, frozen=True, kw_only=True):
     asks: list[Level]
 
 
-class StreamPayload(Wire, frozen=True, kw_only=True, omit_defaults=True):
-    """`PerpStreamSnapshot` and `PerpStreamDelta`. ASSUMED: `trades` are our own on an authenticated stream."""
+class StreamPayload(Wire, frozen=True, kw_only=True):
+    """`PerpStreamSnapshot` and `PerpStreamDelta`. ASSUMED: `trades` are our own on an authenticated stream.
 
-    market_id: str | None = None
-    book: StreamBook | None = None
-    trades: list[OwnTrade] = []
-    positions: list[Position] = []
-    removed_ids: list[str] = []
+    A snapshot has every part its stream carries, a delta those that changed.
+    """
+
+    market_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    book: StreamBook | msgspec.UnsetType | None = msgspec.UNSET
+    trades: list[OwnTrade] | msgspec.UnsetType = msgspec.UNSET
+    positions: list[Position] | msgspec.UnsetType = msgspec.UNSET
+    removed_ids: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Envelope(Wire, frozen=True, kw_only=True):
@@ -391,6 +394,13 @@ class Envelope(Wire, frozen=True, kw_only=True):
     engine_ts: int
     source_ts: int | None = None
     payload: StreamPayload
+
+
+class Numbered(Wire, frozen=True, kw_only=True):
+    """What every stream event has, of a kind we know or not."""
+
+    event_id: str
+    event_seq: int
 
 
 class StreamError(Wire, frozen=True, kw_only=True):
@@ -408,13 +418,15 @@ class ErrorBody(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """Current site: {error: CODE, message}. Older: {error: Family, code: CODE, message, details?}."""
 
     error: str
-    message: str = ""
+    message: str | None = None
     code: str | None = None
-    retry_after_ms: int | None = None
+    retry_after_ms: int | float | None = None
 
 
 def fixed(number: Decimal) -> str:
     """Write a Decimal as fixed text, never with an exponent, zero never negative."""
+    if not number.is_finite():
+        raise ValueError(f"only finite numbers go out, not {number}")
     return format(number, "f") if number else format(abs(number), "f")
 
 
@@ -434,7 +446,10 @@ def decode_union(body: bytes, shape: object) -> Any:
     decoder = DECODERS.get(shape)
     if decoder is None:
         decoder = DECODERS[shape] = msgspec.json.Decoder(shape)
-    return decoder.decode(body)
+    try:
+        return decoder.decode(body)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttled | Unauthorized | OutcomeUnknown:
@@ -445,7 +460,7 @@ def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttle
     """
     try:
         parsed = decode(body, ErrorBody)
-        code, message = parsed.code or parsed.error, parsed.message
+        code, message = parsed.code or parsed.error, parsed.message or ""
     except ValueError:
         code, message = "", body[:80].decode("ascii", "replace")
     if status == 429:

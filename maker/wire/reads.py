@@ -11,6 +11,8 @@ from maker.wire import ocx
 from maker.wire.stream import fill, position
 
 PERPS = "perps"
+DECIMALS_MAX = 18  # of a price or size; tokens have no more
+GONE = frozenset({"filled", "cancelled", "rejected", "expired"})  # an order of any other status may rest
 
 
 def markets(body: bytes) -> dict[str, ocx.Market]:
@@ -57,14 +59,14 @@ def market_spec(
 def grid_step(name: str, stated: str | None, decimals: int | None) -> Decimal:
     if stated:
         return decimal_exact(stated)
-    if decimals is None:
-        raise ValueError(f"the exchange states neither {name} nor the decimals it could be derived from")
+    if decimals is None or not 0 <= decimals <= DECIMALS_MAX:
+        raise ValueError(f"the exchange states neither {name} nor decimals it could be derived from")
     return Decimal(1).scaleb(-decimals)
 
 
 def optional_decimal(value: str | float | None) -> Decimal | None:
     """A rate that may be a string or a JSON number."""
-    return None if value is None else Decimal(str(value))
+    return None if value is None else decimal_exact(str(value))
 
 
 def fee_tier(body: bytes) -> tuple[Decimal, Decimal] | None:
@@ -87,10 +89,10 @@ def open_orders(body: bytes) -> tuple[OrderSeen, ...]:
             state.client_order_id,
             Side(state.side),
             decimal_exact(state.price or "0"),
-            decimal_exact(state.remaining_quantity),
+            decimal_exact(state.quantity if state.remaining_quantity is None else state.remaining_quantity),
         )
         for state in states
-        if state.status in ("open", "partially_filled")
+        if state.status.lower() not in GONE
     )
 
 
@@ -101,10 +103,19 @@ def positions(body: bytes, grids: Mapping[str, Grid]) -> tuple[PositionSeen, ...
 
 
 def own_trades(body: bytes, grids: Mapping[str, Grid]) -> tuple[Fill, ...]:
-    """Own trades in the markets we know, oldest first."""
+    """Own trades in the markets we know, oldest first. One off today's grid is older than it, and than this run."""
     rows = ocx.decode(body, list[ocx.OwnTrade])
-    fills = [fill(grids[row.market_id], row) for row in rows if row.market_id in grids]
+    ours = [(grids[row.market_id], row) for row in rows if row.market_id in grids]
+    fills = [fill(grid, row) for grid, row in ours if fits(grid, row)]
     return tuple(sorted(fills, key=lambda one: (one.at_ms, one.trade_id)))
+
+
+def fits(grid: Grid, row: ocx.OwnTrade) -> bool:
+    """Whether a trade's price and size are on the grid; ValueError for what is no number."""
+    price, size = decimal_exact(row.price), decimal_exact(row.quantity)
+    return grid.price.count_down(price) == grid.price.count_up(price) and grid.size.count_down(
+        size
+    ) == grid.size.count_up(size)
 
 
 def balance(body: bytes) -> BalanceRead:

@@ -54,5 +54,5 @@ def parse(message: str | bytes) -> ReferenceQuote | ReferenceHeard:
             decimal_exact(read.ask),
             decimal_exact(read.ask_size),
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StreamBroken(StreamFault.MALFORMED, f"reference feed: {error}") from error

@@ -11,6 +11,7 @@ line is a gap, for there is no resume: the machine stays broken and the caller r
 from __future__ import annotations
 
 import enum
+import re
 from collections import deque
 from datetime import datetime
 from decimal import Decimal
@@ -35,6 +36,7 @@ from maker.wire import ocx
 from maker.wire.sse import Comment, EventStreamParser, ServerSentEvent
 
 EVENTS_REMEMBERED_MAX: Final = 512  # the longest replay we take for a replay and not for a gap
+LINE_ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)  # beyond a 64-bit counter it is no sequence number
 SNAPSHOT: Final = "snapshot"
 CHANGES: Final = frozenset({"delta", "update"})
 ERROR: Final = "error"
@@ -78,7 +80,7 @@ class MarketStream:
         if item.event == ERROR:
             raise StreamBroken(StreamFault.CLOSED, f"the exchange said: {stream_error(item.data)}")
         if item.event != SNAPSHOT and item.event not in CHANGES:
-            return StreamHeard(self.spec.market_id)  # a kind of event we do not know says nothing we rely on
+            return self.unknown(item)
         try:
             envelope = ocx.decode(item.data.encode(), ocx.Envelope)
         except ValueError as error:
@@ -91,12 +93,23 @@ class MarketStream:
         except (ValueError, ArithmeticError) as error:
             raise StreamBroken(StreamFault.MALFORMED, str(error)) from error
 
-    def in_order(self, item: ServerSentEvent, envelope: ocx.Envelope) -> bool:
+    def unknown(self, item: ServerSentEvent) -> Event:
+        """A kind of event we do not know says nothing we rely on, but it may take a number of the sequence."""
+        if self.state is StreamState.LIVE:
+            try:
+                numbered = ocx.decode(item.data.encode(), ocx.Numbered)
+            except ValueError:
+                return StreamHeard(self.spec.market_id)
+            if not self.in_order(item, numbered):
+                self.duplicates += 1
+        return StreamHeard(self.spec.market_id)
+
+    def in_order(self, item: ServerSentEvent, envelope: ocx.Envelope | ocx.Numbered) -> bool:
         """Whether to apply an event: False for one applied already. Raises StreamBroken for a gap."""
         sequence = envelope.event_seq
         if (sequence, envelope.event_id) in self.remembered:
             return False
-        line_id = int(item.last_event_id) if item.last_event_id.isdecimal() and item.last_event_id.isascii() else None
+        line_id = int(item.last_event_id) if LINE_ID.fullmatch(item.last_event_id) else None
         if self.state is StreamState.EXPECT_SNAPSHOT:
             if item.event != SNAPSHOT:
                 raise StreamBroken(StreamFault.GAP, f"{item.event} {sequence} came before the snapshot")
@@ -114,18 +127,19 @@ class MarketStream:
 
     def fact(self, is_snapshot: bool, envelope: ocx.Envelope) -> StreamSnapshot | StreamDelta:
         payload, grid, market_id = envelope.payload, self.spec.grid, self.spec.market_id
-        for stated in (payload.market_id, payload.book.market_id if payload.book else None):
-            if stated is not None and stated != market_id:
+        book = payload.book or None
+        for stated in (payload.market_id, book.market_id if book else None):
+            if stated and stated != market_id:
                 raise ValueError(f"an event of {stated} on the stream of {market_id}")
-        bids = book_levels(grid, payload.book.bids) if payload.book else ()
-        asks = book_levels(grid, payload.book.asks) if payload.book else ()
-        fills = tuple(fill(grid, trade) for trade in payload.trades if trade.market_id == market_id)
-        positions = tuple(position(grid, row) for row in payload.positions if row.market_id == market_id)
+        bids = book_levels(grid, book.bids) if book else ()
+        asks = book_levels(grid, book.asks) if book else ()
+        fills = tuple(fill(grid, trade) for trade in payload.trades or [] if trade.market_id == market_id)
+        positions = tuple(position(grid, row) for row in payload.positions or [] if row.market_id == market_id)
         if is_snapshot:
-            if payload.book is None:
+            if book is None:
                 raise ValueError("a snapshot without a book")
             return StreamSnapshot(market_id, envelope.engine_ts, bids, asks, fills, positions)
-        removed = tuple(payload.removed_ids)
+        removed = tuple(payload.removed_ids or [])
         return StreamDelta(market_id, envelope.engine_ts, bids, asks, fills, positions, removed)
 
 

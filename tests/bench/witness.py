@@ -105,7 +105,7 @@ def judge(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "ladders": sum(
             1
             for row in rows
-            if row["kind"] == "request" and row["phase"] == "apply" and row.get("path", "").endswith("/bulk")
+            if row["kind"] == "request" and row["phase"] == "begin" and row["path"] == "/perps/quotes/bulk"
         ),
     }
 

@@ -72,6 +72,7 @@ async def play(blocks: list[Block]) -> list[Block]:
             if block.mark == ">":
                 if open_stream is not None and is_stream(block.message()):
                     await open_stream.close()
+                    open_stream = None
                 open_stream = await ask(client, block.message(), played) or open_stream
             if open_stream is not None:
                 await listen(open_stream, played)
@@ -121,8 +122,8 @@ async def test_transcript(path: Path, autojump_clock: trio.testing.MockClock) ->
     if os.environ.get("MAKER_WRITE_GOLDEN"):
         transcript.write(path, played)
         pytest.skip("written, not checked: read the difference")
-    difference = difflib.unified_diff(lines(blocks), lines(played), "written", "answered", n=3, lineterm="")
-    assert list(difference) == []
+    difference = list(difflib.unified_diff(lines(blocks), lines(played), "written", "answered", n=3, lineterm=""))
+    assert not difference, "\n".join(difference)
 
 
 def lines(blocks: list[Block]) -> list[str]:

@@ -1,0 +1,492 @@
+"""The configuration: the example loads exactly, and each way to be wrong refuses to start, naming the field."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tomllib
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maker.app.config import PAPER_KEY, Config, Exchange, Paper, api_key, check, load
+from maker.desk.fair import PriceFrom
+from maker.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "conf" / "paper.toml"
+CANARY = "ocx_sk_canary_0123456789"
+Tree = dict[str, Any]
+Change = Callable[[Tree], None]
+
+
+def paper_tree() -> Tree:
+    return tomllib.loads(PAPER.read_text(), parse_float=Decimal)
+
+
+def live_tree(**exchange: Any) -> Tree:
+    tree = paper_tree()
+    del tree["paper"]
+    tree["mode"] = "live"
+    tree["exchange"] = {"base_url": "https://api.example", "key_env": "OCX_KEY", **exchange}
+    tree["reference"]["url"] = "wss://reference.example"
+    return tree
+
+
+def put(path: str, value: Any) -> Change:
+    """Set one value; the last dot separates the table from its key."""
+
+    def change(tree: Tree) -> None:
+        table, _, key = path.rpartition(".")
+        find(tree, table)[key] = value
+
+    return change
+
+
+def drop(path: str) -> Change:
+    def change(tree: Tree) -> None:
+        table, _, key = path.rpartition(".")
+        del find(tree, table)[key]
+
+    return change
+
+
+def find(tree: Tree, path: str) -> Tree:
+    for name in path.split(".") if path else ():
+        tree = tree[name]
+    return tree
+
+
+def refused(tree: Tree, *changes: Change) -> ConfigError:
+    """What `check` says of a changed tree; the tree itself must be sound."""
+    check(copy.deepcopy(tree))
+    for change in changes:
+        change(tree)
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    return caught.value
+
+
+# -- what loads ---------------------------------------------------------------------------------------------------
+
+
+def test_the_practice_configuration_loads() -> None:
+    config = load(PAPER, "http://127.0.0.1:8787", "ws://127.0.0.1:8788")
+    assert config.mode == "paper"
+    assert config.exchange == Exchange("http://127.0.0.1:8787")
+    assert config.reference.url == "ws://127.0.0.1:8788"
+    assert sorted(config.markets) == ["BTC-PERP", "ETH-PERP"]
+    assert config.state_folder == ROOT / "state"
+    assert config.paper is not None
+    assert config.paper.preset == "busy"
+    assert api_key(config, {}) == PAPER_KEY
+
+
+def test_numbers_are_the_decimals_written() -> None:
+    """0.1 is Decimal("0.1"), not the float nearest to it; a whole number in a money field is a Decimal too."""
+    config = load(PAPER)
+    market = config.markets["BTC-PERP"]
+    assert str(market.limits.order_size_max) == "0.1"
+    assert str(market.ladder.level_size) == "0.02"
+    assert str(config.cycle.requote_bps) == "0.8"
+    assert market.limits.order_value_max == Decimal(10000)
+    money = [
+        *attrs.asdict(market.ladder).values(),
+        *attrs.asdict(market.limits).values(),
+        market.fair.basis_bps_max,
+        config.limits.value_max,
+    ]
+    assert all(type(value) in (Decimal, int) for value in money)
+    assert type(market.limits.order_value_max) is Decimal
+    assert type(market.ladder.levels) is int
+    assert market.fair.price_from is PriceFrom.MID
+    assert type(market.fair.stale_seconds_max) is float
+
+
+def test_one_key_serves_two_rooms() -> None:
+    """The ladder and the risk limits cannot disagree on the position limit."""
+    market = load(PAPER).markets["ETH-PERP"]
+    assert market.ladder.position_limit == market.limits.position_limit == Decimal(6)
+
+
+def test_a_live_configuration_loads() -> None:
+    config = check(live_tree())
+    assert config.exchange == Exchange("https://api.example", key_env="OCX_KEY")
+    assert config.paper is None
+    assert config.reference.url == "wss://reference.example"
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:8787", "http://localhost:1/v1", "http://[::1]:9"])
+def test_plain_text_to_this_machine_may_be(place: str) -> None:
+    assert check(live_tree(base_url=place)).exchange.base_url == place
+
+
+# -- relations: each broken once ----------------------------------------------------------------------------------
+
+BTC = "market.BTC-PERP"
+BROKEN: list[tuple[str, Any]] = [
+    ("cycle.requote_bps", 0),
+    ("cycle.requote_bps", Decimal(-1)),
+    ("cycle.requote_seconds_min", 0),
+    ("cycle.quote_age_seconds_max", Decimal("0.3")),  # not above requote_seconds_min
+    ("budget.reserve_ratio", 0),
+    ("budget.reserve_ratio", 1),
+    ("budget.requests_per_minute", 24),
+    ("budget.burst", 0),
+    ("limits.value_max", 0),
+    ("reference.silent_seconds_max", 0),
+    ("halt.write_seconds_max", 0),
+    ("halt.settle_seconds_max", 0),
+    ("halt.tail_seconds_max", -1),
+    ("halt.halt_seconds_max", 9),  # the tail of 8 and a settle of 1 just do not fit
+    ("paper.preset", "wild"),
+    (f"{BTC}.levels", 0),
+    (f"{BTC}.levels", 21),
+    (f"{BTC}.half_spread_bps", 0),
+    (f"{BTC}.level_step_bps", 0),
+    (f"{BTC}.level_size", 0),
+    (f"{BTC}.position_limit", 0),
+    (f"{BTC}.position_limit", Decimal("0.039")),  # two ladders of 0.02 do not fit
+    (f"{BTC}.edge_bps_min", -1),
+    (f"{BTC}.skew_bps", -1),
+    (f"{BTC}.size_growth", Decimal("0.99")),
+    (f"{BTC}.position_soft_ratio", 1),
+    (f"{BTC}.position_soft_ratio", Decimal("-0.1")),
+    (f"{BTC}.order_size_max", Decimal("0.039")),  # the outermost level is 0.02 * 1.25 ** 3 = 0.0390625
+    (f"{BTC}.order_value_max", 0),
+    (f"{BTC}.collar_bps", 12),  # as far as the skewed ladder reaches: 2 + 1.5 * 4 + 4
+    (f"{BTC}.stale_seconds_max", 0),
+    (f"{BTC}.index_stale_seconds_max", 0),
+    (f"{BTC}.basis_half_life_seconds", 0),
+    (f"{BTC}.basis_bps_max", 0),
+    (f"{BTC}.mark_index_bps_max", 0),
+    ("order_prefix", "m"),
+    ("order_prefix", "MK"),
+    ("order_prefix", "ninechars"),
+    ("order_prefix", "m-k"),
+    ("order_prefix", "mk\n"),
+    ("mode", "simulate"),
+    ("account", ""),
+    ("state_folder", ""),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BROKEN, ids=[f"{field}={value!r}" for field, value in BROKEN])
+def test_each_relation_refuses_and_names_its_field(field: str, value: Any) -> None:
+    error = refused(paper_tree(), put(field, value))
+    assert error.field == field
+    assert str(error).startswith(f"{field}: ")
+    assert error.problem
+
+
+JUST_RIGHT: list[tuple[str, Any]] = [
+    ("cycle.quote_age_seconds_max", Decimal("0.31")),
+    ("budget.requests_per_minute", 25),
+    ("budget.burst", 1),
+    ("halt.halt_seconds_max", Decimal("9.01")),
+    (f"{BTC}.levels", 1),
+    (f"{BTC}.position_limit", Decimal("0.04")),
+    (f"{BTC}.edge_bps_min", 0),
+    (f"{BTC}.skew_bps", 0),
+    (f"{BTC}.size_growth", 1),
+    (f"{BTC}.position_soft_ratio", 0),
+    (f"{BTC}.order_size_max", Decimal("0.0390625")),
+    (f"{BTC}.collar_bps", Decimal("12.01")),
+    ("order_prefix", "mk345678"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), JUST_RIGHT, ids=[f"{field}={value!r}" for field, value in JUST_RIGHT])
+def test_just_inside_each_relation_loads(field: str, value: Any) -> None:
+    tree = paper_tree()
+    put(field, value)(tree)
+    check(tree)
+
+
+def test_no_market_refuses() -> None:
+    assert refused(paper_tree(), put("market", {})).field == "market"
+
+
+# -- keys ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("accounts", "account"),
+        ("markt", "market"),
+        ("halt.tail_second_max", "tail_seconds_max"),
+        ("budget.requests_per_second", "requests_per_minute"),
+        ("paper.seeds", "seed"),
+        (f"{BTC}.half_spread", "half_spread_bps"),
+        (f"{BTC}.colar_bps", "collar_bps"),
+        ("reference.silent_seconds", "silent_seconds_max"),
+        ("cycle.requote_bp", "requote_bps"),
+        ("limits.value", "value_max"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest(written: str, meant: str) -> None:
+    error = refused(paper_tree(), put(written, 1))
+    assert (error.field, error.fix) == (written, f"Did you mean {meant}?")
+
+
+def test_an_unknown_key_like_no_other_lists_them() -> None:
+    error = refused(paper_tree(), put("halt.zzz", 1))
+    assert error.field == "halt.zzz"
+    assert "tail_seconds_max" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("mode", "table"), [("paper", "exchange"), ("live", "paper")], ids=["exchange in paper", "paper in live"]
+)
+def test_a_table_of_the_other_mode_is_checked_too(mode: str, table: str) -> None:
+    """No key is read by nobody: a misspelled one refuses wherever it stands."""
+    tree = paper_tree() if mode == "paper" else live_tree()
+    tree[table] = {"nonsense": 1}
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert caught.value.field.startswith(table)
+
+
+LEAVES = [
+    name if not isinstance(value, dict) else f"{name}.{key}"
+    for name, value in paper_tree().items()
+    if name != "market"
+    for key in (value if isinstance(value, dict) else [""])
+] + [f"{BTC}.{key}" for key in paper_tree()["market"]["BTC-PERP"]]
+OPTIONAL = {f"paper.{field.name}" for field in attrs.fields(Paper) if field.default is not attrs.NOTHING}
+
+
+@pytest.mark.parametrize("field", sorted({leaf.rstrip(".") for leaf in LEAVES} - OPTIONAL))
+def test_a_missing_key_is_named(field: str) -> None:
+    error = refused(paper_tree(), drop(field))
+    assert error.field == field
+
+
+@pytest.mark.parametrize("table", ["paper", "reference", "cycle", "budget", "limits", "halt", "market"])
+def test_a_missing_table_is_named(table: str) -> None:
+    assert refused(paper_tree(), drop(table)).field == table
+    assert refused(paper_tree(), put(table, 7)).field == table
+
+
+def test_a_market_that_is_no_table_is_named() -> None:
+    assert refused(paper_tree(), put(BTC, 7)).field == BTC
+
+
+# -- types --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (f"{BTC}.level_size", "0.02"),
+        (f"{BTC}.level_size", True),
+        (f"{BTC}.level_size", Decimal("NaN")),
+        (f"{BTC}.level_size", Decimal("Infinity")),
+        (f"{BTC}.level_size", [Decimal("0.02")]),
+        (f"{BTC}.levels", Decimal(4)),
+        (f"{BTC}.levels", Decimal("4.5")),
+        (f"{BTC}.levels", True),
+        (f"{BTC}.stale_seconds_max", "2"),
+        (f"{BTC}.stale_seconds_max", Decimal("Infinity")),
+        (f"{BTC}.stale_seconds_max", False),
+        (f"{BTC}.price_from", "last"),
+        (f"{BTC}.price_from", 1),
+        (f"{BTC}.price_from", ["mid"]),
+        (f"{BTC}.reference_symbol", 5),
+        ("halt.tail_seconds_max", {}),
+        ("budget.burst", Decimal("6.0")),
+        ("paper.seed", "1"),
+        ("mode", 1),
+        ("account", 1),
+        ("order_prefix", ["mk"]),
+        ("state_folder", 1),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_named(field: str, value: Any) -> None:
+    assert refused(paper_tree(), put(field, value)).field == field
+
+
+NUMBERS = [f"{BTC}.{key}" for key, value in paper_tree()["market"]["BTC-PERP"].items() if not isinstance(value, str)]
+NUMBERS += ["cycle.requote_bps", "halt.halt_seconds_max", "budget.requests_per_minute", "limits.value_max"]
+HOSTILE = [10**400, -(10**400), Decimal("1e400"), Decimal("1e999999"), Decimal("-1e999999"), Decimal("1e-999999"), 0]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])
+def test_a_hostile_number_is_refused_or_meant(field: str, value: Any) -> None:
+    """ConfigError or a configuration, and no infinite patience in it."""
+    tree = paper_tree()
+    put(field, value)(tree)
+    try:
+        config = check(tree)
+    except ConfigError:
+        return
+    market = config.markets["BTC-PERP"]
+    for number in (*attrs.asdict(market.fair).values(), *attrs.asdict(config.halt).values()):
+        assert not isinstance(number, float) or number < 1e9
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_value_anywhere(data: st.DataObject) -> None:
+    """A configuration or ConfigError, nothing else."""
+    tree = paper_tree() if data.draw(st.booleans()) else live_tree()
+    for _ in range(data.draw(st.integers(1, 2))):
+        table = data.draw(st.sampled_from([name for name, value in tree.items() if isinstance(value, dict)]))
+        owner = tree[table]
+        if table == "market" and isinstance(owner.get("BTC-PERP"), dict):
+            owner = owner["BTC-PERP"]
+        key = data.draw(st.sampled_from([*owner, "more"]))
+        owner[key] = data.draw(
+            st.one_of(
+                st.booleans(),
+                st.integers(-(10**20), 10**20),
+                st.decimals(allow_nan=True, allow_infinity=True),
+                st.text(max_size=8),
+                st.just({}),
+                st.lists(st.integers(), max_size=2),
+            )
+        )
+    try:
+        assert isinstance(check(tree), Config)
+    except ConfigError:
+        return
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    missing, broken = tmp_path / "none.toml", tmp_path / "broken.toml"
+    broken.write_text("mode = \n")
+    for path in (missing, broken, tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/state", "a\0b"])
+def test_a_state_folder_that_cannot_be(folder: str) -> None:
+    assert refused(paper_tree(), put("state_folder", folder)).field == "state_folder"
+
+
+# -- the exchange and its key -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://192.168.0.4:80",
+        "ftp://api.example",
+        "api.example",
+        "https://",
+        "",
+        "https:api.example",
+        "https://[::1",
+    ],
+)
+def test_an_exchange_that_is_not_encrypted_or_nowhere(url: str) -> None:
+    error = refused(live_tree(), put("exchange.base_url", url))
+    assert error.field == "exchange.base_url"
+
+
+@pytest.mark.parametrize("url", ["ws://reference.example", "https://reference.example", "wss://", "", "wss://[::1"])
+def test_a_reference_that_is_not_encrypted_or_nowhere(url: str) -> None:
+    assert refused(live_tree(), put("reference.url", url)).field == "reference.url"
+
+
+@pytest.mark.parametrize("places", [{"key_env": ""}, {"key_file": "/etc/key"}], ids=["neither", "both"])
+def test_a_key_is_in_one_place(places: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(live_tree(**places))
+    assert caught.value.field == "exchange"
+
+
+SECRET_PLACES: list[Change] = [
+    put("exchange.key_env", CANARY),
+    put("exchange.key_file", CANARY),
+    put("exchange.base_url", f"https://{CANARY}@api.example"),
+    put("exchange.key", CANARY),
+    put("account", CANARY),
+    put("mode", CANARY),
+    put("order_prefix", CANARY),
+    put("key", CANARY),
+    put("reference.url", f"wss://reference.example/?key={CANARY}"),
+    put(f"{BTC}.reference_symbol", CANARY),
+    put(f"{BTC}.level_size", CANARY),
+    put(f"{BTC}.level_size", [CANARY]),
+    put("halt.tail_seconds_max", {"key": CANARY}),
+    put("halt.tail_seconds_max", [{"key": CANARY}]),
+    put("state_folder", f"/tmp/{CANARY}"),
+]
+
+
+@pytest.mark.parametrize("change", SECRET_PLACES, ids=range(len(SECRET_PLACES)))
+def test_a_key_in_the_file_is_refused_and_never_repeated(change: Change) -> None:
+    """S18: whatever is wrong with the file, the sentence that says so does not hold the key."""
+    error = refused(live_tree(), change)
+    for told in (str(error), repr(error), error.field, error.problem, error.fix):
+        assert CANARY not in told
+
+
+def test_the_key_from_the_environment() -> None:
+    config = check(live_tree())
+    assert api_key(config, {"OCX_KEY": f" {CANARY}\n"}) == CANARY
+    assert CANARY not in repr(config)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "secret", f"{CANARY} {CANARY}", f"{CANARY}é", f"x{CANARY}"])
+def test_no_key_in_the_environment(value: str | None) -> None:
+    environment = {} if value is None else {"OCX_KEY": value}
+    with pytest.raises(ConfigError) as caught:
+        api_key(check(live_tree()), environment)
+    assert caught.value.field == "exchange.key_env"
+    assert "OCX_KEY" in str(caught.value)
+    assert not value or not value.strip() or value.strip() not in str(caught.value)
+
+
+def key_file(path: Path, content: bytes, mode: int) -> Config:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return check(live_tree(key_env="", key_file=str(path)))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_key_file_of_ours_alone(tmp_path: Path, mode: int) -> None:
+    assert api_key(key_file(tmp_path / "key", f"{CANARY}\n".encode(), mode), {}) == CANARY
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o660, 0o666, 0o610, 0o1600 | 0o4])
+def test_a_key_file_that_others_may_touch(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "key"
+    with pytest.raises(ConfigError) as caught:
+        api_key(key_file(path, CANARY.encode(), mode), {})
+    assert caught.value.field == "exchange.key_file"
+    assert f"chmod 600 {path}" in caught.value.fix
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"secret", b"ocx_sk_a\nocx_sk_b", b"ocx_sk_\xff\xfe", b"\0" * 600])
+def test_a_key_file_without_a_key(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ConfigError) as caught:
+        api_key(key_file(tmp_path / "key", content, 0o600), {})
+    assert caught.value.field == "exchange.key_file"
+
+
+@pytest.mark.parametrize("name", ["none", ".", "~nobody-of-this-name/key", "a\0b"])
+def test_a_key_file_that_is_none(tmp_path: Path, name: str) -> None:
+    place = name if name.startswith("~") else os.path.join(tmp_path, name)
+    with pytest.raises(ConfigError) as caught:
+        api_key(check(live_tree(key_env="", key_file=place)), {})
+    assert caught.value.field == "exchange.key_file"

@@ -1,0 +1,983 @@
+"""The halt against a scripted exchange in virtual time: what it sent, when, and what it may claim afterwards.
+
+Every judgement is made from the exchange's own log, never from what the halt says of itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from maker.app import halt as room
+from maker.app.halt import HaltReport, Latched, Panic, Switch, halt
+from maker.app.startup import sweep
+from maker.desk.deadman import Reason, Trip
+from maker.edge.answer import Answer
+from maker.edge.lane import Lane, LaneState
+from maker.errors import OutcomeUnknown
+from maker.wire import ocx
+from tests.support.wires import MemoryConnection, ServerEnd, answer_bytes, cancelled_at_wait, play, read_request
+
+Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
+
+KEY = "ocx_sk_canary_0123456789"
+HALT_SECONDS_MAX = 15.0
+SETTLE_SECONDS_MAX = 1.0
+TAIL_SECONDS_MAX = 8.0
+AT_ONCE = 0.05  # S10: the first byte of a cancel-all, plus at most one connect
+BROKEN = Trip(Reason.STREAM_BROKEN, "BTC-PERP")
+STOPPED = Trip(Reason.STOP_ASKED, "SIGTERM")
+CANCEL_ALL = (
+    b"POST /perps/orders/cancel-all HTTP/1.1\r\nhost: ocx.test\r\nx-api-key: " + KEY.encode() + b"\r\n"
+    b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+)
+
+
+# -- the exchange -------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Request:
+    """One request as the exchange saw it; times are of the virtual clock."""
+
+    path: str
+    lane: str
+    began: float
+    answered: float = float("inf")  # the last byte left
+    status: int = 0
+    listed: int | None = None  # open orders in the answer to a read
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """Rests orders, cancels them all, lists them; each answer may be scripted, the usual one follows."""
+
+    resting: list[str] = attrs.field(factory=list)
+    log: list[Request] = attrs.field(factory=list)
+    cancels: deque[Behaviour] = attrs.field(factory=deque)
+    reads: deque[Behaviour] = attrs.field(factory=deque)
+    always_cancel: Behaviour | None = None  # what follows the scripted ones, where not the usual
+    always_read: Behaviour | None = None
+
+    async def serve(self, lane: str, stream: trio.abc.Stream) -> None:
+        while True:
+            raw = await read_request(stream)
+            method, path = (part.decode() for part in raw.split(b" ", 2)[:2])
+            assert f"x-api-key: {KEY}".encode() in raw
+            request = Request(path, lane, trio.current_time())
+            self.log.append(request)
+            assert (method, path) in (("POST", ocx.CANCEL_ALL), ("GET", ocx.ORDERS))
+            if path == ocx.CANCEL_ALL:
+                assert raw == CANCEL_ALL
+                script, usual = self.cancels, self.always_cancel or applied
+            else:
+                script, usual = self.reads, self.always_read or listing
+            await (script.popleft() if script else usual)(self, request, stream)
+
+    async def answer(self, request: Request, stream: trio.abc.Stream, status: int, body: bytes) -> None:
+        request.status = status
+        await stream.send_all(answer_bytes(status, body))
+        request.answered = trio.current_time()
+
+    def list_body(self) -> bytes:
+        rows = ",".join(
+            f'{{"id":"{name}","marketId":"BTC-PERP","clientOrderId":"mk-{name}","side":"buy","price":"1","quantity":"1",'
+            f'"remainingQuantity":"1","status":"open"}}'
+            for name in self.resting
+        )
+        return f'{{"orders":[{rows}]}}'.encode()
+
+    @property
+    def cancel_alls(self) -> list[Request]:
+        return [request for request in self.log if request.path == ocx.CANCEL_ALL]
+
+    @property
+    def began_at(self) -> list[float]:
+        """When each cancel-all began, to a millisecond."""
+        return [round(request.began, 3) for request in self.cancel_alls]
+
+    @property
+    def order_reads(self) -> list[Request]:
+        return [request for request in self.log if request.path == ocx.ORDERS]
+
+
+Behaviour = Callable[[Exchange, Request, trio.abc.Stream], Awaitable[None]]
+
+
+async def applied(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+    exchange.resting.clear()
+    await exchange.answer(request, stream, 200, b'{"cancelled":1}')
+
+
+async def listing(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+    request.listed = len(exchange.resting)
+    await exchange.answer(request, stream, 200, exchange.list_body())
+
+
+async def ineffective(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+    """Says yes, does nothing."""
+    await exchange.answer(request, stream, 200, b'{"cancelled":0}')
+
+
+async def silent(_exchange: Exchange, _request: Request, _stream: trio.abc.Stream) -> None:
+    await trio.sleep_forever()
+
+
+async def reset(_exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+    assert isinstance(stream, ServerEnd)
+    stream.reset()
+    await trio.sleep_forever()
+
+
+async def applied_and_reset(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+    exchange.resting.clear()
+    await reset(exchange, request, stream)
+
+
+async def ended(_exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+    await stream.aclose()
+    await trio.sleep_forever()
+
+
+async def dripping(exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+    """H10: applied, but the answer comes a byte every 200 ms."""
+    exchange.resting.clear()
+    for byte in answer_bytes(200, b'{"cancelled":1}'):
+        await stream.send_all(bytes([byte]))
+        await trio.sleep(0.2)
+
+
+def bytes_of(raw: bytes) -> Behaviour:
+    async def behave(_exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+        await stream.send_all(raw)
+
+    return behave
+
+
+def refusing(status: int, body: bytes = b'{"error":"X","message":"no"}') -> Behaviour:
+    async def behave(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+        await exchange.answer(request, stream, status, body)
+
+    return behave
+
+
+def after(seconds: float, then: Behaviour) -> Behaviour:
+    async def behave(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+        await trio.sleep(seconds)
+        await then(exchange, request, stream)
+
+    return behave
+
+
+@attrs.define(eq=False)
+class Route:
+    """How one lane gets there."""
+
+    name: str
+    exchange: Exchange
+    nursery: trio.Nursery
+    down: bool = False  # refuses
+    dial_seconds: float = 0.0
+    connections: list[MemoryConnection] = attrs.field(factory=list)
+
+    async def dial(self) -> MemoryConnection:
+        await trio.sleep(self.dial_seconds)
+        if self.down:
+            raise ConnectionRefusedError(111, "Connection refused")
+        connection = MemoryConnection()
+        self.connections.append(connection)
+        self.nursery.start_soon(play, partial(self.exchange.serve, self.name), connection.server)
+        return connection
+
+    @property
+    def sent(self) -> bytes:
+        return b"".join(bytes(connection.sent) for connection in self.connections)
+
+
+@attrs.define(eq=False)
+class World:
+    exchange: Exchange
+    routes: tuple[Route, Route]
+    panic: Panic
+    switch: Switch
+    nursery: trio.Nursery
+    answers: list[Answer] = attrs.field(factory=list)
+
+    @property
+    def lanes(self) -> tuple[Lane, Lane]:
+        return self.panic.lanes
+
+    async def warm(self) -> None:
+        for lane in self.lanes:
+            await lane.connect()
+
+    async def occupy(self, lane: Lane) -> None:
+        """Have a read under way on a lane that is never answered."""
+        self.exchange.reads.append(silent)
+        self.nursery.start_soon(hanging_read, lane)
+        await trio.testing.wait_all_tasks_blocked()
+        assert lane.state is LaneState.SENT
+
+    async def hang_warm_read(self) -> None:
+        """Keep the lanes warm; the first such read, on the first lane, is never answered."""
+        self.exchange.reads.append(silent)
+        self.nursery.start_soon(self.panic.keep_warm)
+        await trio.testing.wait_all_tasks_blocked()
+        assert self.lanes[0].state is LaneState.SENT
+
+    async def halt(self, tail_seconds_max: float = TAIL_SECONDS_MAX) -> HaltReport:
+        """As every way out does it."""
+        report = HaltReport()
+        with trio.move_on_after(HALT_SECONDS_MAX, shield=True):
+            await halt(self.switch, tail_seconds_max, report)
+        return report
+
+
+async def hanging_read(lane: Lane) -> None:
+    with trio.move_on_after(room.WARM_READ_SECONDS_MAX), contextlib.suppress(OutcomeUnknown):
+        await lane.call("GET", ocx.ORDERS)
+
+
+@contextlib.asynccontextmanager
+async def a_world(*resting: str, warm: bool = True) -> AsyncIterator[World]:
+    async with trio.open_nursery() as nursery:
+        exchange = Exchange(list(resting))
+        routes = (Route("one", exchange, nursery), Route("two", exchange, nursery))
+        first, second = (
+            Lane(route.name, route.dial, "ocx.test", {"x-api-key": KEY}, clock=trio.current_time) for route in routes
+        )
+        panic = Panic((first, second))
+        world = World(exchange, routes, panic, Switch(panic, SETTLE_SECONDS_MAX), nursery)
+        panic.on_answer = world.answers.append
+        if warm:
+            await world.warm()
+        yield world
+        panic.close()
+        nursery.cancel_scope.cancel()
+    assert all(connection.closed for route in routes for connection in route.connections)
+
+
+def proved_empty(exchange: Exchange, writes_ended_at: float = 0.0) -> bool:
+    """S3: an acknowledged cancel-all begun after the last write, then two empty reads 250 ms apart, and now nothing."""
+    acknowledged = [c for c in exchange.cancel_alls if 200 <= c.status < 300 and c.began >= writes_ended_at]
+    answered = [read for read in exchange.order_reads if read.status == 200 and read.listed is not None]
+    if not acknowledged or len(answered) < 2:
+        return False
+    one, two = answered[-2:]
+    return (
+        one.listed == two.listed == 0
+        and two.began - one.answered >= 0.25 - 1e-9
+        and one.began >= min(cancel.answered for cancel in acknowledged)
+        and not exchange.resting
+    )
+
+
+# -- the trip -----------------------------------------------------------------------------------------------------
+
+
+async def test_fire_sends_without_an_await(autojump_clock: Clock) -> None:
+    """The bytes are on the first warm lane when fire returns, prebuilt, whole, and nowhere else."""
+    async with a_world("a") as world:
+        assert world.panic.request == CANCEL_ALL
+        assert world.panic.fire() is True
+        assert (world.routes[0].sent, world.routes[1].sent) == (CANCEL_ALL, b"")
+        assert world.panic.fired is world.lanes[0]
+        assert world.panic.cancels_sent == 1
+        assert world.exchange.log == []  # nobody else has run yet
+
+
+async def test_fire_takes_the_other_lane_when_the_first_is_busy(autojump_clock: Clock) -> None:
+    async with a_world() as world:
+        await world.occupy(world.lanes[0])
+        assert world.panic.fire() is True
+        assert world.routes[1].sent == CANCEL_ALL
+        assert world.panic.fired is world.lanes[1]
+
+
+@pytest.mark.parametrize("how", ["ended", "reset", "closed", "takes nothing"])
+async def test_fire_takes_the_other_lane_when_the_first_is_dead(how: str, autojump_clock: Clock) -> None:
+    """H9: a keep-alive connection the exchange has closed is no warm lane."""
+    async with a_world() as world:
+        connection = world.routes[0].connections[0]
+        match how:
+            case "ended":
+                connection.ended = True
+            case "reset":
+                connection.server.reset()
+            case "closed":
+                world.lanes[0].close()
+            case _:
+                connection.takes = 0
+        assert world.panic.fire() is True
+        assert (world.routes[0].sent, world.routes[1].sent) == (b"", CANCEL_ALL)
+
+
+async def test_fire_is_false_when_no_lane_is_warm_and_the_halt_dials(autojump_clock: Clock) -> None:
+    """S10: at most one connect later the cancel-all is there."""
+    async with a_world("a", warm=False) as world:
+        world.routes[0].dial_seconds = 0.03
+        assert world.panic.fire() is False
+        assert (world.panic.fired, world.panic.cancels_sent) == (None, 0)
+        world.switch.trip(BROKEN)
+        assert world.switch.tripped is BROKEN
+        report = await world.halt()
+        assert world.exchange.began_at == [0.03]
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_a_trip_latches_fires_and_wakes_at_once(autojump_clock: Clock) -> None:
+    async with a_world("a") as world:
+        woken: list[Trip | None] = []
+        world.switch.wake = lambda: woken.append(world.switch.tripped)
+        await trio.sleep(3.5)
+        world.switch.trip(BROKEN)
+        assert world.routes[0].sent == CANCEL_ALL
+        assert woken == [BROKEN]
+        assert (world.switch.trips, world.switch.fired_at) == (1, trio.current_time())
+
+
+async def test_the_latch_is_set_before_the_bytes_leave(monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock) -> None:
+    """S2: should sending fail in any way, no write begins all the same."""
+    async with a_world() as world:
+
+        def failing() -> bool:
+            assert world.switch.tripped is BROKEN
+            raise RuntimeError
+
+        monkeypatch.setattr(Panic, "fire", lambda _panic: failing())
+        with pytest.raises(RuntimeError):
+            world.switch.trip(BROKEN)
+        assert world.switch.tripped is BROKEN
+
+
+async def test_the_first_trip_wins(autojump_clock: Clock) -> None:
+    """Later ones neither fire again nor change what is reported."""
+    async with a_world() as world:
+        world.switch.trip(BROKEN)
+        first = world.switch.fired_at
+        await trio.sleep(1)
+        world.switch.trip(Trip(Reason.REFERENCE_STALE, ""))
+        assert world.switch.tripped is BROKEN
+        assert (world.switch.trips, world.switch.fired_at) == (1, first)
+        assert world.exchange.began_at == [0.0]
+
+
+async def test_a_trip_that_ends_the_run_is_never_rearmed(autojump_clock: Clock) -> None:
+    """S2, S21: asked to stop while a recoverable pull was going on, no write may begin when that pull is over."""
+    async with a_world() as world:
+        world.switch.trip(BROKEN)
+        world.switch.trip(STOPPED)
+        assert (await world.halt()).verified_empty
+        world.switch.rearm()
+        with pytest.raises(Latched), world.switch.writing(1.0):
+            pass
+
+
+# -- the latch ----------------------------------------------------------------------------------------------------
+
+
+async def test_no_write_begins_after_a_trip(autojump_clock: Clock) -> None:
+    async with a_world() as world:
+        world.switch.trip(BROKEN)
+        ran = False
+        with pytest.raises(Latched, match="event stream broke"), world.switch.writing(1.0):
+            ran = True
+        assert not ran
+        assert world.switch.write_scope is None
+        assert not world.switch.write_over_trip
+
+
+async def test_writes_begin_again_only_when_rearmed(autojump_clock: Clock) -> None:
+    """And the traces of the trip are gone: the next halt runs no tail of this one."""
+    async with a_world() as world:
+        with world.switch.writing(1.0):
+            world.switch.trip(BROKEN)
+            world.switch.outcome_unknown = True
+        await world.halt()
+        with pytest.raises(Latched), world.switch.writing(1.0):
+            pass
+        world.switch.rearm()
+        with world.switch.writing(1.0) as scope:
+            assert world.switch.write_scope is scope
+        assert (world.switch.write_over_trip, world.switch.outcome_unknown) == (False, False)
+        world.switch.trip(STOPPED)
+        assert world.switch.trips == 2
+
+
+async def write(world: World, seconds: float, seconds_max: float) -> float:
+    """One write that would take `seconds`; return when it was over."""
+    with world.switch.writing(seconds_max):
+        await trio.sleep(seconds)
+    return trio.current_time()
+
+
+@pytest.mark.parametrize(
+    ("trip_at", "over_at"),
+    [(0.5, 1.5), (2.5, 3.0), (None, 3.0)],
+    ids=["shortened to the settle time", "its own deadline was nearer", "no trip"],
+)
+async def test_a_trip_shortens_the_write_under_way(
+    trip_at: float | None, over_at: float, autojump_clock: Clock
+) -> None:
+    async with a_world() as world:
+        if trip_at is not None:
+            world.nursery.start_soon(trip_later, world, trip_at)
+        assert await write(world, 100.0, 3.0) == pytest.approx(over_at)
+        assert world.switch.write_over_trip is (trip_at is not None)
+        assert world.switch.write_scope is None
+
+
+async def trip_later(world: World, seconds: float) -> None:
+    await trio.sleep(seconds)
+    world.switch.trip(BROKEN)
+
+
+async def test_a_write_is_given_up_never_abandoned(autojump_clock: Clock) -> None:
+    """Cancelled from outside it goes on to its own end; only its deadline cuts it short."""
+    async with a_world() as world:
+        over_at = 0.0
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            over_at = await write(world, 0.7, 3.0)
+        assert over_at == pytest.approx(0.7)
+
+
+async def test_a_write_that_fails_leaves_no_scope_behind(autojump_clock: Clock) -> None:
+    async with a_world() as world:
+        with pytest.raises(KeyError), world.switch.writing(1.0):
+            raise KeyError
+        world.switch.trip(BROKEN)
+        assert not world.switch.write_over_trip
+
+
+# -- cancel-all acknowledged --------------------------------------------------------------------------------------
+
+
+async def test_a_halt_in_a_healthy_world(autojump_clock: Clock) -> None:
+    """L3: one cancel-all, at once; two reads; well under two seconds; every answer seen."""
+    async with a_world("a", "b") as world:
+        world.switch.trip(STOPPED)
+        report = await world.halt()
+        assert attrs.asdict(report) == {
+            "verified_empty": True,
+            "open_orders": 0,
+            "cancels_sent": 1,
+            "seconds": pytest.approx(0.25),
+        }
+        assert world.exchange.began_at == [0.0]
+        assert proved_empty(world.exchange)
+        assert [answer.status for answer in world.answers] == [200]
+
+
+async def test_a_halt_without_a_trip_sends_all_the_same(autojump_clock: Clock) -> None:
+    async with a_world("a") as world:
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at == [0.0]
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["fired on the first", "fired on the second"])
+async def test_the_hedge(busy: bool, autojump_clock: Clock) -> None:
+    """H10: no answer for half a second: the same on the other lane; its acknowledgement is enough."""
+    async with a_world("a") as world:
+        if busy:
+            world.routes[0].connections[0].ended = True
+        world.exchange.cancels.append(silent)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert world.exchange.began_at == [0.0, 0.5]
+        lanes = [request.lane for request in world.exchange.cancel_alls]
+        assert lanes == (["two", "one"] if busy else ["one", "two"])
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_no_hedge_for_an_answer_in_time(autojump_clock: Clock) -> None:
+    async with a_world("a") as world:
+        world.exchange.cancels.append(after(0.49, applied))
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at == [0.0]
+
+
+async def test_the_slow_first_may_still_win(autojump_clock: Clock) -> None:
+    """The hedge hangs, the fired one is answered after all: that is an acknowledgement."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([after(0.9, applied), silent])
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert world.exchange.began_at == [0.0, 0.5]
+        assert report.seconds == pytest.approx(0.9 + 0.25)
+
+
+ANSWERS: dict[str, Behaviour] = {
+    "429": refusing(429, b'{"error":"RATE_LIMITED","retryAfterMs":900}'),
+    "401": refusing(401),
+    "403": refusing(403, b""),
+    "409": refusing(409),
+    "500": refusing(500),
+    "502 page": refusing(502, b"<html>Bad Gateway</html>"),
+    "301": refusing(301, b""),
+    "reset": reset,
+    "applied, then reset": applied_and_reset,
+    "ended": ended,
+    "silent": silent,
+    "dripping": dripping,
+    "not HTTP": bytes_of(b"\0\1\2 garbage \r\n\r\n"),
+    "cut short": bytes_of(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"),
+    "endless head": bytes_of(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
+    "early hints for ever": bytes_of(b"HTTP/1.1 103 Early\r\n\r\n" * 50),
+}
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_any_answer_to_the_cancel_all_is_survived(name: str, times: int, autojump_clock: Clock) -> None:
+    """F26, F27, F29, F30, F31: refused, broken, hung, so many times over: tried again until acknowledged."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([ANSWERS[name]] * times)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.verified_empty, report
+        assert proved_empty(world.exchange)
+        assert len(world.exchange.cancel_alls) >= min(times, 2)
+        assert report.cancels_sent == len(world.exchange.cancel_alls)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_only_a_success_acknowledges(name: str, autojump_clock: Clock) -> None:
+    """S3: also where nothing rests and the reads alone would look clean."""
+    async with a_world() as world:
+        world.exchange.cancels.extend([ANSWERS[name]] * 2)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_one_attempt_has_an_end(autojump_clock: Clock) -> None:
+    """Both lanes hang: the next round begins after the attempts' own time, not with the halt's."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([silent, silent])
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at == [0.0, 0.5, pytest.approx(3.6)]
+
+
+async def test_pauses_between_rounds_grow_to_a_limit(autojump_clock: Clock) -> None:
+    """A storm of refusals is not answered by one."""
+    async with a_world("a") as world:
+        world.exchange.always_cancel = refusing(500)
+        await world.halt()
+        began = world.exchange.began_at
+        pauses = [round(then - now, 3) for now, then in zip(began[1::2], began[2::2], strict=False)]
+        assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+        assert set(pauses[5:]) == {2.0}
+
+
+@pytest.mark.parametrize("how", [reset, ended, refusing(500)], ids=["reset", "ended", "500"])
+async def test_a_fired_cancel_all_that_fails_is_repeated_at_once(how: Behaviour, autojump_clock: Clock) -> None:
+    """H9: a recycled keep-alive connection costs a moment, not the time of a hedge."""
+    async with a_world("a") as world:
+        world.exchange.cancels.append(how)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at[1] <= 0.1 + AT_ONCE
+
+
+async def test_a_refused_route_does_not_hold_up_the_other(autojump_clock: Clock) -> None:
+    """S10: the first lane cannot connect, the second can: it does at once."""
+    async with a_world("a", warm=False) as world:
+        world.routes[0].down = True
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at[0] <= AT_ONCE
+
+
+async def test_a_warm_read_under_way_does_not_hold_up_a_halt(autojump_clock: Clock) -> None:
+    """S10: no queueing behind another request. The one lane reads, the other is cold: it dials at once."""
+    async with a_world("a", warm=False) as world:
+        await world.lanes[0].connect()
+        await world.hang_warm_read()
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at[0] <= AT_ONCE
+
+
+async def test_a_warm_read_under_way_does_not_cost_the_hedge(autojump_clock: Clock) -> None:
+    """H10: the exchange answers nothing; the read that keeps the other lane warm ends within its second."""
+    async with a_world("a") as world:
+        await world.hang_warm_read()
+        world.exchange.cancels.append(silent)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at[1] <= room.WARM_READ_SECONDS_MAX + 0.1 + AT_ONCE
+
+
+# -- settle and tail ----------------------------------------------------------------------------------------------
+
+
+async def test_a_write_over_the_trip_is_followed_by_another_cancel_all(autojump_clock: Clock) -> None:
+    """S3, F7: a ladder on its way when the first cancel-all left may have landed behind it."""
+    async with a_world("old") as world:
+        world.nursery.start_soon(trip_later, world, 0.1)
+        ended_at = await write(world, 0.3, 3.0)
+        world.exchange.resting.append("late")
+        report = await world.halt()
+        assert world.exchange.began_at == [0.1, 0.3]
+        assert report.verified_empty
+        assert [read.listed for read in world.exchange.order_reads] == [0, 0]
+        assert proved_empty(world.exchange, writes_ended_at=ended_at)
+
+
+TAILS = {
+    8.0: [0, 0.25, 1, 2, 4, 8],
+    2.0: [0, 0.25, 1, 2],
+    3.0: [0, 0.25, 1, 2, 3],
+    0.1: [0, 0.1],
+}
+
+
+@pytest.mark.parametrize("seconds", TAILS)
+async def test_the_tail_after_an_unknown_outcome(seconds: float, autojump_clock: Clock) -> None:
+    """S12: pulled again and again until nothing can arrive any more; only then read back."""
+    async with a_world() as world:
+        world.switch.outcome_unknown = True
+        world.switch.trip(BROKEN)
+        report = await world.halt(seconds)
+        assert world.exchange.began_at == TAILS[seconds]
+        assert world.exchange.order_reads[0].began >= seconds
+        assert report.verified_empty
+        assert report.seconds == pytest.approx(seconds + 0.25)
+
+
+async def test_the_longest_tail(autojump_clock: Clock) -> None:
+    """The whole table where somebody believes a minute possible."""
+    async with a_world() as world:
+        world.switch.outcome_unknown = True
+        await halt(world.switch, 60.0, HaltReport())
+        assert world.exchange.began_at == [0, 0.25, 1, 2, 4, 8, 16, 32, 60]
+
+
+@pytest.mark.parametrize("landed_at", [0.1, 0.3, 1.5, 3.9, 7.9])
+async def test_a_ladder_that_lands_in_the_tail_is_pulled(landed_at: float, autojump_clock: Clock) -> None:
+    """F6, H24: as long after as is believed possible."""
+    async with a_world() as world:
+        world.switch.outcome_unknown = True
+        world.switch.trip(BROKEN)
+        world.nursery.start_soon(land, world, landed_at)
+        assert (await world.halt()).verified_empty
+        assert proved_empty(world.exchange, writes_ended_at=landed_at)
+
+
+async def land(world: World, at: float) -> None:
+    await trio.sleep(at)
+    world.exchange.resting.append("late")
+
+
+async def test_each_cancel_all_of_the_tail_is_acknowledged(autojump_clock: Clock) -> None:
+    """One that is refused is repeated, and the tail goes on by the clock."""
+    async with a_world() as world:
+        world.exchange.cancels.extend([applied, refusing(429), refusing(500)])
+        world.switch.outcome_unknown = True
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        acknowledged = [round(c.began, 3) for c in world.exchange.cancel_alls if c.status == 200]
+        assert acknowledged[0] == 0
+        assert 0.25 < acknowledged[1] <= 1.0
+        assert acknowledged[2:] == [1, 2, 4, 8]
+
+
+async def test_no_tail_without_need(autojump_clock: Clock) -> None:
+    """A write whose answer came cannot land later."""
+    async with a_world() as world:
+        await write(world, 0.1, 3.0)
+        world.switch.trip(STOPPED)
+        assert (await world.halt()).seconds < 0.5
+        assert len(world.exchange.cancel_alls) == 1
+
+
+# -- read back ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_that_stays_is_cancelled_until_it_is_gone(autojump_clock: Clock) -> None:
+    """F30: the exchange says yes and one order is left."""
+    async with a_world("stays") as world:
+        world.exchange.cancels.extend([ineffective] * 4)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.verified_empty
+        assert len(world.exchange.cancel_alls) == 5
+        assert [read.listed for read in world.exchange.order_reads] == [1, 1, 1, 1, 0, 0]
+        assert proved_empty(world.exchange)
+
+
+async def test_an_order_that_shows_up_between_the_reads(autojump_clock: Clock) -> None:
+    """One empty read proves nothing."""
+    async with a_world() as world:
+        world.switch.trip(BROKEN)
+        world.nursery.start_soon(land, world, 0.1)
+        assert (await world.halt()).verified_empty
+        assert [read.listed for read in world.exchange.order_reads] == [0, 1, 0, 0]
+        assert len(world.exchange.cancel_alls) == 2
+        assert proved_empty(world.exchange)
+
+
+DEEP = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+UNREADABLE: dict[str, Behaviour] = {
+    **ANSWERS,
+    "empty": refusing(200, b""),
+    "no JSON": refusing(200, b"<html>"),
+    "null": refusing(200, b"null"),
+    "no orders": refusing(200, b"{}"),
+    "another shape": refusing(200, b'{"orders":[{"id":1}]}'),
+    "no content": refusing(204, b""),
+    "deeply nested": refusing(200, DEEP),
+    "an error that lists nothing": refusing(500, b'{"orders":[]}'),
+    "a redirect that lists nothing": refusing(302, b"[]"),
+}
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["the first read", "the second read"])
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_a_read_that_cannot_be_believed_is_no_proof(name: str, place: int, autojump_clock: Clock) -> None:
+    """Whatever comes instead of a list, two good empty reads are made."""
+    async with a_world("a") as world:
+        world.exchange.reads.extend([*[listing] * place, *[UNREADABLE[name]] * 3])
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+@pytest.mark.parametrize("status", ["new", "pending_cancel", "OPEN"])
+async def test_an_order_in_a_state_we_do_not_know_is_an_order(status: str, autojump_clock: Clock) -> None:
+    """S3: what the exchange lists as its own word for resting is never read as nothing."""
+    async with a_world() as world:
+        row = b'[{"id":"a","marketId":"BTC-PERP","side":"buy","quantity":"1","remainingQuantity":"1","status":"%s"}]'
+        world.exchange.always_read = refusing(200, row % status.encode())
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert not report.verified_empty
+        assert report.open_orders == 1
+
+
+async def test_reads_take_the_other_lane_when_one_is_busy(autojump_clock: Clock) -> None:
+    async with a_world() as world:
+        world.switch.trip(BROKEN)
+        await world.panic.cancel_all()
+        await world.occupy(world.lanes[0])
+        assert await world.panic.read_back() == 0
+        assert world.exchange.order_reads[-1].lane == "two"
+
+
+async def test_no_lane_to_read_on_is_no_answer(autojump_clock: Clock) -> None:
+    async with a_world(warm=False) as world:
+        for route in world.routes:
+            route.down = True
+        assert await world.panic.read_back() is None
+        assert world.panic.resting is None
+
+
+# -- the deadline, and what is claimed ----------------------------------------------------------------------------
+
+
+async def test_a_deadline_leaves_a_truthful_report_of_a_silent_exchange(autojump_clock: Clock) -> None:
+    """H1, S15: shielded, and not for ever."""
+    async with a_world("a") as world:
+        world.exchange.always_cancel = silent
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert (report.verified_empty, report.open_orders) == (False, None)
+        assert report.cancels_sent == len(world.exchange.cancel_alls) >= 4
+        assert report.seconds == pytest.approx(HALT_SECONDS_MAX)
+        assert trio.current_time() == pytest.approx(HALT_SECONDS_MAX)
+
+
+async def test_a_deadline_leaves_a_truthful_report_of_an_order_that_stays(autojump_clock: Clock) -> None:
+    async with a_world("a", "b") as world:
+        world.exchange.always_cancel = ineffective
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert (report.verified_empty, report.open_orders) == (False, 2)
+        assert report.cancels_sent == len(world.exchange.cancel_alls)
+
+
+async def test_a_deadline_leaves_a_truthful_report_when_there_is_no_route(autojump_clock: Clock) -> None:
+    """What never left is not reported as sent."""
+    async with a_world("a", warm=False) as world:
+        for route in world.routes:
+            route.down = True
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert (report.verified_empty, report.open_orders, report.cancels_sent) == (False, None, 0)
+
+
+async def test_what_an_earlier_halt_read_is_not_reported_again(autojump_clock: Clock) -> None:
+    """Read empty once, then quoted again, then a halt that gets no answer: nobody knows what rests."""
+    async with a_world("a") as world:
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).open_orders == 0
+        world.switch.rearm()
+        world.exchange.resting.append("b")
+        world.exchange.always_cancel = silent
+        world.switch.trip(STOPPED)
+        report = await world.halt()
+        assert (report.verified_empty, report.open_orders) == (False, None)
+
+
+async def test_the_halt_runs_inside_a_cancelled_scope(autojump_clock: Clock) -> None:
+    """H1: as it does on every way out, the shield and the deadline being the caller's."""
+    async with a_world("a") as world:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            world.switch.trip(STOPPED)
+            report = await world.halt()
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+@pytest.mark.parametrize("unknown", [False, True], ids=["plain", "with a tail"])
+async def test_cancelled_at_any_await_it_claims_nothing_and_can_be_repeated(
+    unknown: bool, autojump_clock: Clock
+) -> None:
+    """S15 at every step: the report is true, no answer is left unread on a lane, the next halt proves it empty."""
+    wait = 0
+    while True:
+        async with a_world("a") as world:
+            world.exchange.cancels.extend([after(0.6, ineffective), after(0.2, ineffective)])
+            world.switch.outcome_unknown = unknown
+            world.switch.trip(BROKEN)
+            report = HaltReport()
+            cut = await cancelled_at_wait(wait, partial(halt, world.switch, 2.0, report))
+            assert report.verified_empty <= proved_empty(world.exchange)
+            assert cut or report.verified_empty
+            assert all(lane.state is not LaneState.SENT or lane is world.panic.fired for lane in world.lanes)
+            assert (await world.halt()).verified_empty
+            assert proved_empty(world.exchange)
+        wait += 1
+        if not cut:
+            break
+    assert wait > 10
+
+
+# -- warm lanes ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_lanes_are_kept_warm_in_turn(autojump_clock: Clock) -> None:
+    """One authenticated read each time, never two at once."""
+    async with a_world(warm=False) as world:
+        world.exchange.always_read = after(0.9, listing)
+        with trio.move_on_after(11.9):
+            await world.panic.keep_warm()
+        reads = world.exchange.order_reads
+        assert [read.lane for read in reads] == ["one", "two", "one", "two"]
+        assert all(then.began >= now.answered for now, then in itertools.pairwise(reads))
+        gaps = [then.began - now.answered for now, then in itertools.pairwise(reads)]
+        assert gaps == [pytest.approx(room.WARM_SECONDS / 2)] * 3
+        assert [len(route.connections) for route in world.routes] == [1, 1]
+        assert not world.exchange.cancel_alls
+
+
+async def test_one_lane_is_idle_at_every_moment(autojump_clock: Clock) -> None:
+    """Once both are warm, a cancel-all can be fired at any time, whatever the other lane is doing."""
+    async with a_world() as world:
+        world.exchange.always_read = after(0.9, listing)
+        world.nursery.start_soon(world.panic.keep_warm)
+        for _ in range(120):
+            await trio.sleep(0.1)
+            assert any(lane.ready for lane in world.lanes)
+        assert {read.lane for read in world.exchange.order_reads} == {"one", "two"}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_keeping_warm_survives_any_answer(name: str, autojump_clock: Clock) -> None:
+    """A lane that fails is dialled again at its next turn; nothing of it reaches the caller."""
+    async with a_world(warm=False) as world:
+        world.exchange.reads.extend([UNREADABLE[name]] * 4)
+        with trio.move_on_after(25):
+            await world.panic.keep_warm()
+            pytest.fail("returned")
+        assert all(lane.ready for lane in world.lanes)
+
+
+async def test_keeping_warm_survives_a_route_that_is_down(autojump_clock: Clock) -> None:
+    async with a_world(warm=False) as world:
+        for route in world.routes:
+            route.down = True
+        world.nursery.start_soon(world.panic.keep_warm)
+        await trio.sleep(20)
+        for route in world.routes:
+            route.down = False
+        await trio.sleep(6)
+        assert all(lane.ready for lane in world.lanes)
+
+
+async def test_a_hung_warm_read_is_given_up_and_the_lane_dialled_again(autojump_clock: Clock) -> None:
+    """H10: half-open connections are found before they are needed."""
+    async with a_world() as world:
+        world.exchange.reads.append(silent)
+        world.nursery.start_soon(world.panic.keep_warm)
+        await trio.sleep(room.WARM_READ_SECONDS_MAX + 0.01)
+        assert world.lanes[0].state is LaneState.CLOSED
+        assert world.lanes[1].ready
+        await trio.sleep(room.WARM_SECONDS + 1)
+        assert world.lanes[0].ready
+        assert len(world.routes[0].connections) == 2
+
+
+async def test_keeping_warm_never_disturbs_a_fired_cancel_all(autojump_clock: Clock) -> None:
+    """The answer to what was fired is the halt's to read, however long it takes to come for it."""
+    async with a_world("a") as world:
+        world.nursery.start_soon(world.panic.keep_warm)
+        await trio.sleep(0.1)
+        world.switch.trip(BROKEN)
+        assert world.panic.fired is world.lanes[0]
+        await trio.sleep(4 * room.WARM_SECONDS)
+        assert world.lanes[0].state is LaneState.SENT
+        assert len(world.routes[0].connections) == 1
+        report = await world.halt()
+        assert len(world.exchange.cancel_alls) == 1
+        assert (report.cancels_sent, report.verified_empty) == (1, True)
+
+
+@pytest.mark.parametrize("tripped_at", [0.0, 0.05, 0.45, 2.45, 2.55, 4.95, 5.05, 7.6])
+async def test_a_halt_beside_the_warm_reads(tripped_at: float, autojump_clock: Clock) -> None:
+    """Whenever it comes, the two share the lanes without getting in each other's way."""
+    async with a_world("a") as world:
+        world.exchange.always_read = after(0.1, listing)
+        world.nursery.start_soon(world.panic.keep_warm)
+        await trio.sleep(tripped_at)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.verified_empty
+        assert report.seconds < 2.0
+        assert world.exchange.cancel_alls[0].began == pytest.approx(tripped_at)
+
+
+# -- the sweep at the start ---------------------------------------------------------------------------------------
+
+
+async def test_the_sweep_beside_the_warm_reads(autojump_clock: Clock) -> None:
+    """The first warm read may still be under way when the start comes to sweep: no reason not to start."""
+    async with a_world("left over") as world:
+        await world.hang_warm_read()
+        with trio.fail_after(5):
+            await sweep(world.panic)
+        assert proved_empty(world.exchange)
+
+
+async def test_the_sweep_outlives_an_unanswered_call(autojump_clock: Clock) -> None:
+    """One hung connection must not use up the whole time a start has."""
+    async with a_world("left over") as world:
+        world.exchange.cancels.append(silent)
+        with trio.move_on_after(10):
+            await sweep(world.panic)
+        assert proved_empty(world.exchange)

@@ -1,0 +1,195 @@
+"""One market: why it is not quoted, what it is worth, and what a new listing changes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import attrs
+import pytest
+
+from maker.desk.events import SpecRead
+from maker.desk.fair import FairValueEstimator
+from maker.desk.ladder import Ladder, Level
+from maker.desk.market import (
+    FAILURE_BACKOFF_SECONDS,
+    MARGIN_RECOVERY_SECONDS,
+    MARGIN_REFUSALS_MAX,
+    MARKET_HOLD_SECONDS,
+    PLACE_FAILURES_MAX,
+    GridChanged,
+    MarketDesk,
+)
+from maker.desk.units import Side
+
+from .scripted import BTC, CYCLE, LADDER, LIMITS, START, Desk, a_fill, at_position, dec, market, spec
+
+LADDER_AT = Ladder((Level(499_750, 10),), (Level(500_250, 10),))
+
+
+def fresh() -> MarketDesk:
+    settings = market()
+    return MarketDesk(settings.account, FairValueEstimator(spec().grid, settings.fair), LADDER, LIMITS)
+
+
+# -- holding back
+
+
+def test_failures_double_the_pause_and_the_third_in_a_row_is_one_too_many() -> None:
+    each = fresh()
+    pauses = []
+    for _ in range(PLACE_FAILURES_MAX - 1):
+        assert not each.failed("reset", START)
+        pauses.append(each.hold_until - START)
+    assert pauses == [FAILURE_BACKOFF_SECONDS * 2, FAILURE_BACKOFF_SECONDS * 4]
+    assert each.failed("reset", START)
+    assert each.hold_until > START
+    assert not each.failed("reset", START), "the count starts again"
+
+
+def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
+    """S11."""
+    each = fresh()
+    for number in range(1, MARGIN_REFUSALS_MAX):
+        each.margin_refused(START)
+        assert each.size_factor == Fraction(1, 2**number)
+        assert each.hold_until == 0
+    each.margin_refused(START)
+    assert each.hold_until == START + MARKET_HOLD_SECONDS
+
+
+def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
+    each = fresh()
+    each.margin_refused(START)
+    each.margin_refused(START)
+    each.margin_accepted(START + 1)
+    assert each.size_factor == Fraction(1, 4)
+    assert each.margin_refusals == 0
+    each.margin_accepted(START + MARGIN_RECOVERY_SECONDS + 1)
+    assert each.size_factor == Fraction(1, 2)
+    each.margin_accepted(START + MARGIN_RECOVERY_SECONDS + 2)
+    assert each.size_factor == Fraction(1, 2)
+    each.margin_accepted(START + 2 * MARGIN_RECOVERY_SECONDS + 2)
+    assert each.size_factor == 1
+
+
+def test_each_reason_not_to_quote_has_its_sentence() -> None:
+    """In the order in which they matter."""
+    desk = Desk.ready()
+    each = desk.market()
+    assert each.not_quoting(CYCLE, desk.now) == ""
+    each.unexplained_since = desk.now
+    sentences = [each.not_quoting(CYCLE, desk.now)]
+    each.hold(desk.now, "it was told to")
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.fair.lost()
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.orders_known = False
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.heard_at = desk.now - CYCLE.stream_fresh_seconds_max - 0.1
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.live = False
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    words = ["disagree", "it was told to", "no price", "not known", "not been heard", "waiting for a new snapshot"]
+    assert all(word in sentence for word, sentence in zip(words, sentences, strict=True)), sentences
+
+
+def test_a_hold_ends() -> None:
+    desk = Desk.ready()
+    desk.market().hold(desk.now, "it was told to", 1.5)
+    assert desk.market().not_quoting(CYCLE, desk.now + 1.4)
+    assert not desk.market().not_quoting(CYCLE, desk.now + 1.5)
+
+
+# -- urgency
+
+
+def test_urgency_grows_with_the_move_and_with_age() -> None:
+    desk = Desk.ready()
+    action = desk.quote()
+    each = desk.market()
+    assert each.quoted is not None
+    moved = Ladder(tuple(Level(level.ticks + 75, level.lots) for level in each.quoted.bids), each.quoted.asks)
+    urgency, why = each.urgency(moved, CYCLE, desk.now)
+    assert why == "price moved"
+    assert urgency == pytest.approx(1.5, abs=0.01)
+    urgency, why = each.urgency(each.quoted, CYCLE, desk.now + 5)
+    assert why == "age"
+    assert urgency == pytest.approx(0.5)
+    assert each.urgency(Ladder((), each.quoted.asks), CYCLE, desk.now)[0] == float("inf")
+    assert action.why == "nothing rests"
+
+
+def test_a_disturbed_ladder_is_always_due() -> None:
+    desk = Desk.ready()
+    desk.quote()
+    each = desk.market()
+    assert each.quoted is not None
+    each.disturbed = "filled"
+    urgency, why = each.urgency(each.quoted, CYCLE, desk.now)
+    assert urgency >= 1
+    assert why == "filled"
+
+
+# -- worth
+
+
+def test_the_worst_case_has_a_value_with_and_without_a_price() -> None:
+    """Position 20 and 30 lots bid: 50 lots, 2500 at 50000; without a fair value the mark stands in, else the entry."""
+    desk = Desk.of()
+    desk.baseline(positions=(at_position(20),))
+    each = desk.market()
+    assert each.worst_value(desk.now) == 1000
+    desk.snapshot(positions=(at_position(20),))
+    desk.stats("50000", mark="50100")
+    assert each.worst_value(desk.now) == 1002
+    desk.reference()
+    assert each.worst_value(desk.now) == 1000
+    desk.quote()
+    assert each.worst_value(desk.now) == 2500
+    desk.later(5, alive=False)
+    assert each.worst_value(desk.now) == 2505
+
+
+def test_the_worst_case_of_a_short_position_counts_too() -> None:
+    desk = Desk.of()
+    desk.baseline(positions=(at_position(-20),))
+    assert desk.market().worst_value(desk.now) == 1000
+
+
+def test_the_balance_change_of_fills_is_realised_profit_less_fees() -> None:
+    """Bought 10 at 50000, sold 4 at 50500: 0.004 * 500 realised, less both fees; the rest is held at entry."""
+    desk = Desk.ready()
+    desk.delta(
+        fills=(a_fill("t1", Side.BUY, 10), a_fill("t2", Side.SELL, 4, ticks=505_000)),
+        positions=(attrs.evolve(at_position(6), entry_price=dec("50000")),),
+    )
+    fees = dec("0.05") + dec("0.0202")
+    assert desk.market().balance_change == 2 - fees
+    assert desk.market().position_text == "0.006"
+
+
+# -- a new listing
+
+
+def test_new_bands_and_fees_are_taken() -> None:
+    desk = Desk.ready()
+    assert desk.apply(SpecRead(spec(band=(499_700, 500_300), maker_fee_bps="2"))) is None
+    action = desk.place()
+    assert all(499_700 <= order.ticks <= 500_300 for order in action.orders)
+    assert action.orders
+
+
+def test_the_same_grid_written_otherwise_is_the_same_grid() -> None:
+    """0.10 is 0.1: no reason to end the run."""
+    desk = Desk.ready()
+    assert desk.apply(SpecRead(spec(tick="0.10", lot="0.0010"))) is None
+    assert isinstance(desk.market().account.spec.grid.price.step, Decimal)
+
+
+@pytest.mark.parametrize(("tick", "lot"), [("0.5", "0.001"), ("0.1", "0.01")])
+def test_another_grid_ends_the_run(tick: str, lot: str) -> None:
+    """Every integer we hold would mean another price."""
+    desk = Desk.ready()
+    with pytest.raises(GridChanged, match=BTC):
+        desk.apply(SpecRead(spec(tick=tick, lot=lot)))
