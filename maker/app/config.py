@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import enum
-import os
-import stat
-import types
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
+from maker.app import credentials
+from maker.app.credentials import refuse_secrets
+from maker.app.values import build, known, positive, require, section, table, text
 from maker.desk.budget import TAIL_CALLS, BudgetSettings
 from maker.desk.fair import FairSettings
 from maker.desk.identity import PREFIX_PATTERN
@@ -25,19 +22,14 @@ from maker.desk.risk import AccountLimits, Limits
 from maker.errors import ConfigError
 from maker.guard import settings
 from maker.paper.switches import Switches
-from maker.wire.ocx import HEARTBEAT_SECONDS, KEY_PREFIX
+from maker.wire.ocx import HEARTBEAT_SECONDS
 
 PAPER_KEY: Final = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 STREAM_SILENT_SECONDS: Final = 1.5 * HEARTBEAT_SECONDS
 STREAM_FRESH_SECONDS: Final = 20.0  # below the above: no new ladder on a stream this long unheard
 LEVELS_MAX: Final = 20  # a side
-KEY_FILE_MODE: Final = 0o600
-KEY_BYTES_MAX: Final = 512
-NUMBER_MAX: Final = 10**9  # no size, value, count or time of a configuration is as large
 GROWTH_MAX: Final = 10  # of sizes from level to level
 STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -325,132 +317,8 @@ def market_relations(path: str, one: Market) -> None:
     require(stale <= STALE_SECONDS_MAX, f"{path}.stale_seconds_max", f"must be at most {STALE_SECONDS_MAX}.", "Try 2.")
 
 
-def positive(instance: Any, path: str) -> None:
-    """All numbers of an attrs instance must be above 0."""
-    for field in attrs.fields(type(instance)):
-        value = getattr(instance, field.name)
-        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-            require(value > 0, f"{path}.{field.name}", "must be above 0.", "")
-
-
-def require(holds: bool, field: str, problem: str, fix: str) -> None:
-    if not holds:
-        raise ConfigError(field, problem, fix)
-
-
-# -- values -------------------------------------------------------------------------------------------------------
-
-
-def section(room: type[T], tree: Mapping[str, Any], name: str) -> T:
-    """Build an attrs class from the table of this name."""
-    given = table(tree, name, "")
-    known(given, [field.name for field in attrs.fields(room)], name)  # type: ignore[arg-type]
-    return build(room, given, name)
-
-
-def build(room: type[T], given: Mapping[str, Any], path: str) -> T:
-    """Convert each value to its field's type; a field without default must be given."""
-    hints = typing.get_type_hints(room)
-    values: dict[str, Any] = {}
-    for field in attrs.fields(room):  # type: ignore[arg-type]
-        where = f"{path}.{field.name}"
-        if field.name in given:
-            values[field.name] = convert(given[field.name], hints[field.name], where)
-        elif field.default is attrs.NOTHING:
-            raise ConfigError(where, "is missing.", "Add it; conf/paper.toml explains every key.")
-    return room(**values)
-
-
-def convert(value: Any, wanted: Any, where: str) -> Any:
-    """One TOML value as the type a field wants; never a silent rounding."""
-    if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
-        choices = [member.value for member in wanted]
-        if value not in choices:
-            raise ConfigError(where, f"is {value!r}.", f"One of {', '.join(map(repr, choices))}.")
-        return wanted(value)
-    number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    converters: dict[Any, tuple[bool, Callable[[Any], Any], str]] = {
-        Decimal: (number, Decimal, "a number"),
-        float: (number, float, "a number of seconds or a ratio"),
-        int: (isinstance(value, int) and not isinstance(value, bool), int, "a whole number"),
-        str: (isinstance(value, str), str, "a text in quotes"),
-    }
-    fits, make, name = converters[wanted]
-    if not fits or (number and not (Decimal(value).is_finite() and abs(value) < NUMBER_MAX)):
-        raise ConfigError(where, f"is {str(value)[:40]}.", f"Write {name}.")
-    return make(value)
-
-
-def table(tree: Mapping[str, Any], name: str, path: str) -> Mapping[str, Any]:
-    """A sub-table; missing is an error."""
-    where = f"{path}.{name}" if path else name
-    found = tree.get(name)
-    if not isinstance(found, dict):
-        raise ConfigError(where, "is missing.", f"Add a [{where}] table; conf/paper.toml explains every key.")
-    return types.MappingProxyType(found)
-
-
-def text(tree: Mapping[str, Any], name: str, path: str) -> str:
-    """A text that must be there and not empty."""
-    found = tree.get(name)
-    where = f"{path}.{name}" if path else name
-    if not isinstance(found, str) or not found:
-        raise ConfigError(where, "is missing or empty.", "Write a text in quotes; conf/paper.toml explains every key.")
-    return found
-
-
-def known(given: Mapping[str, Any], names: list[str], path: str) -> None:
-    """Refuse a key nobody reads, with the nearest one that exists."""
-    for key in given:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            fix = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(names))}."
-            raise ConfigError(f"{path}.{key}" if path else key, "is not a known key.", fix)
-
-
-# -- the key ------------------------------------------------------------------------------------------------------
-
-
-def refuse_secrets(tree: Mapping[str, Any] | list[Any], path: str) -> None:
-    """A key in a configuration file refuses to start; the message does not repeat it."""
-    for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
-        if KEY_PREFIX in str(key):
-            raise ConfigError(path or "a key", "holds an API key.", "Revoke it; give a new one by key_env or key_file.")
-        where = f"{path}.{key}" if path else str(key)
-        if isinstance(value, Mapping | list):
-            refuse_secrets(value, where)
-        elif isinstance(value, str) and KEY_PREFIX in value:
-            raise ConfigError(where, "holds an API key.", "Revoke it, and give the new one by key_env or key_file.")
-
-
 def api_key(config: Config, environment: Mapping[str, str]) -> str:
-    """The API key from where the configuration says it is kept. Raises ConfigError, never showing it."""
-    place = config.exchange
+    """The API key of a configuration. Raises ConfigError, never showing it."""
     if config.mode == "paper":
         return PAPER_KEY
-    if place.key_env:
-        found = environment.get(place.key_env, "")
-        where = f"the environment variable {place.key_env}"
-        field = "exchange.key_env"
-    else:
-        found = read_key_file(Path(place.key_file))
-        where = "the key file"
-        field = "exchange.key_file"
-    found = found.strip()
-    if not found.startswith(KEY_PREFIX) or not found.isascii() or any(character.isspace() for character in found):
-        raise ConfigError(field, f"{where} holds no API key.", f"A key starts with {KEY_PREFIX} and is one word.")
-    return found
-
-
-def read_key_file(path: Path) -> str:
-    """Read a key file that nobody else can read."""
-    try:
-        path = path.expanduser()
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) & ~KEY_FILE_MODE:
-                raise ConfigError("exchange.key_file", "others may read it.", f"Run chmod 600 {path}")
-            return file.read(KEY_BYTES_MAX).decode("ascii", "replace")
-    except (OSError, RuntimeError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError("exchange.key_file", f"cannot be read: {why}.", f"Check {path}.") from error
+    return credentials.read_key(config.exchange.key_env, config.exchange.key_file, environment)

@@ -1,0 +1,102 @@
+"""TOML values -> the types a room's parameters want; never a silent rounding, never an unknown key.
+
+Every error is a ConfigError that names the field and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from maker.errors import ConfigError
+
+NUMBER_MAX: Final = 10**9  # no size, value, count or time of a configuration is as large
+
+T = TypeVar("T")
+
+
+def section(room: type[T], tree: Mapping[str, Any], name: str) -> T:
+    """Build an attrs class from the table of this name."""
+    given = table(tree, name, "")
+    known(given, [field.name for field in attrs.fields(room)], name)  # type: ignore[arg-type]
+    return build(room, given, name)
+
+
+def build(room: type[T], given: Mapping[str, Any], path: str) -> T:
+    """Convert each value to its field's type; a field without default must be given."""
+    hints = typing.get_type_hints(room)
+    values: dict[str, Any] = {}
+    for field in attrs.fields(room):  # type: ignore[arg-type]
+        where = f"{path}.{field.name}"
+        if field.name in given:
+            values[field.name] = convert(given[field.name], hints[field.name], where)
+        elif field.default is attrs.NOTHING:
+            raise ConfigError(where, "is missing.", "Add it; conf/paper.toml explains every key.")
+    return room(**values)
+
+
+def convert(value: Any, wanted: Any, where: str) -> Any:
+    """One TOML value as the type a field wants; never a silent rounding."""
+    if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
+        choices = [member.value for member in wanted]
+        if value not in choices:
+            raise ConfigError(where, f"is {value!r}.", f"One of {', '.join(map(repr, choices))}.")
+        return wanted(value)
+    number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    converters: dict[Any, tuple[bool, Callable[[Any], Any], str]] = {
+        Decimal: (number, Decimal, "a number"),
+        float: (number, float, "a number of seconds or a ratio"),
+        int: (isinstance(value, int) and not isinstance(value, bool), int, "a whole number"),
+        str: (isinstance(value, str), str, "a text in quotes"),
+    }
+    fits, make, name = converters[wanted]
+    if not fits or (number and not (Decimal(value).is_finite() and abs(value) < NUMBER_MAX)):
+        raise ConfigError(where, f"is {str(value)[:40]}.", f"Write {name}.")
+    return make(value)
+
+
+def table(tree: Mapping[str, Any], name: str, path: str) -> Mapping[str, Any]:
+    """A sub-table; missing is an error."""
+    where = f"{path}.{name}" if path else name
+    found = tree.get(name)
+    if not isinstance(found, dict):
+        raise ConfigError(where, "is missing.", f"Add a [{where}] table; conf/paper.toml explains every key.")
+    return types.MappingProxyType(found)
+
+
+def text(tree: Mapping[str, Any], name: str, path: str) -> str:
+    """A text that must be there and not empty."""
+    found = tree.get(name)
+    where = f"{path}.{name}" if path else name
+    if not isinstance(found, str) or not found:
+        raise ConfigError(where, "is missing or empty.", "Write a text in quotes; conf/paper.toml explains every key.")
+    return found
+
+
+def known(given: Mapping[str, Any], names: list[str], path: str) -> None:
+    """Refuse a key nobody reads, with the nearest one that exists."""
+    for key in given:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            fix = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(names))}."
+            raise ConfigError(f"{path}.{key}" if path else key, "is not a known key.", fix)
+
+
+def positive(instance: Any, path: str) -> None:
+    """All numbers of an attrs instance must be above 0."""
+    for field in attrs.fields(type(instance)):
+        value = getattr(instance, field.name)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            require(value > 0, f"{path}.{field.name}", "must be above 0.", "")
+
+
+def require(holds: bool, field: str, problem: str, fix: str) -> None:
+    if not holds:
+        raise ConfigError(field, problem, fix)
