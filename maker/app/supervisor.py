@@ -11,6 +11,7 @@ An error in any task trips the switch first (latch and cancel-all, synchronously
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 import signal
@@ -211,6 +212,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
                     engine.baseline(await reader.whole())
+                gc.collect()
+                gc.freeze()  # what is loaded by now stays: later collections need not walk it, and stall us less
                 run.armed = True
                 try:
                     lane, recorder = run.quoting_lane, run.recorder
