@@ -26,7 +26,7 @@ from maker.wire.stream import MarketStream
 
 CONNECT_SECONDS_MAX: Final = 5.0  # to the first byte of the snapshot's answer
 BACKOFF_SECONDS_MIN: Final = 0.5
-BACKOFF_SECONDS_MAX: Final = 10.0
+BACKOFF_SECONDS_MAX: Final = 15.0  # at most 11 connections in any minute, jitter included (L5)
 BACKOFF_RESET_SECONDS: Final = 10.0  # a connection that lived this long was a good one
 STATS_SECONDS: Final = 1.0  # between two polls of mark and index
 BALANCE_SECONDS: Final = 10.0

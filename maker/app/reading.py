@@ -29,6 +29,7 @@ class AccountReader:
 
     client: Client
     grids: Mapping[str, Grid]
+    tell: Callable[[str], None] = lambda _sentence: None  # why a read has to be repeated
 
     async def get(self, path: str, parse: Callable[[bytes], Read], params: Mapping[str, str] | None = None) -> Read:
         """One read, repeated until it succeeds and makes sense; bounded by the caller. Raises Unauthorized."""
@@ -38,7 +39,8 @@ class AccountReader:
                 return await self.get_once(path, parse, params)
             except Unauthorized:
                 raise
-            except (OcxError, ValueError):
+            except (OcxError, ValueError) as error:
+                self.tell(f"{path} cannot be read, trying again: {error}")
                 await trio.sleep(pause)
                 pause = min(pause * 2, READ_RETRY_SECONDS_MAX)
 

@@ -194,8 +194,12 @@ class Recorder:
         if now < self.vitals_at:
             return
         self.vitals_at = now + VITALS_SECONDS
-        resident_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
-        descriptors = len(os.listdir("/proc/self/fd"))
+        try:
+            resident_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+            descriptors = len(os.listdir("/proc/self/fd"))
+        except OSError as error:  # no descriptor left to look with: worth a line, and nothing more
+            self.warning("vitals", f"cannot be read: {error}")
+            return
         tasks = trio.lowlevel.current_statistics().tasks_living
         sentence = f"{resident_bytes / 1e6:.1f} MB resident, {descriptors} descriptors, {tasks} tasks"
         self.info("vitals", sentence, resident_bytes=resident_bytes, descriptors=descriptors, tasks=tasks)

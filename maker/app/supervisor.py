@@ -204,7 +204,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
             watchers.start_soon(run.guarded, partial(watch_owner, options.owner_fd, run))
         async with trio.open_nursery() as feeds:
             with run.quoting:
-                reader = AccountReader(client, {})
+                reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
                 with trio.fail_after(START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
                     await startup.refuse_foreign(reader, engine.identity)
