@@ -47,9 +47,9 @@ class Book:
     def apply(self, bids: Levels, asks: Levels) -> None:
         """Apply changed levels; size 0 removes one. A removal of a level we do not have is harmless."""
         for ticks, lots in bids:
-            if ticks <= 0:
-                raise malformed(f"price tick {ticks} is not positive")
             if lots > 0:
+                if ticks <= 0:
+                    raise malformed(f"price tick {ticks} is not positive")
                 self.bids[ticks] = lots
                 if self.best_bid is None or ticks > self.best_bid:
                     self.best_bid = ticks
@@ -59,9 +59,9 @@ class Book:
             else:
                 raise malformed(f"negative size at bid tick {ticks}")
         for ticks, lots in asks:
-            if ticks <= 0:
-                raise malformed(f"price tick {ticks} is not positive")
             if lots > 0:
+                if ticks <= 0:
+                    raise malformed(f"price tick {ticks} is not positive")
                 self.asks[ticks] = lots
                 if self.best_ask is None or ticks < self.best_ask:
                     self.best_ask = ticks

@@ -102,10 +102,7 @@ class Engine:
                 market.heard_at = now
                 market.account.heard(None, now)
             case StreamLost():
-                market = self.markets[event.market_id]
-                market.live, market.lost_detail = False, f"its stream broke ({event.fault.value}: {event.detail})"
-                self.account_read_due = f"the stream of {event.market_id} broke"
-                return self.trip(Reason.STREAM_BROKEN, f"{event.market_id} {event.fault.value}: {event.detail}")
+                return self.stream_lost(self.markets[event.market_id], event)
             case ReferenceQuote():
                 for market in self.markets.values():
                     if market.fair.settings.reference_symbol == event.symbol:
@@ -154,7 +151,7 @@ class Engine:
             self.book_fill(market, fill)
         if isinstance(event, StreamSnapshot):
             account.positions_whole(event.positions)
-            market.live = True
+            market.live, market.lost = True, False
         else:
             for seen in event.positions:
                 account.position(seen)
@@ -165,6 +162,15 @@ class Engine:
         elif market.unexplained_since is None:
             market.unexplained_since = now
         return None
+
+    def stream_lost(self, market: MarketDesk, event: StreamLost) -> Trip | None:
+        """Pull for a stream that broke; not again for each vain reconnection, while others are quoted."""
+        market.live, market.lost_detail = False, f"its stream broke ({event.fault.value}: {event.detail})"
+        if market.lost and not market.account.exposed:
+            return None
+        market.lost = True
+        self.account_read_due = f"the stream of {event.market_id} broke"
+        return self.trip(Reason.STREAM_BROKEN, f"{event.market_id} {event.fault.value}: {event.detail}")
 
     def book_fill(self, market: MarketDesk, fill: Fill) -> None:
         if market.account.fill(fill):
@@ -325,7 +331,7 @@ class Engine:
         for market in self.markets.values():
             watched = market.live or market.account.exposed
             if watched and market.heard_at is not None and now - market.heard_at > self.cycle.stream_silent_seconds_max:
-                market.live, market.lost_detail = False, "its stream fell silent"
+                market.live, market.lost, market.lost_detail = False, True, "its stream fell silent"
                 return self.trip(Reason.STREAM_SILENT, market.market_id)
             fair = market.fair.value(now)
             if isinstance(fair, NoFair) and market.account.exposed:

@@ -59,6 +59,7 @@ class MarketDesk:
     limits: Limits
     book: Book = attrs.field(factory=Book)
     live: bool = False  # a snapshot came and nothing has broken the stream since
+    lost: bool = False  # since the last snapshot the stream was said to be lost, and what follows from it was done
     lost_detail: str = "its stream has not sent a snapshot yet"
     heard_at: float | None = None  # last byte of the stream, our clock
     orders_known: bool = True

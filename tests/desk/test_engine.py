@@ -401,6 +401,7 @@ def test_a_market_whose_stream_stays_down_does_not_trip_the_others_again_and_aga
         desk.stats(market_id=BTC)
         desk.stats(market_id=ETH)
         assert desk.watch() is None
+        assert desk.lost(ETH) is None, "a vain reconnection"
         if isinstance(action := desk.decide(), PlaceLadder):
             assert action.market_id == BTC
             desk.placed(action)
