@@ -240,7 +240,7 @@ def test_the_test_command_installs_its_tools_and_translates_the_exit_code(clone:
     ("output", "sentence"),
     [
         (
-            "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError': /simple/trio/\n"
+            "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError': /somewhere/trio/\n"
             "ERROR: Could not find a version that satisfies the requirement trio==0.35.0 (from versions: none)\n"
             "ERROR: No matching distribution found for trio==0.35.0\n",
             "trio==0.35.0 could not be fetched: is the network (or this machine's package index) reachable?",

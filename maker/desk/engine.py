@@ -48,14 +48,12 @@ from maker.desk.events import (
 )
 from maker.desk.fair import FairValue, FairValueEstimator, NoFair
 from maker.desk.identity import Identity
-from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
+from maker.desk.market import MARGIN_CODE, CycleSettings, MarketDesk, MarketSettings
 from maker.desk.risk import AccountLimits, ApprovedLadder, Refused
 from maker.desk.units import Side
 from maker.errors import StreamBroken, StreamFault
 
-MARGIN_CODE = "INSUFFICIENT_MARGIN"
 HALTED_CODE = "MARKET_HALTED"
-DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
 RISK_HOLD_SECONDS = 1.0  # between two looks at a ladder that risk refused
 QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it is pulled instead
 WAIT_SECONDS_MIN = 0.001  # a clock of floats must move
@@ -245,18 +243,18 @@ class Engine:
     def outcome(self, event: Event, now: float) -> Trip | None:
         match event:
             case LadderPlaced():
-                return self.placed(self.markets[event.market_id], event, now)
+                self.ladders_placed += 1
+                self.notes.extend(self.markets[event.market_id].ladder_placed(event, now))
+                return None
             case LadderRefused():
                 return self.refusal(self.markets[event.market_id], event, now)
             case LadderThrottled():
                 self.budget.throttled(event.seconds, now)
-                self.markets[event.market_id].account.not_placed()
-                self.markets[event.market_id].sent = None
+                self.markets[event.market_id].ladder_unsent()
                 return None
             case LadderUnsent():
                 market = self.markets[event.market_id]
-                market.account.not_placed()
-                market.sent = None
+                market.ladder_unsent()
                 return self.failure(market, event.detail, now)
             case LadderUnknown():
                 market = self.markets[event.market_id]
@@ -266,33 +264,9 @@ class Engine:
             case _:
                 raise AssertionError(f"no such fact: {event!r}")
 
-    def placed(self, market: MarketDesk, event: LadderPlaced, now: float) -> Trip | None:
-        self.ladders_placed += 1
-        market.orders_known = market.account.placed(event.orders, event.engine_ms, now)
-        market.quoted, market.sent = market.sent, None
-        market.quoted_at = now
-        market.failures = 0
-        codes = {order.code for order in event.orders or () if order.code is not None}
-        if codes:
-            market.disturbed = "levels were refused"
-            market.refused = market.quoted
-        else:
-            market.disturbed = ""
-            market.refused = None
-        if DUPLICATE_CODE in codes:
-            market.orders_known = False  # it was applied before, so it may rest
-        if MARGIN_CODE in codes:
-            self.notes.append(market.margin_refused(now))
-        else:
-            market.margin_accepted(now)
-        return None
-
     def refusal(self, market: MarketDesk, event: LadderRefused, now: float) -> Trip | None:
         """Refused whole. Whether the old ladder still rests is not documented: read it back."""
-        market.refused, market.sent = market.sent, None
-        market.account.not_placed()
-        market.orders_known = False
-        market.disturbed = "the last ladder was refused"
+        market.ladder_refused()
         if event.code == MARGIN_CODE:
             self.notes.append(market.margin_refused(now))
             return None

@@ -9,13 +9,15 @@ import attrs
 
 from maker.desk.account import MarketAccount
 from maker.desk.book import Book
-from maker.desk.events import MarketSpec
+from maker.desk.events import LadderPlaced, MarketSpec
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, moved_bps
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
 from maker.desk.units import SUBTICKS, Side
 from maker.errors import MakerError
 
+MARGIN_CODE = "INSUFFICIENT_MARGIN"
+DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
 MARKET_HOLD_SECONDS = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
 MARGIN_REFUSALS_MAX = 3  # in a row, then the market is held
 MARGIN_STEP = Fraction(1, 2)  # each refusal leaves this much of the size
@@ -175,6 +177,36 @@ class MarketDesk:
         if self.unexplained_since is not None:
             return "its position and our fills disagree; waiting for the rest of the news"
         return ""
+
+    # -- what became of a ladder
+
+    def ladder_placed(self, event: LadderPlaced, now: float) -> list[str]:
+        """The replace was applied, whole or in part. Returns sentences for the log."""
+        self.orders_known = self.account.placed(event.orders, event.engine_ms, now)
+        self.quoted, self.sent = self.sent, None
+        self.quoted_at = now
+        self.failures = 0
+        codes = {order.code for order in event.orders or () if order.code is not None}
+        self.disturbed = "levels were refused" if codes else ""
+        self.refused = self.quoted if codes else None
+        if DUPLICATE_CODE in codes:
+            self.orders_known = False  # it was applied before, so it may rest
+        if MARGIN_CODE in codes:
+            return [self.margin_refused(now)]
+        self.margin_accepted(now)
+        return []
+
+    def ladder_refused(self) -> None:
+        """Nothing of it was placed; whether the old one still rests is not known."""
+        self.refused, self.sent = self.sent, None
+        self.account.not_placed()
+        self.orders_known = False
+        self.disturbed = "the last ladder was refused"
+
+    def ladder_unsent(self) -> None:
+        """Nothing was applied: what rested rests."""
+        self.account.not_placed()
+        self.sent = None
 
     # -- wanting
 
