@@ -55,6 +55,9 @@ def run(words: list[str]) -> int:
     text = json.dumps(ended.fields, ensure_ascii=False) if "--json" in words else report.for_people(ended)
     with contextlib.suppress(OSError):  # nobody reads our stdout any more: the exit code still tells
         print(text, flush=True)
+    for number in parent.STOP_SIGNALS:
+        # The interpreter puts default handlers back while it shuts down: one more Ctrl-C then must not change the code.
+        signal.signal(number, signal.SIG_IGN)
     return ended.exit_code
 
 
