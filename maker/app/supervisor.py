@@ -149,7 +149,8 @@ def describe(error: BaseException) -> str:
     """The first cause in one line."""
     cause = first_cause(error)
     if isinstance(cause, trio.TooSlowError):
-        return f"the exchange could not be found, read and swept within {START_SECONDS_MAX:.0f} s; the log says what failed"
+        within = f"within {START_SECONDS_MAX:.0f} s of the start"
+        return f"the exchange could not be found, read and swept {within}; the log says what failed"
     return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maker.desk import engine
+from maker.desk import engine, market
 from maker.desk.units import DECIMAL_TEXT
 from maker.errors import OutcomeUnknown, Refused, Throttled, Unauthorized
 from maker.wire import ocx
@@ -214,7 +214,9 @@ ENVELOPE: dict[str, Any] = {
 def test_a_stream_event_is_read_whole() -> None:
     event = ocx.decode(json.dumps(ENVELOPE).encode(), ocx.Envelope)
     assert (event.event_seq, event.engine_ts, event.source_ts) == (7, 1_700_000_000_000, None)
-    assert event.payload.book is not None
+    assert event.payload.book
+    assert event.payload.trades
+    assert event.payload.positions
     assert event.payload.book.bids == [ocx.Level(price="49999.9", size="0", total="0")]
     assert event.payload.trades[0].order_id is None
     assert event.payload.positions[0].entry_price == "49999.9"
@@ -360,7 +362,8 @@ def test_a_long_body_does_not_become_a_long_message() -> None:
 
 def test_the_desk_spells_the_codes_it_acts_on_as_the_wire_does() -> None:
     """The desk may not import the wire, so the two spellings are held together here."""
-    assert engine.MARGIN_CODE == ocx.INSUFFICIENT_MARGIN
+    assert market.MARGIN_CODE == ocx.INSUFFICIENT_MARGIN
+    assert market.DUPLICATE_CODE == ocx.DUPLICATE_CLIENT_ORDER_ID
     assert engine.HALTED_CODE == ocx.MARKET_HALTED
 
 
