@@ -21,7 +21,7 @@ BPS: Final = 10_000  # basis points in one
 # What may stand for a number on the wire (S19): ASCII digits, no exponent, no sign but a minus, no leading zeros.
 DECIMAL_TEXT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
 DECIMAL_TEXT_CHARACTERS_MAX: Final = 40  # no price or size of any venue is longer; bounds the work on hostile input
-CACHE_ENTRIES_MAX: Final = 4_096  # distinct texts remembered a market: minutes of a busy book, 1 MB
+CACHE_ENTRIES_MAX: Final = 1_024  # distinct texts remembered a market: a minute of a busy book, 200 kB
 
 
 class Side(enum.Enum):
