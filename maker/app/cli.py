@@ -35,7 +35,10 @@ def main(argv: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {"maker-process": maker_process, "venue": practice.main}
     name = argv[0] if argv else ""
     if name not in commands:
-        sys.stderr.write(f"unknown command {name!r}. There are: run, venue, test; each takes --help.\n")
+        reason = f"unknown command {name!r}. There are: run, venue, test; each takes --help."
+        sys.stderr.write(reason + "\n")
+        if "--json" in argv:
+            sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")
         return ExitCode.USAGE
     return commands[name](argv[1:])
 

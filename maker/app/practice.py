@@ -25,21 +25,24 @@ from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings, run_venue
 
 ORPHAN_SECONDS: Final = 90.0  # longer than the tail of any halt: late cancel-alls still find an exchange
+PORT_MAX: Final = 65_535
 FLUSH_SECONDS_MAX: Final = 1.0
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(argv: list[str]) -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until told to stop; return the exit code. With --json the last line on stdout says how it ended."""
     words = parser().parse_args(argv)
     writer = logs.configure("venue")
     try:
-        wanted = venue_settings(words)
+        code, reason = trio.run(run, venue_settings(words), words.owner_pid)
     except ConfigError as wrong:
-        structlog.get_logger().error("refused", sentence=str(wrong))
-        writer.flush(FLUSH_SECONDS_MAX)
-        return ExitCode.REFUSED_TO_START
-    code = trio.run(run, wanted, words.owner_pid)
+        code, reason = ExitCode.REFUSED_TO_START, str(wrong)
+    if code is not ExitCode.CLEAN:
+        structlog.get_logger().error("refused", sentence=reason)
+    if words.json:
+        sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(code)}) + "\n")
+        sys.stdout.flush()
     writer.flush(FLUSH_SECONDS_MAX)
     return code
 
@@ -59,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--record", type=Path, help="write every request and every change of a resting order here")
     words.add_argument("--state", type=Path, help="survive a restart by this file")
     words.add_argument("--owner-pid", type=int, help="end some time after this process is gone")
-    words.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
+    words.add_argument("--json", action="store_true", help="end with a JSON line too; the ready line always is one")
     for field in attrs.fields(Switches):
         default = field.default
         flag = "--" + field.name.replace("_", "-")
@@ -82,6 +85,9 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
     for name in ("port", "reference_port", "seed", "preset", "requests_per_minute"):
         if getattr(words, name) is not None:
             paper = attrs.evolve(paper, **{name: getattr(words, name)})
+    for name in ("port", "reference_port"):
+        if not 0 <= getattr(paper, name) <= PORT_MAX:
+            raise ConfigError(f"paper.{name}", f"is {getattr(paper, name)}.", f"Write 0 (any free one) to {PORT_MAX}.")
     for field in attrs.fields(Switches):
         said = getattr(words, field.name)
         if said is not None:
@@ -99,22 +105,22 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
             state=state,
         )
     except (TypeError, ValueError) as error:
-        raise ConfigError("paper", f"cannot be used: {error}", "See `run.py venue --help`.") from error
+        raise ConfigError("paper", f"cannot be used: {error.args[0]}.", "See `run.py venue --help`.") from error
 
 
-async def run(wanted: VenueSettings, owner_pid: int | None) -> int:
-    """Serve, and say in one sentence why not where that is the machine's fault."""
+async def run(wanted: VenueSettings, owner_pid: int | None) -> tuple[ExitCode, str]:
+    """Serve; return how it ended, in one sentence where that is the machine's fault."""
+    cause: BaseException
     try:
         await serve(wanted, owner_pid)
     except* (OSError, ValueError, MakerError) as group:
-        cause: BaseException = group
+        cause = group
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
-        structlog.get_logger().error("refused", sentence=f"the practice exchange cannot run: {cause}")
-        code = ExitCode.REFUSED_TO_START
+        ended = ExitCode.REFUSED_TO_START, f"the practice exchange cannot run: {cause}"
     else:
-        code = ExitCode.CLEAN
-    return code
+        ended = ExitCode.CLEAN, "stopped as asked"
+    return ended
 
 
 async def serve(wanted: VenueSettings, owner_pid: int | None) -> None:
