@@ -34,7 +34,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "wire": {"attrs", "msgspec"},
     "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore"},
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
-    "app": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
+    "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
     "__main__": set(),
     "__init__": set(),
 }

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
 
 import attrs
+import h11
 import trio
 import trio_websocket
 
@@ -27,7 +28,7 @@ from maker.wire.stream import MarketStream
 CONNECT_SECONDS_MAX: Final = 5.0  # to the first byte of the snapshot's answer
 BACKOFF_SECONDS_MIN: Final = 0.5
 BACKOFF_SECONDS_MAX: Final = 15.0  # at most 11 connections in any minute, jitter included (L5)
-BACKOFF_RESET_SECONDS: Final = 10.0  # a connection that lived this long was a good one
+BACKOFF_RESET_SECONDS: Final = 60.0  # a connection that lived this long was a good one; less would let one flap
 STATS_SECONDS: Final = 1.0  # between two polls of mark and index
 BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
@@ -163,7 +164,7 @@ async def follow_reference(url: str, symbols: list[str], inlet: Inlet, silent_se
                     except StreamBroken as broken:  # said before the closing handshake: that takes its time
                         inlet.deliver(ReferenceLost(str(broken)))
                         raise
-    except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
+    except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.ProtocolError, OSError) as error:
         raise StreamBroken(StreamFault.CLOSED, f"reference feed: {error!r}") from error
     raise AssertionError("left a connection without a reason")
 

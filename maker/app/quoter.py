@@ -109,6 +109,7 @@ class Quoter:
             except NotSent as error:
                 await self.failing(f"the quoting lane cannot connect: {error}")
                 return False
+            self.failures = 0
             return True
         await self.failing("the quoting lane cannot connect in time")
         return False

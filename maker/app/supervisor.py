@@ -123,7 +123,8 @@ class Run:
         except trio.Cancelled:
             raise
         except BaseException as error:
-            self.leave(Trip(reason_of(error), describe(error)))
+            if not isinstance(error, BaseExceptionGroup) or error.split(trio.Cancelled)[1] is not None:
+                self.leave(Trip(reason_of(error), describe(error)))
             raise
 
     def on_answer(self, answer: Answer) -> None:
@@ -136,7 +137,7 @@ class Run:
 def first_cause(error: BaseException) -> BaseException:
     """The first leaf of a group of errors."""
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+        error = (error.split(trio.Cancelled)[1] or error).exceptions[0]
     return error
 
 

@@ -1,0 +1,607 @@
+"""The feeds: when they reconnect, what they deliver and in which order, and what they make of garbage."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import gc
+import hashlib
+import json
+import random
+import re
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+import trio_websocket
+
+from maker.app import feeds
+from maker.app.feeds import Backoff, follow_market, follow_reference, poll, run_market_stream, run_polls, run_reference
+from maker.desk.deadman import Reason
+from maker.desk.events import (
+    BalanceRead,
+    Event,
+    MarketStats,
+    ReferenceHeard,
+    ReferenceLost,
+    ReferenceQuote,
+    SpecRead,
+    StreamDelta,
+    StreamHeard,
+    StreamLost,
+    StreamSnapshot,
+)
+from maker.desk.market import GridChanged
+from maker.errors import StreamBroken, StreamFault, Unauthorized
+from maker.wire import ocx, reads, sse
+from maker.wire.stream import MarketStream
+from tests.app.site import BALANCES, MARKET, STATS, Behaviour, Seen, Stage, after, reset, saying, silent, staged
+from tests.desk.scripted import BTC, Desk, market, spec
+from tests.support.wires import ServerEnd, descriptors, loopback, read_request
+
+Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
+
+SILENT_SECONDS_MAX = 22.5
+CONNECTS_MAX = 12  # in any minute
+MINUTE = 60.0
+BOOK = {"marketId": BTC, "sequence": 1, "bids": [{"price": "49998", "size": "1"}], "asks": [{"price": "50002", "size": "1"}]}  # fmt: skip  # noqa: E501
+
+
+def stream_event(kind: str, sequence: int, **payload: Any) -> bytes:
+    data = {
+        "eventId": f"E{sequence}",
+        "eventType": kind,
+        "eventSeq": sequence,
+        "engineTs": 1_700_000_001_000 + sequence,
+        "payload": payload,
+    }
+    return sse.encode(kind, json.dumps(data), str(sequence))
+
+
+SNAPSHOT = stream_event("snapshot", 1, marketId=BTC, book=BOOK, trades=[], positions=[])
+HEARTBEAT = b":heartbeat\n\n"
+Step = bytes | float  # what the exchange says, and how long it then says nothing
+
+
+def streaming(*steps: Step, end: Behaviour = silent) -> Behaviour:
+    """An event stream that says and waits; then `end`."""
+
+    async def behave(seen: Seen, stream: ServerEnd) -> None:
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for step in steps:
+            if isinstance(step, bytes):
+                await stream.send_all(step)
+            else:
+                await trio.sleep(step)
+        await end(seen, stream)
+
+    return behave
+
+
+async def ended(_seen: Seen, stream: ServerEnd) -> None:
+    await stream.aclose()
+    await trio.sleep_forever()
+
+
+async def follow(stage: Stage) -> StreamBroken:
+    """One connection to its end."""
+    with pytest.raises(StreamBroken) as caught:
+        await follow_market(stage.client, {"marketId": BTC}, MarketStream(spec()), stage.inlet, SILENT_SECONDS_MAX)
+    return caught.value
+
+
+def exposed() -> Desk:
+    """A desk with quotes resting."""
+    desk = Desk.ready()
+    desk.quote()
+    return desk
+
+
+# -- pauses between connections
+
+
+def most_in_a_minute(times: list[float]) -> int:
+    return max(sum(at <= other < at + MINUTE for other in times) for at in times)
+
+
+def connects(seed: int, lives: Callable[[int], float], count: int = 60) -> list[float]:
+    """When a stream connects whose connections live so long."""
+    backoff, at, times = Backoff(random.Random(seed)), 0.0, []
+    for number in range(count):
+        times.append(at)
+        lived = lives(number)
+        at += lived + backoff.next_pause(lived)
+    return times
+
+
+def test_connections_that_fail_at_once_are_few() -> None:
+    """L5: at most twelve in any minute, whatever the jitter."""
+    assert max(most_in_a_minute(connects(seed, lambda _: 0.0)) for seed in range(200)) <= CONNECTS_MAX
+
+
+def test_connections_that_sometimes_live_are_few() -> None:
+    """L5: a stream that comes up for a moment now and then, and flaps between, gets no more of them."""
+    worst = {
+        failures: max(
+            most_in_a_minute(
+                connects(seed, lambda n, each=failures: feeds.BACKOFF_RESET_SECONDS if n % each == 0 else 0.0)  # type: ignore[misc]
+            )
+            for seed in range(20)
+        )
+        for failures in range(1, 9)
+    }
+    assert max(worst.values()) <= CONNECTS_MAX, f"connections in a minute by connections from one good one to the next: {worst}"  # fmt: skip  # noqa: E501
+
+
+def test_pauses_grow_to_a_bound_and_are_jittered() -> None:
+    """Each pause is between half and the whole of a figure that doubles up to the bound."""
+    drawn = [[backoff.next_pause(0.0) for _ in range(10)] for backoff in (Backoff(random.Random(s)) for s in range(50))]
+    whole = [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 15.0, 15.0]
+    for pauses in drawn:
+        assert all(figure / 2 <= pause <= figure for figure, pause in zip(whole, pauses, strict=True))
+    for column in zip(*drawn, strict=True):
+        assert len({round(pause, 6) for pause in column}) > 40  # not all clients at the same moment
+
+
+@pytest.mark.parametrize(("lived", "whole"), [(59.9, 15.0), (60.0, 0.5), (3600.0, 0.5)])
+def test_a_good_connection_makes_the_next_pause_short(lived: float, whole: float) -> None:
+    backoff = Backoff(random.Random(1))
+    for _ in range(8):
+        backoff.next_pause(0.0)
+    assert whole / 2 <= backoff.next_pause(lived) <= whole
+
+
+async def test_a_stream_that_is_refused_reconnects_within_bounds(autojump_clock: Clock) -> None:
+    """L5, seen by the exchange; and the desk is told each time."""
+    async with staged() as stage:
+        stage.site.usual[ocx.STREAM_EVENTS] = saying({"error": "DOWN"}, 503)
+        rng = random.Random(3)
+        with trio.move_on_after(300):
+            await run_market_stream(stage.client, spec(), stage.inlet, rng, SILENT_SECONDS_MAX)
+        times = stage.site.times(ocx.STREAM_EVENTS)
+        assert 20 < len(times) < 45
+        assert most_in_a_minute(times) <= CONNECTS_MAX
+        lost = stage.inlet.of(StreamLost)
+        assert len(lost) == len(times)
+        assert {event.fault for event in lost if isinstance(event, StreamLost)} == {StreamFault.CLOSED}
+
+
+# -- one connection to a market's stream
+
+
+async def test_facts_reach_the_desk_in_their_order(autojump_clock: Clock) -> None:
+    """S5: each once, in the order of the stream; a duplicate only says that the stream lives."""
+    first = stream_event("delta", 2, marketId=BTC, book={**BOOK, "bids": [{"price": "49999", "size": "2"}], "asks": []})
+    second = stream_event("delta", 3, marketId=BTC, book={**BOOK, "bids": [{"price": "49999", "size": "0"}], "asks": []})  # fmt: skip  # noqa: E501
+    async with staged() as stage:
+        stage.site.script(
+            ocx.STREAM_EVENTS, streaming(SNAPSHOT + first[:9], 0.5, first[9:] + HEARTBEAT + first, second)
+        )
+        broken = await follow(stage)
+        assert broken.fault is StreamFault.SILENT
+        kinds = [type(event) for _, event in stage.inlet.facts]
+        assert kinds == [StreamSnapshot, StreamDelta, StreamHeard, StreamHeard, StreamDelta]
+        deltas = [event.bids for event in stage.inlet.of(StreamDelta) if isinstance(event, StreamDelta)]
+        assert deltas == [((499990, 2000),), ((499990, 0),)]
+        assert stage.desk.market().live
+
+
+async def test_what_is_asked_of_the_stream(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        with trio.move_on_after(1):
+            await run_market_stream(stage.client, spec(), stage.inlet, random.Random(0), SILENT_SECONDS_MAX)
+        assert stage.site.log[0].query == f"marketId={BTC}&depth=25&intervalMs={ocx.EVENTS_INTERVAL_MS_MIN}"
+
+
+GAP = stream_event("delta", 3, marketId=BTC, book=BOOK)
+CROSSED = stream_event("delta", 2, marketId=BTC, book={**BOOK, "bids": [{"price": "50003", "size": "1"}]})
+
+
+@pytest.mark.parametrize(
+    ("says", "end", "fault"),
+    [
+        (SNAPSHOT + GAP, silent, StreamFault.GAP),
+        (stream_event("delta", 1, marketId=BTC, book=BOOK), silent, StreamFault.GAP),
+        (SNAPSHOT + b"event: delta\ndata: {\n\n", silent, StreamFault.MALFORMED),
+        (SNAPSHOT + CROSSED, silent, StreamFault.MALFORMED),
+        (SNAPSHOT + b'event: error\ndata: {"code":"X","message":"no"}\n\n', silent, StreamFault.CLOSED),
+        (SNAPSHOT, ended, StreamFault.CLOSED),
+        (SNAPSHOT, reset, StreamFault.CLOSED),
+    ],
+    ids=["gap", "delta first", "malformed", "crossed", "error", "end", "reset"],
+)
+async def test_quotes_are_pulled_before_the_broken_connection_is_closed(
+    says: bytes, end: Behaviour, fault: StreamFault, autojump_clock: Clock
+) -> None:
+    """S5, L1: lost, latched and cancel-all on the wire in one step, before the broken connection is closed."""
+    async with staged(exposed()) as stage:
+        stage.site.script(ocx.STREAM_EVENTS, streaming(says, end=end))
+        at_loss: list[tuple[bool, bool, bool]] = []
+
+        def look(event: Event) -> None:
+            if isinstance(event, StreamLost):
+                stream = stage.site.seen(ocx.STREAM_EVENTS)[0].connection
+                at_loss.append((stage.switch.latched, b"cancel-all" in stage.panic_sent, stream.closed))
+
+        stage.inlet.look = look
+        broken = await follow(stage)
+        assert broken.fault is fault, broken
+        peer_gone = end is not silent  # then there is nothing left to wait for
+        assert at_loss == [(True, True, peer_gone)]
+        assert stage.switch.tripped is not None
+        assert stage.switch.tripped.reason is Reason.STREAM_BROKEN
+        assert stage.site.seen(ocx.STREAM_EVENTS)[0].connection.closed
+        assert not stage.desk.market().live
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_stream_that_is_forbidden_is_not_tried_again(status: int, autojump_clock: Clock) -> None:
+    """Credentials never spin."""
+    async with staged() as stage:
+        stage.site.usual[ocx.STREAM_EVENTS] = saying({"error": "NO"}, status)
+        with pytest.raises(Unauthorized) as caught:
+            await run_market_stream(stage.client, spec(), stage.inlet, random.Random(0), SILENT_SECONDS_MAX)
+        assert caught.value.status == status
+        assert len(stage.site.log) == 1
+        assert stage.site.log[0].connection.closed
+
+
+@pytest.mark.parametrize("status", [204, 301, 404, 429, 500, 503])
+async def test_any_other_answer_is_a_closed_stream(status: int, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.script(ocx.STREAM_EVENTS, saying(b"" if status == 204 else {"error": "X"}, status))
+        broken = await follow(stage)
+        assert broken.fault is StreamFault.CLOSED
+        assert str(status) in broken.detail
+
+
+async def test_a_connection_refused_is_a_closed_stream(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.refusals = 1
+        assert (await follow(stage)).fault is StreamFault.CLOSED
+
+
+@pytest.mark.parametrize("where", ["dialling", "head", "snapshot"])
+async def test_a_connection_that_never_begins_is_given_up(where: str, autojump_clock: Clock) -> None:
+    """From dialling to the first byte there is one deadline."""
+    async with staged() as stage:
+        stage.site.dial_seconds = 600.0 if where == "dialling" else 0.0
+        stage.site.script(ocx.STREAM_EVENTS, silent if where == "head" else streaming())
+        assert (await follow(stage)).fault is StreamFault.SILENT
+        assert trio.current_time() == pytest.approx(feeds.CONNECT_SECONDS_MAX)
+
+
+async def test_each_byte_moves_the_deadline(autojump_clock: Clock) -> None:
+    """L1: heartbeats, even half ones, keep a quiet stream; silence ends it after 1.5 heartbeats and no sooner."""
+    async with staged() as stage:
+        stage.site.script(ocx.STREAM_EVENTS, streaming(SNAPSHOT, 22.0, HEARTBEAT, 22.0, b":heart", 22.0, b"beat\n\n"))
+        broken = await follow(stage)
+        assert broken.fault is StreamFault.SILENT
+        assert trio.current_time() == pytest.approx(66.0 + SILENT_SECONDS_MAX)
+
+
+async def test_after_a_break_a_new_connection_starts_from_its_own_snapshot(autojump_clock: Clock) -> None:
+    """S5: nothing of the last connection's sequence survives; numbers may start again."""
+    async with staged() as stage:
+        stage.site.script(ocx.STREAM_EVENTS, streaming(SNAPSHOT, 0.1, GAP), streaming(SNAPSHOT))
+        with trio.move_on_after(4):
+            await run_market_stream(stage.client, spec(), stage.inlet, random.Random(0), SILENT_SECONDS_MAX)
+        kinds = [type(event) for _, event in stage.inlet.facts]
+        assert kinds == [StreamSnapshot, StreamLost, StreamLost, StreamSnapshot]
+        assert stage.desk.market().live
+        assert [seen.connection.closed for seen in stage.site.seen(ocx.STREAM_EVENTS)] == [True, True]  # once cancelled
+
+
+async def test_one_loss_pulls_once_though_it_is_said_twice(autojump_clock: Clock) -> None:
+    async with staged(exposed()) as stage:
+        stage.site.script(ocx.STREAM_EVENTS, streaming(SNAPSHOT + GAP), streaming(SNAPSHOT))
+        with trio.move_on_after(5):
+            await run_market_stream(stage.client, spec(), stage.inlet, random.Random(0), SILENT_SECONDS_MAX)
+        assert stage.switch.trips == 1
+        assert len(stage.site.seen(ocx.CANCEL_ALL)) == 1
+
+
+# -- the door
+
+
+async def test_a_fact_that_trips_fires_before_deliver_returns(autojump_clock: Clock) -> None:
+    """S10: engine, latch and cancel-all are one synchronous step; the quoter is woken by it."""
+    async with staged(exposed()) as stage:
+        assert stage.panic_sent == b""
+        stage.inlet.deliver(ReferenceLost("gone"))
+        assert b"POST /perps/orders/cancel-all" in stage.panic_sent
+        assert stage.switch.latched
+        assert stage.wakes
+        assert [line["event"] for line in stage.told.lines] == ["down", "pulling"]
+
+
+async def test_a_heartbeat_wakes_nobody(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.inlet.deliver(StreamHeard(BTC))
+        assert stage.wakes == []
+        stage.inlet.deliver(BalanceRead(*(stage.desk.engine.balance or 0,) * 2))  # type: ignore[arg-type]
+        assert len(stage.wakes) == 1
+
+
+async def test_the_watch_pulls_for_time_alone(autojump_clock: Clock) -> None:
+    """S4: nothing more is heard, and the reference's age alone pulls what rests."""
+    async with staged(exposed()) as stage:
+        assert stage.inlet.watch() is False
+        await trio.sleep(2.1)
+        assert stage.inlet.watch() is True
+        assert b"cancel-all" in stage.panic_sent
+        assert stage.switch.tripped is not None
+        assert stage.switch.tripped.reason is Reason.REFERENCE_STALE
+        assert stage.inlet.watch() is False  # once
+        assert stage.switch.trips == 1
+
+
+# -- the polls
+
+
+async def test_polls_come_at_their_turns(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        with trio.move_on_after(61.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert stage.site.times(ocx.MARKET_STATS) == [float(second) for second in range(62)]
+        assert stage.site.times(ocx.BALANCES) == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+        assert stage.site.times(ocx.MARKETS) == [60.0]
+        assert stage.inlet.of(SpecRead) == [SpecRead(spec())]
+        assert {seen.query for seen in stage.site.seen(ocx.MARKET_STATS)} == {f"marketId={BTC}"}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        saying({"error": "X"}, 404),
+        saying({"error": "X"}, 429),
+        saying({"error": "X"}, 500),
+        saying(b"<html>", 200),
+        saying({"marketId": BTC, "markPrice": "1e3", "indexPrice": "1", "fundingRate": "0"}),
+        reset,
+        silent,
+    ],
+    ids=["404", "429", "500", "html", "not a decimal", "reset", "silent"],
+)
+async def test_a_failed_poll_is_tried_at_its_next_turn(failure: Behaviour, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.script(ocx.MARKET_STATS, failure)
+        with trio.move_on_after(5.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert 3 <= len(stage.site.seen(ocx.MARKET_STATS)) <= 6
+        assert len(stage.inlet.of(MarketStats)) == len(stage.site.seen(ocx.MARKET_STATS)) - 1
+        assert len(stage.inlet.of(BalanceRead)) == 1
+
+
+async def test_rows_of_other_markets_are_ignored(autojump_clock: Clock) -> None:
+    """A site that ignores the parameter answers all markets."""
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKET_STATS] = saying([{**STATS, "marketId": "DOGE-PERP"}, STATS])
+        stage.site.usual[ocx.MARKETS] = saying([{**MARKET, "id": "DOGE-PERP"}, {**MARKET, "priceBandLow": "40000"}])
+        with trio.move_on_after(60.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert {event.market_id for event in stage.inlet.of(MarketStats) if isinstance(event, MarketStats)} == {BTC}
+        assert stage.inlet.of(SpecRead) == [SpecRead(spec(band=(400_000, None)))]
+        assert stage.desk.market().account.spec.band_low_ticks == 400_000
+
+
+@pytest.mark.parametrize("path", [ocx.MARKET_STATS, ocx.BALANCES, ocx.MARKETS])
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_poll_that_is_forbidden_ends_the_polls(path: str, status: int, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[path] = saying({"error": "NO"}, status)
+        with pytest.raises(Unauthorized) as caught:
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert caught.value.status == status
+
+
+async def test_a_market_with_another_grid_ends_the_polls(autojump_clock: Clock) -> None:
+    """Every integer we hold would mean another price."""
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKETS] = saying([{**MARKET, "tickSize": "0.5"}])
+        with pytest.raises(GridChanged):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+
+
+async def test_a_slow_poll_is_given_up(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.script(ocx.BALANCES, after(feeds.READ_SECONDS_MAX + 0.1, saying(BALANCES)))
+        assert await poll(stage.client, ocx.BALANCES, None, feeds.balances) == ()
+        assert trio.current_time() == pytest.approx(feeds.READ_SECONDS_MAX)
+        assert await poll(stage.client, ocx.BALANCES, None, feeds.balances) == (reads.balance(json.dumps(BALANCES).encode()),)  # fmt: skip  # noqa: E501
+
+
+# -- the reference feed, on a loopback socket
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[None]:
+    """Collect at the end what the WebSocket library left open: one test judges that, the others do not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            gc.collect()
+
+
+Session = Callable[[trio_websocket.WebSocketConnection], Awaitable[None]]
+BBO = '{"type":"bbo","symbol":"BTC","bid":"49999","bidSize":"1","ask":"50001","askSize":"2","ts":1,"seq":1}'
+REAL_SECONDS_MAX = 5.0  # a failing test's end
+
+
+async def with_reference(session: Session, client: Callable[[str], Awaitable[None]]) -> None:
+    """Serve a reference feed while the client does its part."""
+
+    async def serve(request: trio_websocket.WebSocketRequest) -> None:
+        await session(await request.accept())
+
+    with collected(), trio.fail_after(REAL_SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            start = functools.partial(trio_websocket.serve_websocket, serve, "127.0.0.1", 0, None)
+            server = await nursery.start(start)
+            await client(f"ws://127.0.0.1:{server.port}")
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("garbage", ["{", '{"type":"bbo","symbol":"BTC","bid":"NaN"}', "[" * 5000, '{"no":"type"}'])
+async def test_a_malformed_reference_is_lost_before_its_connection_closes(garbage: str) -> None:
+    """L1: said and pulled at once; the closing handshake takes its own time."""
+    sockets: list[trio_websocket.WebSocketConnection] = []
+    asked: list[str | bytes] = []
+
+    async def session(socket: trio_websocket.WebSocketConnection) -> None:
+        sockets.append(socket)
+        asked.append(await socket.get_message())
+        for message in (BBO, '{"type":"heartbeat"}', garbage):
+            await socket.send_message(message)
+        await trio.sleep_forever()
+
+    async with staged(exposed()) as stage:
+        at_loss: list[tuple[bool, bool]] = []
+
+        def look(event: Event) -> None:
+            if isinstance(event, ReferenceLost):
+                at_loss.append((b"cancel-all" in stage.panic_sent, sockets[0].closed is None))
+
+        stage.inlet.look = look
+
+        async def client(url: str) -> None:
+            with pytest.raises(StreamBroken) as caught:
+                await follow_reference(url, ["BTC"], stage.inlet, 2.0)
+            assert caught.value.fault is StreamFault.MALFORMED
+
+        await with_reference(session, client)
+        kinds = [type(event) for _, event in stage.inlet.facts]
+        assert kinds == [ReferenceQuote, ReferenceHeard, ReferenceLost]
+        assert at_loss == [(True, True)]
+        assert json.loads(asked[0]) == {"op": "subscribe", "symbols": ["BTC"]}
+
+
+async def silent_session(socket: trio_websocket.WebSocketConnection) -> None:
+    await socket.send_message(BBO)
+    await trio.sleep_forever()
+
+
+async def closing_session(socket: trio_websocket.WebSocketConnection) -> None:
+    await socket.get_message()
+    await socket.aclose(1001, "going")
+
+
+async def large_session(socket: trio_websocket.WebSocketConnection) -> None:
+    await socket.get_message()
+    await socket.send_message(" " * 70_000)
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("session", "fault"),
+    [(silent_session, StreamFault.SILENT), (closing_session, StreamFault.CLOSED), (large_session, StreamFault.CLOSED)],
+)
+async def test_a_reference_that_falls_silent_or_closes_is_broken(session: Session, fault: StreamFault) -> None:
+    async with staged() as stage:
+
+        async def client(url: str) -> None:
+            with pytest.raises(StreamBroken) as caught:
+                await follow_reference(url, ["BTC"], stage.inlet, 0.05)
+            assert caught.value.fault is fault
+
+        await with_reference(session, client)
+
+
+HANDSHAKE_KEY = re.compile(rb"sec-websocket-key: *([^\r]+)\r", re.IGNORECASE)
+HANDSHAKE_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+
+
+def frame(text: str) -> bytes:
+    data = text.encode()
+    assert len(data) < 126
+    return bytes([0x81, len(data)]) + data
+
+
+async def with_raw_reference(says: bytes, client: Callable[[str], Awaitable[None]], *, upgrade: bool = True) -> None:
+    """Serve a reference feed that says these bytes and from then on neither hears nor answers anything."""
+
+    async def script(stream: trio.abc.Stream) -> None:
+        request = await read_request(stream)
+        head = b""
+        if upgrade:
+            key = HANDSHAKE_KEY.search(request)
+            assert key is not None
+            accept = base64.b64encode(hashlib.sha1(key[1] + HANDSHAKE_SUFFIX).digest())
+            head = b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept
+            head += b"\r\n\r\n"
+        await stream.send_all(head + says)
+        await trio.sleep_forever()
+
+    with collected(), trio.fail_after(REAL_SECONDS_MAX):
+        async with loopback(script) as exchange:
+            await client(f"ws://127.0.0.1:{exchange.port}")
+
+
+@pytest.mark.parametrize(
+    ("says", "upgrade"),
+    [
+        (frame(BBO) + frame("{"), True),
+        (b"\xff\xff\xff\xff", True),
+        (b"\x81\x02\xff\xfe", True),
+        (b"\x88\x02\x03\xe8", True),
+        (b"\x88\x02\x00\x00", True),
+        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", False),
+        (b"\x00\x01\x02\r\n\r\n", False),
+    ],
+    ids=["malformed, deaf", "no frame", "no UTF-8", "close", "bad close", "503", "no HTTP"],
+)
+async def test_whatever_a_reference_does_it_is_a_broken_stream(
+    says: bytes, upgrade: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L1, L2: no behaviour of the feed may end the run: it is lost, and connected to again."""
+    monkeypatch.setattr(feeds, "CONNECT_SECONDS_MAX", 0.3)
+    async with staged() as stage:
+
+        async def client(url: str) -> None:
+            with pytest.raises(StreamBroken):
+                await follow_reference(url, ["BTC"], stage.inlet, 2.0)
+
+        await with_raw_reference(says, client, upgrade=upgrade)
+
+
+async def test_a_reference_that_keeps_closing_does_not_use_up_descriptors() -> None:
+    """S23, H11: the library leaves a closed one's socket to be forgotten; without the collector a few."""
+
+    async def client(url: str) -> None:
+        async with staged() as stage:
+            gc.collect()
+            gc.disable()
+            try:
+                before = descriptors()
+                for _ in range(16):
+                    with pytest.raises(StreamBroken):
+                        await follow_reference(url, ["BTC"], stage.inlet, 0.5)
+                assert descriptors() <= before + 8
+            finally:
+                gc.enable()
+
+    await with_reference(closing_session, client)
+
+
+async def test_a_reference_that_is_nowhere_is_said_to_be_lost() -> None:
+    """L1: nobody listens; the desk hears of it and quotes are pulled."""
+    with trio.socket.socket() as free:
+        await free.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{free.getsockname()[1]}"
+        async with staged(exposed()) as stage:
+            with trio.CancelScope() as scope:
+                stage.inlet.look = lambda _event: scope.cancel()
+                with trio.fail_after(REAL_SECONDS_MAX):
+                    await run_reference(url, ["BTC"], stage.inlet, random.Random(0), 2.0)
+            assert [type(event) for _, event in stage.inlet.facts] == [ReferenceLost]
+            assert b"cancel-all" in stage.panic_sent
+
+
+def test_a_market_of_the_desk_is_what_these_tests_believe() -> None:
+    assert market().account.spec == reads.market_spec(BTC, ocx.decode(json.dumps(MARKET).encode(), ocx.Market), None, None)  # fmt: skip  # noqa: E501

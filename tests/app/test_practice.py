@@ -1,0 +1,66 @@
+"""The practice exchange's command: its words, its configuration, its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maker.app import practice
+from maker.app.practice import begin_record, parser, venue_settings
+from maker.errors import ConfigError
+from maker.paper.venue import VenueSettings
+
+CONF = Path(__file__).parents[2] / "conf" / "paper.toml"
+
+
+def settings_of(*words: str) -> VenueSettings:
+    return venue_settings(parser().parse_args(list(words)))
+
+
+def test_without_words_it_is_busy_on_the_usual_port() -> None:
+    wanted = settings_of()
+    assert (wanted.host, wanted.port, wanted.seed, wanted.preset) == ("127.0.0.1", 8787, 1, "busy")
+    assert (wanted.record, wanted.state) == (None, None)
+    assert wanted == VenueSettings()
+
+
+def test_words_win_over_the_configuration(tmp_path: Path) -> None:
+    conf = tmp_path / "paper.toml"
+    text = CONF.read_text().replace('state_folder = "state"', f'state_folder = "{tmp_path}"')
+    conf.write_text(text + '\n[paper.switches]\nmargin_refusal = "partial"\nolder_market_fields = false\n')
+    told = settings_of("--conf", str(conf))
+    assert (told.port, told.preset, told.rate_limit_per_minute) == (0, "busy", 120)
+    assert told.record == tmp_path / "venue-record.jsonl"
+    assert (told.switches.margin_refusal, told.switches.older_market_fields) == ("partial", False)
+    words = ["--port", "9", "--seed", "7", "--preset", "quiet", "--requests-per-minute", "60", "--record", "r"]
+    over = settings_of("--conf", str(conf), *words, "--margin-refusal", "atomic", "--older-market-fields", "true")
+    assert (over.port, over.seed, over.preset, over.rate_limit_per_minute) == (9, 7, "quiet", 60)
+    assert over.record == Path("r")
+    assert (over.switches.margin_refusal, over.switches.older_market_fields) == ("atomic", True)
+
+
+@pytest.mark.parametrize("words", [("--margin-refusal", "sometimes"), ("--conf", "/nowhere.toml")])
+def test_what_cannot_be_used_is_a_sentence(words: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError):
+        settings_of(*words)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_new_history_begins_a_new_record(goes_on: bool, tmp_path: Path) -> None:
+    record, state = tmp_path / "record.jsonl", tmp_path / "state.jsonl"
+    before = tmp_path / "record.jsonl.before"
+    begin_record(VenueSettings(record=record, state=state))  # nothing is there yet: nothing happens
+    assert list(tmp_path.iterdir()) == []
+    record.write_text("old")
+    before.write_text("older")
+    if goes_on:
+        state.write_text("state")
+    begin_record(VenueSettings(record=record, state=state))
+    assert record.exists() == goes_on
+    assert before.read_text() == ("older" if goes_on else "old")
+
+
+def test_an_orphan_outlives_the_longest_tail() -> None:
+    """S1: late cancel-alls still find an exchange."""
+    assert practice.ORPHAN_SECONDS > 60 + 15

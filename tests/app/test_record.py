@@ -1,0 +1,142 @@
+"""What is told: each state once, each fact as a row, and figures that add up."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from maker.app.halt import HaltReport
+from maker.app.record import PROFIT_SECONDS, in_words
+from maker.desk.deadman import Reason, Trip
+from maker.desk.events import (
+    AccountRead,
+    LadderPlaced,
+    LadderRefused,
+    LadderThrottled,
+    LadderUnknown,
+    LadderUnsent,
+    PlaceLadder,
+)
+from maker.desk.units import Side
+from maker.edge import records
+from maker.wire import orders
+from tests.app.site import Told, a_recorder
+from tests.desk.scripted import BTC, START, Desk, a_fill, at_position, dec
+
+ACTION = PlaceLadder(BTC, "q1", (), "price moved")
+
+
+def recording() -> tuple[Desk, Told]:
+    desk, told = Desk.ready(), a_recorder()
+    told.recorder.engine = desk.engine
+    return desk, told
+
+
+def test_a_state_is_told_once_until_it_is_another() -> None:
+    """Figures do not make it another one; its words, its name and its scope do."""
+    _, told = recording()
+    for sentence in ("wait 1.5 s", "wait 0.25 s", "wait 17 s"):
+        told.recorder.state(BTC, "waiting", sentence)
+    told.recorder.state("ETH-PERP", "waiting", "wait 1 s")
+    told.recorder.state(BTC, "resting", "wait 1 s")
+    told.recorder.state(BTC, "waiting", "wait 2 s")
+    told.recorder.state(BTC, "waiting", "pause 2 s")
+    rows = told.rows(records.StateChange)
+    assert [(row.scope, row.state, row.sentence) for row in rows] == [
+        (BTC, "waiting", "wait 1.5 s"),
+        ("ETH-PERP", "waiting", "wait 1 s"),
+        (BTC, "resting", "wait 1 s"),
+        (BTC, "waiting", "wait 2 s"),
+        (BTC, "waiting", "pause 2 s"),
+    ]
+    assert [line["sentence"] for line in told.lines] == [row.sentence for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (LadderPlaced(BTC, "q1", None, None), ("applied", "price moved")),
+        (LadderRefused(BTC, "q1", 422, "TOO_SMALL", "no"), ("refused", "422 TOO_SMALL no")),
+        (LadderThrottled(BTC, "q1", 1.5), ("throttled", "wait 1.500 s")),
+        (LadderUnsent(BTC, "q1", "not ready"), ("unsent", "not ready")),
+        (LadderUnknown(BTC, "q1", "reset"), ("unknown", "reset")),
+    ],
+)
+def test_each_outcome_in_words(outcome: orders.LadderOutcome | LadderUnsent, words: tuple[str, str]) -> None:
+    """Only those that were answered have a time of answer; only those not applied are worth a line."""
+    assert in_words(ACTION, outcome) == words
+    _, told = recording()
+    told.recorder.ladder_ended(ACTION, outcome, 0.125)
+    [row] = told.rows(records.LadderOutcome)
+    assert (row.quote_id, row.outcome, row.detail) == ("q1", *words)
+    assert row.answer_seconds == (None if words[0] in ("unsent", "unknown") else 0.125)
+    assert len(told.lines) == (words[0] != "applied")
+
+
+def test_an_intent_has_the_levels_as_they_go_out() -> None:
+    desk, told = recording()
+    action = desk.place()
+    told.recorder.ladder_intended(action)
+    [row] = told.rows(records.LadderIntent)
+    assert row.levels_json == orders.levels_json(desk.market().account.spec, action)
+    assert (row.quote_id, row.fair_price_quote, row.position_base) == (action.quote_id, Decimal(50000), Decimal(0))
+
+
+def test_fills_and_positions_are_rows_once() -> None:
+    desk, told = recording()
+    fill = a_fill("t1", Side.BUY, 10, order_id="o1")
+    read = AccountRead((at_position(10),), (fill,), dec("10000"), dec("9000"))
+    for _ in range(2):
+        desk.apply(read)
+        told.recorder.after(read, None)
+    [row] = told.rows(records.Fill)
+    assert (row.trade_id, row.side, row.price_quote, row.size_base) == ("t1", "buy", dec("50000"), dec("0.010"))
+    assert row.fee_quote == dec("50000") * dec("0.010") * dec("0.0001")
+    assert [(row.position_base, row.source) for row in told.rows(records.PositionSeen)] == [(dec("0.010"), "read")]
+
+
+@pytest.mark.parametrize("start_lots", [0, -30])
+@pytest.mark.parametrize("mark", ["50000", "51234.5", "48000"])
+def test_the_profit_adds_up(start_lots: int, mark: str) -> None:
+    """S6: equity = cash + position x mark - fees - funding, exactly, and it is the engine's own figure."""
+    desk, told = Desk.of(), a_recorder()
+    told.recorder.engine = desk.engine
+    desk.baseline(positions=(at_position(start_lots),) if start_lots else ())
+    desk.snapshot(positions=(at_position(start_lots),) if start_lots else ())
+    desk.stats()
+    fills = (a_fill("t1", Side.BUY, 10), a_fill("t2", Side.SELL, 3, ticks=500_100))
+    # What our fills explain: -fees, and profit realised; one unit more is funding.
+    desk.apply(AccountRead((at_position(start_lots + 7),), fills, dec("9990"), dec("9000")))
+    desk.stats("50000", mark=mark)
+    told.recorder.sample(START)
+    told.recorder.sample(START + PROFIT_SECONDS - 0.01)
+    [row] = told.rows(records.Profit)
+    value = row.position_base * row.mark_price_quote
+    assert row.equity_quote == row.cash_quote + value - row.fees_quote - row.funding_quote
+    assert row.equity_quote == desk.engine.equity_change()
+    assert row.funding_quote == desk.engine.funding_paid()
+    assert row.fees_quote == sum(dec(value) * dec("0.0001") for value in ("500", "150.03"))
+    assert row.mark_price_quote == dec(mark)
+    told.recorder.sample(START + PROFIT_SECONDS)
+    assert len(told.rows(records.Profit)) == 2
+
+
+def test_a_halt_that_was_not_verified_says_so() -> None:
+    _, told = recording()
+    told.recorder.tripped(Trip(Reason.STOP_ASKED, "SIGTERM"))
+    told.recorder.halted(HaltReport(open_orders=3, cancels_sent=2, seconds=1.0))
+    told.recorder.halted(HaltReport(verified_empty=True, open_orders=0))
+    sentences = [line["sentence"] for line in told.lines]
+    assert sentences[0] == "stopped as asked: SIGTERM"
+    assert "NOT verified, 3 orders seen" in sentences[1]
+    assert sentences[2].endswith("read back empty")
+
+
+def test_a_lost_journal_is_seen() -> None:
+    _, told = recording()
+    assert told.recorder.journal_lost == ""
+    told.journal.lost = "The journal is lost: disk full."
+    assert told.recorder.journal_lost == "The journal is lost: disk full."
+    assert attrs.has(records.Profit)

@@ -1,0 +1,147 @@
+"""The way in: what refuses to start, in which words, and the sweep."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from maker.app.config import load
+from maker.app.startup import own_fee_tier, read_markets, refuse_foreign, sweep
+from maker.desk.identity import Identity
+from maker.errors import ExitCode, StartRefused, Unauthorized
+from maker.wire import ocx
+from tests.app.site import MARKET, Stage, reset, saying, silent, staged
+
+Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
+
+LOADED = load(Path(__file__).parents[2] / "conf" / "paper.toml", "http://ocx.test", "ws://ocx.test")
+CONFIG = attrs.evolve(LOADED, markets={"BTC-PERP": LOADED.markets["BTC-PERP"]})
+TIERS = {"tiers": [{"tier": "t2", "minVolume30d": "0", "makerFeeBps": "-0.5", "takerFeeBps": "3"}], "current": "t2"}
+WITHOUT_FEES = {key: value for key, value in MARKET.items() if not key.endswith("FeeBps")}
+
+
+def order(name: str | None) -> dict[str, Any]:
+    return {"id": "o1", "marketId": "BTC-PERP", "clientOrderId": name, "side": "buy", "price": "1", "quantity": "1", "status": "open"}  # fmt: skip  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        ([{**MARKET, "id": "ETH-PERP"}], "market.BTC-PERP: the exchange lists no such market. It lists ETH-PERP."),
+        ([], "market.BTC-PERP: the exchange lists no such market."),
+        ([{**MARKET, "marketType": "spot"}], "is of type 'spot': only perpetuals are quoted"),
+        ([{**MARKET, "tradingStatus": "halted"}], "the exchange says it is halted. Try again later."),
+        ([{**MARKET, "minQuantity": "0.5"}], "level_size is 0.02, below the exchange's minimum of 0.500"),
+        ([WITHOUT_FEES], "states no fees"),
+        ([{**MARKET, "tickSize": None}], "neither tickSize nor decimals"),
+    ],
+)
+async def test_each_refusal_is_a_sentence(listing: object, words: str, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKETS] = saying(listing)
+        with pytest.raises(StartRefused) as caught, trio.fail_after(30):
+            await read_markets(stage.reader, CONFIG)
+        assert words in caught.value.sentence
+        assert caught.value.exit_code == ExitCode.REFUSED_TO_START
+        assert ocx.CANCEL_ALL not in stage.site.paths
+
+
+@pytest.mark.parametrize(
+    ("fees", "maker"),
+    [
+        (saying(TIERS), "-0.5"),
+        (saying({**TIERS, "current": "t9"}), "1"),
+        (saying({"error": "X"}, 404), "1"),
+        (saying(b"{"), "1"),
+    ],
+)
+async def test_fees_that_are_not_known_are_the_markets_own(fees: Any, maker: str, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.script(ocx.FEES, saying({"error": "X"}, 503), saying({"error": "X"}, 429), fees)
+        specs = await read_markets(stage.reader, CONFIG)
+        assert specs["BTC-PERP"].maker_fee_bps == Decimal(maker)
+        assert len(stage.site.seen(ocx.FEES)) == 3
+
+
+async def test_forbidden_fees_refuse(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[ocx.FEES] = saying({"error": "NO"}, 403)
+        with pytest.raises(Unauthorized):
+            await own_fee_tier(stage.reader)
+
+
+@pytest.mark.parametrize("name", ["other-1", None, "mkx-1", "MK-1"])
+async def test_foreign_orders_refuse_and_nothing_is_cancelled(name: str | None, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.resting = [order("mk-old-1"), order(name)]
+        with pytest.raises(StartRefused) as caught:
+            await refuse_foreign(stage.reader, Identity.of("mk", 7))
+        assert caught.value.sentence.startswith("1 orders on the account are not ours")
+        assert (name or "o1") in caught.value.sentence
+        assert ocx.CANCEL_ALL not in stage.site.paths
+
+
+async def test_orders_of_an_earlier_run_are_no_reason(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.resting = [order("mk-old-1")]
+        await refuse_foreign(stage.reader, Identity.of("mk", 7))
+
+
+# -- the sweep
+
+
+async def swept(stage: Stage) -> list[float]:
+    with trio.fail_after(30):
+        await sweep(stage.switch.panic)
+    return stage.site.times(ocx.CANCEL_ALL)
+
+
+async def test_a_sweep_cancels_and_reads_back_twice(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.resting = [order("mk-old-1")]
+        assert await swept(stage) == [0.0]
+        assert stage.site.resting == []
+        assert stage.site.times(ocx.ORDERS) == [0.0, 0.25]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_a_sweep_beside_dead_lanes(lanes: int, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.script(ocx.CANCEL_ALL, *[reset] * lanes)
+        assert len(await swept(stage)) == lanes + 1
+
+
+async def test_a_sweep_beside_a_busy_lane(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        first, second = stage.switch.panic.lanes
+        stage.site.script(ocx.BALANCES, silent)
+        assert first.send_nowait("GET", ocx.BALANCES)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await swept(stage) == [0.0]
+        assert stage.site.seen(ocx.CANCEL_ALL)[0].connection is second.connection
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_sweep_with_a_key_that_may_not_trade(status: int, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[ocx.CANCEL_ALL] = saying({"error": "SCOPE"}, status)
+        with pytest.raises(StartRefused) as caught:
+            await swept(stage)
+        assert caught.value.exit_code == ExitCode.CREDENTIALS
+        assert f"answers {status} to cancel-all" in caught.value.sentence
+        assert len(stage.site.log) == 1
+
+
+async def test_a_sweep_of_orders_that_stay_goes_on(autojump_clock: Clock) -> None:
+    """A cancel-all that says yes and does nothing is not believed."""
+    async with staged() as stage:
+        stage.site.resting = [order("mk-old-1")]
+        stage.site.script(ocx.CANCEL_ALL, *[saying({"cancelled": 1})] * 3)
+        assert len(await swept(stage)) == 4
+        assert stage.site.resting == []
