@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
@@ -55,9 +56,6 @@ def run(words: list[str]) -> int:
     text = json.dumps(ended.fields, ensure_ascii=False) if "--json" in words else report.for_people(ended)
     with contextlib.suppress(OSError):  # nobody reads our stdout any more: the exit code still tells
         print(text, flush=True)
-    for number in parent.STOP_SIGNALS:
-        # The interpreter puts default handlers back while it shuts down: one more Ctrl-C then must not change the code.
-        signal.signal(number, signal.SIG_IGN)
     return ended.exit_code
 
 
@@ -90,4 +88,10 @@ def duration_seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # The interpreter's own shutdown puts default signal handlers back and flushes streams once more: one more Ctrl-C,
+    # or a reader that has gone, would change a code that was earned.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

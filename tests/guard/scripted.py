@@ -143,11 +143,17 @@ class ScriptedRun:
         process = subprocess.Popen(
             [sys.executable, *program, "run", "conf.toml", "--json", *words],
             cwd=self.folder,
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=stderr,
         )
         self.started.append(process)
         return process
+
+    def environment(self) -> dict[str, str]:
+        """Ours, but for what would find another `maker` than the one in the folder: `run.py` keeps the folder out."""
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+        return {**kept, "PYTHONPATH": str(self.folder)}
 
     def status(self) -> dict[str, Any]:
         """Return run.json once the run has written it and the maker is ready."""
