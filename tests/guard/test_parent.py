@@ -265,7 +265,11 @@ def test_a_state_folder_that_cannot_be_is_refused(scripted: Scripted) -> None:
 def test_for_people_it_is_three_lines(scripted: Scripted) -> None:
     run = scripted("fails")
     ended = subprocess.run(
-        [sys.executable, "-m", "maker", "run", "conf.toml"], cwd=run.folder, capture_output=True, text=True
+        [sys.executable, "-m", "maker", "run", "conf.toml"],
+        cwd=run.folder,
+        env=run.environment(),
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 70
     assert ended.stdout.startswith("Stopped: a task failed. The exchange was NOT verified empty: quotes may rest")
