@@ -34,6 +34,7 @@ class Link:
 
     client: trio.SocketStream
     scope: trio.CancelScope
+    sending: trio.Lock = attrs.field(factory=trio.Lock)  # a lie must not cut into an answer on its way
     server: trio.SocketStream | None = None
     opening: bytes = b""  # the first bytes the client sent
     swallows: bool = False
@@ -118,7 +119,8 @@ class Proxy:
                 if lie is None or link.swallows:
                     await server.send_all(data)
                 else:
-                    await link.client.send_all(lie)
+                    async with link.sending:
+                        await link.client.send_all(lie)
                 data = await link.client.receive_some(CHUNK_BYTES)
         over.cancel(reason="the maker ended the connection")
 
@@ -128,7 +130,8 @@ class Proxy:
             while data := await server.receive_some(CHUNK_BYTES):
                 await self.wait_passing(link)
                 if not link.swallows:
-                    await link.client.send_all(data)
+                    async with link.sending:
+                        await link.client.send_all(data)
         over.cancel(reason="the other side ended the connection")
 
     async def wait_passing(self, link: Link) -> None:
