@@ -23,6 +23,7 @@ from maker.app.record import Recorder
 from maker.desk.deadman import Reason
 from maker.desk.engine import Engine
 from maker.desk.events import (
+    LadderRefused,
     LadderUnknown,
     LadderUnsent,
     MarketSpec,
@@ -145,6 +146,9 @@ class Quoter:
                 outcome = self.outcome(action, answer)
             except OutcomeUnknown as error:
                 outcome = LadderUnknown(action.market_id, action.quote_id, str(error))
+            except Unauthorized as error:  # known not applied: the way out needs no tail
+                outcome = LadderRefused(action.market_id, action.quote_id, error.status, error.code, error.message)
+                raise
             finally:
                 # Also when the deadline cut the wait short: the lane has closed itself, the outcome is unknown.
                 if isinstance(outcome, LadderUnknown):
