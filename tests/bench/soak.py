@@ -1,6 +1,6 @@
 """Quote for a long time on a raised request limit and watch what the maker's process uses.
 
-    python tests/bench/soak.py [--minutes 30] [--keep DIR]
+    python3 tests/bench/soak.py [--minutes 30] [--keep DIR]
 
 Both markets of conf/paper.toml, at least REPLACES_PER_SECOND_MIN ladders a second together. Judged from the maker's own
 `vitals` lines after the first SETTLE_MINUTES: resident memory must not grow by more than SLOPE_MB_PER_10_MINUTES_MAX,

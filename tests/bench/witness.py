@@ -1,6 +1,6 @@
 """Judge a run from the practice exchange's record alone; imports nothing of maker.
 
-    python tests/bench/witness.py state/venue-record.jsonl [--json]
+    python3 tests/bench/witness.py state/venue-record.jsonl [--json]
 
 Prints fills, answers 429, how long both sides of every quoted market rested within NEAR_BPS of the book's mid after the
 first quote, what rests at the end, and the times around the last cancel-all. Exit code 1 when a bound is broken.
