@@ -16,7 +16,7 @@ import attrs
 
 from maker.desk.events import MarketSpec
 from maker.desk.fair import FairValue
-from maker.desk.units import BPS, SUBTICKS, Side, bps_of, ticks_down, ticks_up
+from maker.desk.units import BPS, Side, bps_of, ticks_down, ticks_up
 
 
 @attrs.frozen
@@ -165,8 +165,3 @@ def moved_bps(ladder: Ladder, other: Ladder) -> Decimal:
         if ours:
             worst = max(worst, Decimal(abs(ours[0].ticks - theirs[0].ticks) * BPS) / ours[0].ticks)
     return worst
-
-
-def tick_bps(subticks: int) -> Decimal:
-    """One tick in basis points of a price: no move smaller than this can be seen."""
-    return Decimal(SUBTICKS * BPS) / subticks

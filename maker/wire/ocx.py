@@ -49,8 +49,6 @@ REMAINING_HEADER: Final = "X-RateLimit-Remaining"
 RESET_HEADER: Final = "X-RateLimit-Reset"
 HEARTBEAT_SECONDS: Final = 15.0  # documented: "about every 15 s" on an idle stream
 EVENTS_INTERVAL_MS_MIN: Final = 100  # fastest documented cadence of /perps/stream/events
-EVENTS_DEPTH_MAX: Final = 250
-CLIENT_ORDER_ID_CHARACTERS_MAX: Final = 32  # ours; the exchange documents none
 
 # -- error codes we act on ----------------------------------------------------------------------------------------
 

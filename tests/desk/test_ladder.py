@@ -21,11 +21,10 @@ from maker.desk.ladder import (
     level_sizes,
     moved_bps,
     shrink,
-    tick_bps,
 )
 from maker.desk.units import BPS, SUBTICKS, Side
 
-from .scripted import LADDER, dec, fair_at, quick, spec, thorough
+from .scripted import LADDER, dec, fair_at, spec, thorough
 
 PLENTY = 10**9  # lots: room that never binds
 LIMIT = 200  # lots, of LADDER
@@ -302,9 +301,3 @@ def test_a_side_come_or_gone_is_an_infinite_move() -> None:
     assert moved_bps(one, Ladder((), ())) == Decimal("Infinity")
     assert moved_bps(Ladder((), ()), one) == Decimal("Infinity")
     assert moved_bps(Ladder((), ()), Ladder((), ())) == 0
-
-
-@given(st.integers(SUBTICKS, 10**15))
-@quick
-def test_a_tick_in_basis_points(subticks: int) -> None:
-    assert abs(Fraction(tick_bps(subticks)) * subticks / (SUBTICKS * BPS) - 1) < Fraction(1, 10**20)
