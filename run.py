@@ -164,6 +164,8 @@ def change_alone(lock: int, wanted: list[Requirements]) -> None:
                 told = True
         if now - started > WAIT_SECONDS_MAX:
             raise CannotStart(f"another start has held {LOCK} for {WAIT_SECONDS_MAX} s: stop it, then start again.")
+        # Only looked at, and let go while we sleep: two that wait, each holding it shared, would wait for each other.
+        fcntl.flock(lock, fcntl.LOCK_UN)
         time.sleep(POLL_SECONDS)
     if not RUN.is_installed():
         make_environment(lock)
