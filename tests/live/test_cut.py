@@ -119,7 +119,7 @@ async def streams_silent(folder: Path) -> None:
         at = now_ms()
         stage.exchange.hold(event_streams)
         silent = [f'"scope":"{market}","sentence":"its stream broke (silent' for market in MARKETS]
-        await until(lambda: all(line in stage.maker.log for line in silent), 26.0, "the maker says that both are silent")
+        await until(lambda: all(line in stage.maker.log for line in silent), 26.0, "both are said to be silent")
 
         def gone() -> float | None:
             stage.record.refresh()
