@@ -15,7 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from maker.guard import parent, report, settings
+from maker.guard import settings
+from maker.launch import parent, report
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"

@@ -120,7 +120,7 @@ def main() -> int:
         plant(what)
         return cli.main(words)
     from maker import __main__
-    from maker.guard import parent
+    from maker.launch import parent
 
     parent.start = start
     return __main__.main(words)

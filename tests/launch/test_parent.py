@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guard.scripted import ScriptedRun, finish, is_alive
+from tests.launch.scripted import ScriptedRun, finish, is_alive
 
 Scripted = Callable[..., ScriptedRun]
 DOCUMENTED = {

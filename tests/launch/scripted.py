@@ -109,7 +109,8 @@ class ScriptedRun:
 
     def __init__(self, folder: Path, behaviour: str, *, mode: str = "paper", venue: str = "") -> None:
         self.folder = folder
-        shutil.copytree(REAL / "guard", folder / "maker" / "guard", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("guard", "launch"):
+            shutil.copytree(REAL / name, folder / "maker" / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("__init__.py", "__main__.py"):
             shutil.copy(REAL / name, folder / "maker" / name)
         (folder / "maker" / "app").mkdir()
@@ -138,7 +139,7 @@ class ScriptedRun:
         """Start the run; `limits` is Python that shortens the parent's named limits."""
         program = ["-m", "maker"]
         if limits:
-            lines = ["import sys", "from maker import __main__ as command", "from maker.guard import parent", limits]
+            lines = ["import sys", "from maker import __main__ as command", "from maker.launch import parent", limits]
             program = ["-c", "\n".join([*lines, "sys.exit(command.main(sys.argv[1:]))"])]
         process = subprocess.Popen(
             [sys.executable, *program, "run", "conf.toml", "--json", *words],

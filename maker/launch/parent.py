@@ -25,7 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from maker.guard import report, settings
+from maker.guard import settings
+from maker.launch import report
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 VENUE_READY_SECONDS_MAX = 10.0  # it listens within 0.5 s; an overloaded machine twenty times that
