@@ -129,9 +129,9 @@ def test_only_the_client_imports_httpx() -> None:
 
 
 def test_little_of_the_guard_is_shared() -> None:
-    """The application reads TOML through the guard's loader and obeys the same kill file; nothing else."""
+    """The application reads TOML and key through the guard's rooms and obeys the same kill file; nothing else."""
     seen = {name for room in rooms("app") for name in ours(room) if name.startswith("maker.guard")}
-    assert seen <= {"maker.guard.settings", "maker.guard.latch"}
+    assert seen <= {"maker.guard.settings", "maker.guard.latch", "maker.guard.key"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:
