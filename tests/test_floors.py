@@ -131,7 +131,7 @@ def test_only_the_client_imports_httpx() -> None:
 def test_little_of_the_guard_is_shared() -> None:
     """The application reads TOML and key through the guard's rooms and obeys the same kill file; nothing else."""
     seen = {name for room in rooms("app") for name in ours(room) if name.startswith("maker.guard")}
-    assert seen <= {"maker.guard.settings", "maker.guard.latch", "maker.guard.key"}
+    assert seen <= {"maker.launch.settings", "maker.guard.latch", "maker.launch.key"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:
@@ -193,6 +193,6 @@ def test_the_parent_runs_on_the_standard_library_alone() -> None:
     )
     loaded = set(ast.literal_eval(ended.stdout)) - {"__main__"}
     assert loaded == {
-        "maker", "maker.__main__", "maker.guard", "maker.guard.settings", "maker.launch", "maker.launch.parent",
+        "maker", "maker.__main__", "maker.guard", "maker.launch.settings", "maker.launch", "maker.launch.parent",
         "maker.launch.report",
     }  # fmt: skip

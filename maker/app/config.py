@@ -21,7 +21,7 @@ from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.errors import ConfigError
-from maker.guard import settings
+from maker.launch import settings
 from maker.paper.switches import Switches
 from maker.wire.ocx import HEARTBEAT_SECONDS
 
@@ -69,7 +69,7 @@ class Halt:
 
 @attrs.frozen
 class Guard:
-    """The parent process, which reads these keys for itself (`maker.guard.settings`); seconds."""
+    """The parent process, which reads these keys for itself (`maker.launch.settings`); seconds."""
 
     hang_seconds_max: float
     write_delay_seconds_max: float

@@ -1,4 +1,4 @@
-"""The API key: refused inside a configuration, read by maker/guard/key from where it is kept, never shown (S18)."""
+"""The API key: refused inside a configuration, read by maker/launch/key from where it is kept, never shown (S18)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maker.errors import ConfigError
-from maker.guard import key
+from maker.launch import key
 from maker.wire.ocx import KEY_PREFIX
 
 

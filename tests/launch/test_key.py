@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maker.guard import key
+from maker.launch import key
 from maker.wire import ocx
 
 KEY = "ocx_sk_not_a_real_key_0123456789"
