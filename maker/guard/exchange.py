@@ -194,10 +194,7 @@ def pull(exchange: Exchange, tail_seconds: float, give_up_seconds: float, first:
                 first()
                 first = bool
                 continue
-            left = len(exchange.open_orders())
-            if not left:
-                time.sleep(READ_GAP_SECONDS)
-                left = len(exchange.open_orders())
+            left = read_back(exchange)
             if not left:
                 return Pulled(True, 0, cancels, trouble)
             trouble = f"{left} orders rest after an acknowledged cancel-all"
@@ -214,6 +211,15 @@ def pull(exchange: Exchange, tail_seconds: float, give_up_seconds: float, first:
         time.sleep(max(0.0, min(max(pause, asked_seconds), began + give_up_seconds - seconds_now())))
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
     return Pulled(False, left, cancels, trouble)
+
+
+def read_back(exchange: Exchange) -> int:
+    """Return how many orders rest; 0 only when two reads, a moment apart, both say so. Raises NoAnswer."""
+    left = len(exchange.open_orders())
+    if not left:
+        time.sleep(READ_GAP_SECONDS)
+        left = len(exchange.open_orders())
+    return left
 
 
 def seconds_now() -> float:

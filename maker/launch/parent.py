@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard import latch
-from maker.guard.exchange import Exchange, NoAnswer, pull, seconds_now
+from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended, Watch
 from maker.launch import key, lock, report, settings
 from maker.launch.lock import Lock
@@ -147,6 +147,8 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
             exchange.cancel_all()
+            if not read_back(exchange):
+                return
             break
         except NoAnswer as problem:
             if problem.status in (401, 403):
