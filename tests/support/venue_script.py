@@ -91,7 +91,7 @@ class ScriptedExchange:
 
     def serve(self, handler: socketserver.StreamRequestHandler) -> None:
         """One connection, one request."""
-        lines = []
+        lines: list[str] = []
         while (line := handler.rfile.readline(HEAD_BYTES_MAX).strip()) or not lines:
             if not line:
                 return
