@@ -1,4 +1,4 @@
-"""What really happened, read from the venue's record. Imports nothing of the program it judges."""
+"""What really happened, read from the practice exchange's record. Imports nothing of the program it judges."""
 
 from __future__ import annotations
 
