@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from typing import Any, Final, TypeVar
 import attrs
 import trio
 
+from maker.app import authority
 from maker.drills.record import Record
 from maker.errors import MakerError
 from maker.guard import settings
@@ -31,6 +33,7 @@ START_SECONDS_MAX: Final = 15.0  # from the command to the first quote; 1 s on a
 END_SECONDS_MAX: Final = 40.0  # the parent kills a maker that takes longer than 30 s
 
 T = TypeVar("T")
+Environment = Mapping[str, str | None]  # to add to ours; None takes a name away, without a look at its value
 
 
 class NotSeen(MakerError):
@@ -71,7 +74,7 @@ class Process:
         words: Sequence[str],
         folder: Path,
         name: str,
-        environment: Mapping[str, str] | None = None,
+        environment: Environment | None = None,
         *,
         stdout: int | None = None,
         stderr: int | None = None,
@@ -86,7 +89,7 @@ class Process:
                 stdout=out_file if stdout is None else stdout,
                 stderr=err_file if stderr is None else stderr,
                 start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env=changed(os.environ, environment or {}),
             )
         return cls(popen, out, err)
 
@@ -110,6 +113,12 @@ class Process:
         self.popen.wait()
 
 
+def changed(environment: Mapping[str, str], changes: Environment) -> dict[str, str]:
+    """An environment with some names taken away and others added."""
+    kept = {name: value for name, value in environment.items() if name not in changes}
+    return kept | {name: value for name, value in changes.items() if value is not None}
+
+
 @attrs.define(eq=False)
 class VenueProcess:
     """A practice exchange of our own."""
@@ -118,6 +127,15 @@ class VenueProcess:
     port: int
     reference_port: int
     record: Record
+    ca_file: str = ""  # of its authority, where it speaks TLS
+
+    def tls(self) -> tuple[ssl.SSLContext, ssl.SSLContext] | tuple[None, None]:
+        """What somebody in front of it shows to a client, and trusts in it; None: plain."""
+        if not self.ca_file:
+            return None, None
+        shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        shown.load_cert_chain(Path(self.ca_file).with_name(authority.SERVER_FILE))
+        return shown, ssl.create_default_context(cafile=self.ca_file)
 
     @property
     def url(self) -> str:
@@ -148,7 +166,7 @@ async def start_venue(folder: Path, *words: str, port: int = 0, reference_port: 
 
     said = await until(ready, START_SECONDS_MAX, "the venue's ready line")
     bound, reference_bound = (int(said[name].rpartition(":")[2]) for name in ("venue_url", "reference_url"))
-    return VenueProcess(process, bound, reference_bound, Record(path))
+    return VenueProcess(process, bound, reference_bound, Record(path), said.get("ca_file", ""))
 
 
 @attrs.define(eq=False)
@@ -236,7 +254,7 @@ def start_maker(
     *words: str,
     record: Record | None = None,
     entry: Sequence[str] = ("-m", "maker"),
-    environment: Mapping[str, str] | None = None,
+    environment: Environment | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> MakerRun:

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 import trio
 
-from maker.drills.processes import MakerRun, VenueProcess, start_maker, start_venue
+from maker.drills.processes import Environment, MakerRun, VenueProcess, start_maker, start_venue
 from maker.drills.proxy import Chooser, Proxy
 from maker.drills.record import Record
 
@@ -43,19 +43,27 @@ async def staged(
     folder: Path,
     configure: Configure,
     *venue_words: str,
-    environment: Mapping[str, str],
+    environment: Environment,
     hold: Chooser | None = None,
     entry: Sequence[str] = ("-m", "maker"),
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> AsyncIterator[Stage]:
     """Set a stage; on leaving, everything on it is ended."""
     venue = await start_venue(folder, *venue_words)
     try:
         async with trio.open_nursery() as nursery:
-            exchange, reference = Proxy(venue.port, chosen=hold), Proxy(venue.reference_port)
+            shown, trusting = venue.tls()
+            exchange, reference = (
+                Proxy(port, shown=shown, trusting=trusting) for port in (venue.port, venue.reference_port)
+            )
+            exchange.chosen = hold
             await nursery.start(exchange.run)
             await nursery.start(reference.run)
             conf = configure(exchange.port, reference.port)
-            maker = start_maker(folder, conf, record=venue.record, environment=environment, entry=entry)
+            maker = start_maker(
+                folder, conf, record=venue.record, environment=environment, entry=entry, stdout=stdout, stderr=stderr
+            )
             stage = Stage(folder, venue, exchange, reference, maker)
             try:
                 yield stage
