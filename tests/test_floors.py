@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
-    "__main__": {"guard", "launch", "app"},
+    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
+    "__main__": {"guard", "launch", "app", "drills"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -37,6 +38,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore"},
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
+    "drills": {"attrs", "trio"},
     "__main__": set(),
     "__init__": set(),
 }
@@ -51,6 +53,8 @@ NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
     "app/halt.py": "its hedge: the same cancel-all on a second lane",
+    "drills/proxy.py": "either direction of a connection",
+    "drills/stage.py": "its proxies, and scenes side by side",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }
 GUARD_LINES_MAX = 450

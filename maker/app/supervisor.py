@@ -24,7 +24,7 @@ import attrs
 import trio
 
 from maker.app import startup
-from maker.app.config import Config
+from maker.app.config import Config, trusted
 from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
 from maker.app.halt import HaltReport, Panic, Switch, halt
 from maker.app.link import GuardLink
@@ -168,7 +168,8 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
         error: BaseException | None = None
         try:
             with trio.fail_after(RESOLVE_SECONDS_MAX):
-                route = Route(config.exchange.base_url, await resolve(config.exchange.base_url))
+                url, trusts = config.exchange.base_url, trusted("exchange.ca_file", config.exchange.ca_file)
+                route = Route(url, await resolve(url, trusts))
             wired = wire(config, key, route, recorder)
             if options.guard_fd is not None:
                 wired.link = link_to_guard(wired, options.guard_fd)
@@ -246,7 +247,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
                     symbols = sorted({one.fair.reference_symbol for one in config.markets.values()})
                     url, silent = config.reference.url, config.reference.silent_seconds_max
-                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent))
+                    trusts = trusted("reference.ca_file", config.reference.ca_file)
+                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent, trusts))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch_clock, inlet, run, options.for_seconds))
                     await run.guarded(quoter.run)

@@ -59,7 +59,10 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
     secret = PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
-    exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
+    try:
+        exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
+    except OSError as problem:  # ssl.SSLError among them
+        raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
     fire_drill(exchange, wanted, signals)
     result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
     link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -5,14 +5,17 @@ Everything else in the file is the application's, which loads it through `load` 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 CONFIGURATION_BYTES_MAX = 1 << 20  # a page is 5 kB; a device or a log given by mistake is not read to its end
 MODES = ("paper", "live")
+LOCAL = ("127.0.0.1", "localhost", "::1")
 NUMBER_MAX = 1e9  # no time or count of a configuration is as large; not NaN, not infinite
 
 
@@ -102,8 +105,8 @@ def parent_settings(path: Path) -> ParentSettings:
         account=text(tree, "account", path),
         order_prefix=text(tree, "order_prefix", path),
         cancels_foreign=text(tree, "foreign_orders", path) == "cancel",
-        base_url=text(exchange, "base_url", path) if mode == "live" else "",
-        ca_file=str(exchange.get("ca_file", "")),
+        base_url=base_url(text(exchange, "base_url", path), path) if mode == "live" else "",
+        ca_file=os.path.expanduser(str(exchange.get("ca_file", ""))),
         key_env=str(exchange.get("key_env", "")),
         key_file=str(exchange.get("key_file", "")),
         guard=guard(tree.get("guard"), path),
@@ -116,6 +119,20 @@ def text(tree: dict[str, Any], name: str, path: Path) -> str:
     if not isinstance(found, str) or not found:
         raise SettingsError(f"in {path}, {name} is missing or no text in quotes: conf/paper.toml explains every key.")
     return found
+
+
+def base_url(url: str, path: Path) -> str:
+    """Return the exchange's address: a key is never sent unencrypted, but on this machine. Raises SettingsError."""
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, fits = urlsplit(""), False
+    if not fits or parts.scheme not in ("https", "http") or (parts.scheme == "http" and parts.hostname not in LOCAL):
+        raise SettingsError(
+            f"in {path}, exchange.base_url is {url!r}: write https://host; only this machine may do without encryption."
+        )
+    return url
 
 
 def guard(table: Any, path: Path) -> GuardSettings:

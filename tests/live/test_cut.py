@@ -13,10 +13,12 @@ from typing import Final
 import pytest
 import trio
 
-from tests.live.proxy import SWALLOW, Link, event_streams, everything, lying
-from tests.live.record import BULK
-from tests.live.stage import Stage, staged
-from tests.live.support import MARKETS, measure, now_ms, until
+from maker.drills.processes import now_ms, until
+from maker.drills.proxy import SWALLOW, Link, event_streams, everything, lying
+from maker.drills.record import BULK
+from maker.drills.stage import Stage
+from tests.live.stage import staged
+from tests.live.support import MARKETS, measure
 
 NOTICED_MS_MAX: Final = 500.0  # after a reset
 STALE_MS_MAX: Final = 2_000.0  # conf/paper.toml, stale_seconds_max

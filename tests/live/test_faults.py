@@ -19,10 +19,11 @@ from typing import Final
 import pytest
 import trio
 
-from tests.live.proxy import SWALLOW, answer, lying
-from tests.live.record import BULK, CANCEL_ALL
+from maker.drills.processes import cleaned, now_ms, start_maker, start_venue, until
+from maker.drills.proxy import SWALLOW, answer, lying
+from maker.drills.record import BULK, CANCEL_ALL
 from tests.live.stage import paper_conf, staged
-from tests.live.support import PROJECT, cleaned, measure, now_ms, start_maker, start_venue, until
+from tests.live.support import PROJECT, measure
 from tests.live.test_cut import finish
 from tests.live.test_stop import check_order
 

@@ -10,18 +10,9 @@ from typing import Any, Final
 
 import pytest
 
+from maker.drills.processes import TRADE_KEY, VenueProcess, cleaned, now_ms, start_maker, start_venue
 from tests.live.stage import live_conf, paper_conf
-from tests.live.support import (
-    KEY_ENV,
-    READ_KEY,
-    TRADE_KEY,
-    VenueProcess,
-    cleaned,
-    measure,
-    now_ms,
-    start_maker,
-    start_venue,
-)
+from tests.live.support import KEY_ENV, READ_KEY, measure
 
 UNREACHABLE_SECONDS_MAX: Final = 35.0
 PROMPT_SECONDS_MAX: Final = 10.0

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.live.record import Call, Record
+from maker.drills.processes import MakerRun, cleaned, now_ms, start_maker, start_venue, until
+from maker.drills.record import Call, Record
 from tests.live.stage import live_conf, paper_conf, staged
-from tests.live.support import MARKETS, MakerRun, cleaned, measure, now_ms, start_maker, start_venue, until
+from tests.live.support import MARKETS, measure
 
 FIRE_MS_MAX = 100.0  # from a signal at the parent to the first byte of cancel-all at the venue, two hops
 EMPTY_MS_MAX = 3000.0  # until nothing rests
