@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
-    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
+    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "__main__"},
     "__main__": {"guard", "launch", "app", "drills"},
     "__init__": set(),
 }

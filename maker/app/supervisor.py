@@ -64,6 +64,7 @@ class Result:
     pnl: str = "0"  # quote: change of equity at mark, fees and funding included
     halts: int = 0
     # For the guard, which takes them out of the result:
+    may_have_placed: bool = False
     exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
@@ -315,6 +316,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
+        may_have_placed=run.armed,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence

@@ -16,8 +16,6 @@ KEY_BYTES_MAX = 512
 class NoKey(Exception):
     """There is no key to use: `field` is the dotted name in the configuration, `problem` and `fix` are sentences."""
 
-    exit_code = 77
-
     def __init__(self, field: str, problem: str, fix: str) -> None:
         super().__init__(f"{field}: {problem} {fix}")
         self.field, self.problem, self.fix = field, problem, fix

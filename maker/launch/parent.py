@@ -141,11 +141,10 @@ def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
 def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
     """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal."""
     gives_up_at = seconds_now() + DRILL_SECONDS_MAX
-    exchange.look_up()
+    if not exchange.look_up():
+        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
     while True:
         try:
-            if not exchange.addresses and not exchange.look_up():
-                raise NoAnswer(f"no address for {exchange.host}")
             foreign = [row for row in exchange.open_orders() if not ours(row, wanted.order_prefix)]
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
@@ -161,7 +160,9 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
                     report.CREDENTIALS,
                 ) from None
             if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
-                raise Refusal(f"the exchange could not be read and swept ({problem}).") from None
+                raise Refusal(
+                    f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
+                ) from None
             if told(signals, max(DRILL_PAUSE_SECONDS, problem.wait_seconds)):
                 raise Refusal("stopped by a signal before anything was placed.") from None
     swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)
@@ -202,7 +203,8 @@ def conclude(
     )
     if isinstance(told_us, report.Told):
         last, if_empty = told_us.report, told_us.exit_code_if_empty
-        if not ended.armed or (last.fields["verified_empty"] and not told_us.unknown_write):
+        proven = last.fields["verified_empty"] and not told_us.unknown_write
+        if proven or not (ended.armed and told_us.may_have_placed):
             return last
     else:
         last, if_empty = report.without_maker(report.UNVERIFIED, told_us), report.FAILED_EMPTY

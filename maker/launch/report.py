@@ -40,6 +40,7 @@ class Told(NamedTuple):
     """What the maker said of its own end, apart from what the public gets to see."""
 
     report: Report
+    may_have_placed: bool
     unknown_write: bool  # it ended before a write whose answer nobody saw can be ruled out
     exit_code_if_empty: int  # instead of 75, should the exchange be read back empty after all
 
@@ -60,10 +61,11 @@ def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
     if fields.get("exit_code") != maker_exit_code:
         return f"the maker reported exit code {fields.get('exit_code')} but {how}"
     unknown = fields.pop("unknown_write_at", None) is not None
+    placed = fields.pop("may_have_placed", True) is not False
     if_empty = fields.pop("exit_code_if_empty", None)
     if_empty = if_empty if isinstance(if_empty, int) else FAILED_EMPTY
     known = without_maker(maker_exit_code, "no reason given").fields | fields
-    return Told(Report(maker_exit_code, known), unknown, if_empty)
+    return Told(Report(maker_exit_code, known), placed, unknown, if_empty)
 
 
 def after_pull(report: Report, verified: bool, open_orders: int | None, exit_code: int, sentence: str) -> Report:

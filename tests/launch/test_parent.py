@@ -342,7 +342,7 @@ def test_without_a_key_nothing_starts(scripted: Scripted, exchange: ScriptedExch
     conf = run.folder / "conf.toml"
     conf.write_text(conf.read_text().replace("SCRIPTED_KEY", "NO_SUCH_KEY"))
     code, result = finish(run.start())
-    assert code == 77
+    assert code == 78
     assert "NO_SUCH_KEY" in result["reason"]
     assert KEY not in str(result)
     assert exchange.requests == []
