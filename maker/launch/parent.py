@@ -28,7 +28,7 @@ from typing import Any
 
 from maker.guard import latch
 from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
-from maker.guard.watch import STOP_SIGNALS, Ended, Watch
+from maker.guard.watch import STOP_SIGNALS, Ended, Watch, read_available
 from maker.launch import key, lock, report, settings
 from maker.launch.lock import Lock
 from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
@@ -102,8 +102,15 @@ def catch_signals(stack: contextlib.ExitStack) -> int:
 
 
 def told(signals: int, wait_seconds: float = 0.0) -> bool:
-    """Whether a stop signal came, within so long; it stays there to be read."""
-    return bool(select.select([signals], [], [], wait_seconds)[0])
+    """Whether a stop signal came, within so long. The alarms of our own calls come by the same pipe, and are none."""
+    ends_at = seconds_now() + wait_seconds
+    while True:
+        if any(number in STOP_SIGNALS for number in read_available(signals)):
+            return True
+        left = ends_at - seconds_now()
+        if left <= 0:
+            return False
+        select.select([signals], [], [], left)
 
 
 def hold_locks(wanted: settings.ParentSettings, signals: int, stack: contextlib.ExitStack) -> list[Lock]:

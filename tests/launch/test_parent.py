@@ -175,6 +175,25 @@ def test_a_drill_that_fails_starts_nothing(
     assert not (run.folder / "maker_argv").exists()
 
 
+def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """The alarm that ends a call is no stop signal; a stop signal is one."""
+    exchange.script = lambda _request: Say(hang=True)
+    run = scripted("reports")
+    limits = "from maker.guard import exchange; exchange.CALL_SECONDS_MAX = 0.2; parent.DRILL_SECONDS_MAX = 1.5"
+    code, result = finish(run.start(limits=limits))
+    assert code == 78
+    assert "within 1.5 s" in result["reason"]
+    assert len(exchange.reads) >= 3
+    process = run.start(limits="parent.DRILL_SECONDS_MAX = 60.0")
+    seen = len(exchange.reads)
+    while len(exchange.reads) == seen:
+        os.sched_yield()
+    process.send_signal(signal.SIGTERM)
+    code, result = finish(process)
+    assert code == 78
+    assert "stopped by a signal" in result["reason"]
+
+
 # -- armed, and watched
 
 
