@@ -13,7 +13,7 @@ import attrs
 from maker.app import credentials
 from maker.app.credentials import refuse_secrets
 from maker.app.values import build, known, positive, require, section, table, text
-from maker.desk.budget import TAIL_CALLS, BudgetSettings
+from maker.desk.budget import BudgetSettings, reserve_calls
 from maker.desk.fair import FairSettings
 from maker.desk.identity import PREFIX_PATTERN
 from maker.desk.ladder import LadderSettings
@@ -258,9 +258,9 @@ def relations(config: Config) -> None:
     budget = config.budget
     require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
     require(
-        budget.requests_per_minute > 2 * TAIL_CALLS,
+        budget.requests_per_minute > 2 * (reserve := reserve_calls(len(config.markets))),
         "budget.requests_per_minute",
-        f"must be above {2 * TAIL_CALLS}: a reserve of {TAIL_CALLS} is kept for cancels.",
+        f"must be above {2 * reserve}: a reserve of {reserve} is kept for cancels, more with each market.",
         "OCX's standard tier is 120.",
     )
     require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")

@@ -26,10 +26,12 @@ import trio
 from maker.app import startup
 from maker.app.config import Config
 from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
-from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.halt import HaltReport, Switch, last_halt
+from maker.app.panic import Panic
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.routes import Routes
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.identity import Identity
@@ -62,6 +64,7 @@ class Result:
     position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
     pnl: str = "0"  # quote: change of equity at mark, fees and funding included
     halts: int = 0
+    unknown_write_at: float | None = None  # for the parent: the begin of the last write of unknown outcome; BOOTTIME
 
 
 @attrs.frozen
@@ -188,11 +191,19 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
-    switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
+    lanes = lane("panic-1"), lane("panic-2")
+    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
+    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
     switch.panic.on_answer = run.on_answer
     return run
+
+
+def may_rest(engine: Engine) -> list[str]:
+    """The clientOrderIds of all that may rest, should the exchange not tell."""
+    accounts = [market.account for market in engine.markets.values()]
+    return [name for account in accounts for name in (*account.pending, *account.resting)]
 
 
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
@@ -231,8 +242,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     feeds.start_soon(run.guarded, partial(watch_clock, inlet, run, options.for_seconds))
                     await run.guarded(quoter.run)
                 finally:
-                    with trio.move_on_after(config.halt.halt_seconds_max, shield=True):
-                        await halt(switch, config.halt.tail_seconds_max, run.report)
+                    await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
 
@@ -293,6 +303,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
+        unknown_write_at=report.unknown_write_at,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence
