@@ -135,8 +135,9 @@ async def halt(switch: Switch, tail_seconds_max: float, report: HaltReport) -> N
         report.open_orders = panic.resting
         report.cancels_sent = panic.cancels_sent
         report.seconds = trio.current_time() - began
-    if panic.trouble is not None:
-        raise panic.trouble
+    trouble, panic.trouble = panic.trouble, None
+    if trouble is not None:
+        raise trouble
 
 
 def tail(switch: Switch, tail_seconds_max: float, began: float) -> list[float]:

@@ -5,12 +5,17 @@ Every judgement is made from the exchange's own log, never from what the halt sa
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import itertools
 import json
+import logging
+import socket
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import attrs
 import pytest
@@ -18,18 +23,31 @@ import trio
 import trio.testing
 
 from maker.app import panic as room
+from maker.app.config import load
 from maker.app.halt import TAIL_SECONDS, HaltReport, Latched, Switch, halt, last_halt
 from maker.app.panic import Panic
 from maker.app.routes import Routes
 from maker.app.startup import sweep
+from maker.app.supervisor import Route as Place
+from maker.app.supervisor import may_rest, wire
 from maker.desk.budget import SCOPED_ORDERS_MAX, TAIL_CALLS, Budget, reserve_calls
 from maker.desk.deadman import Reason, Trip
 from maker.edge.answer import Answer
+from maker.edge.endpoint import resolve
 from maker.edge.lane import Lane, LaneState
 from maker.errors import OutcomeUnknown
 from maker.wire import ocx
-from tests.desk.scripted import BUDGET
-from tests.support.wires import MemoryConnection, ServerEnd, answer_bytes, cancelled_at_wait, play, read_request
+from tests.app.site import a_recorder
+from tests.desk.scripted import BUDGET, Desk
+from tests.support.wires import (
+    MemoryConnection,
+    ServerEnd,
+    answer_bytes,
+    cancelled_at_wait,
+    loopback,
+    play,
+    read_request,
+)
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 
@@ -1331,6 +1349,95 @@ async def test_a_deadline_does_not_replace_the_reason_to_leave(autojump_clock: C
         assert not report.verified_empty
 
 
+# -- what a halt must not need ------------------------------------------------------------------------------------
+
+CONFIG = load(Path(__file__).parents[2] / "conf" / "paper.toml", "http://127.0.0.1:1", "ws://127.0.0.1:1")
+
+
+@attrs.define(eq=False)
+class Small:
+    """An exchange on real sockets that ends the first connection on which a cancel-all comes."""
+
+    resting: int = 2
+    log: list[str] = attrs.field(factory=list)
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        while True:
+            path = (await read_request(stream)).split(b" ", 2)[1].decode()
+            self.log.append(path)
+            if path == ocx.CANCEL_ALL:
+                if self.log.count(path) == 1:
+                    return
+                self.resting = 0
+            row = b'{"id":"a","marketId":"BTC-PERP","side":"buy","quantity":"1","status":"open"}'
+            await stream.send_all(answer_bytes(200, b"[" + b",".join([row] * self.resting) + b"]"))
+
+
+def forbid(patch: pytest.MonkeyPatch, used: list[str], place: object, name: str) -> None:
+    def forbidden(*_words: object, **_named: object) -> None:
+        used.append(name)
+        raise RuntimeError(name)
+
+    patch.setattr(place, name, forbidden)
+
+
+async def test_no_thread_no_look_up_no_log_and_no_journal_between_trip_and_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S10, H6, H12, H13: as the supervisor wires it, over real sockets, one of them lost and dialled anew meanwhile."""
+    exchange, used = Small(), list[str]()
+    async with loopback(exchange.serve) as address:
+        told = a_recorder()
+        route = Place(url := f"http://127.0.0.1:{address.port}", await resolve(url))
+        run = wire(CONFIG, KEY, route, told.recorder)
+        panic = run.switch.panic
+        for lane in panic.lanes:
+            await lane.connect()
+        # Tools of pytest and of this test may use them before and after, nobody in between.
+        with monkeypatch.context() as patch:
+            for place, name in (
+                (trio.to_thread, "run_sync"),
+                (trio.lowlevel, "start_thread_soon"),
+                (threading.Thread, "start"),
+                (socket, "getaddrinfo"),
+                (socket, "gethostbyname"),
+                (trio.socket, "getaddrinfo"),
+                (logging.Logger, "handle"),
+                (told.recorder.log, "info"),
+                (told.recorder.log, "warning"),
+                (told.recorder.log, "error"),
+                (told.journal, "put"),
+                (builtins, "open"),
+                (builtins, "print"),
+            ):
+                forbid(patch, used, place, name)
+            run.switch.trip(STOPPED)
+            await last_halt(run.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, run.report)
+        assert run.report.verified_empty
+        assert used == []
+        assert told.lines == []
+        assert exchange.log == [ocx.CANCEL_ALL, ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS]
+        assert panic.lanes[0].connects + panic.lanes[1].connects >= 3
+        run.quoting_lane.close()
+        panic.close()
+        await run.client.aclose()
+
+
+async def test_the_supervisor_tells_the_panic_lanes_what_they_need(autojump_clock: Clock) -> None:
+    """H26: the engine's own budget, our markets, names for ladders that never come twice, and what may rest."""
+    run = wire(CONFIG, KEY, Place("http://127.0.0.1:1", await resolve("http://127.0.0.1:1")), a_recorder().recorder)
+    panic = run.switch.panic
+    assert panic.budget is run.engine.budget
+    assert panic.budget.reserve >= reserve_calls(len(CONFIG.markets))
+    assert panic.routes.markets == tuple(CONFIG.markets)
+    assert panic.routes.new_quote_id == run.engine.identity.quote_id
+    assert list(panic.routes.may_rest()) == []
+    desk = Desk.ready()
+    pending = desk.quote()
+    assert may_rest(desk.engine) == [order.client_order_id for order in pending.orders]
+    await run.client.aclose()
+
+
 # -- warm lanes ---------------------------------------------------------------------------------------------------
 
 
@@ -1443,4 +1550,15 @@ async def test_the_sweep_outlives_an_unanswered_call(autojump_clock: Clock) -> N
         world.exchange.cancels.append(silent)
         with trio.move_on_after(10):
             await sweep(world.panic)
+        assert proved_empty(world.exchange)
+
+
+async def test_a_throttled_sweep_waits_as_told(autojump_clock: Clock) -> None:
+    """H26: a start is no reason to spend more requests on a 429, and each one counts."""
+    async with a_world("left over") as world:
+        world.exchange.cancels.extend([throttling(3.0)] * 2)
+        await sweep(world.panic)
+        assert world.exchange.began_at == [0, 3, 6]
+        assert world.panic.budget is not None
+        assert world.panic.budget.spent == world.panic.cancels_sent == 3
         assert proved_empty(world.exchange)
