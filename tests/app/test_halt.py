@@ -1263,12 +1263,13 @@ async def test_what_an_earlier_halt_read_is_not_reported_again(autojump_clock: C
 
 
 async def test_the_halt_runs_inside_a_cancelled_scope(autojump_clock: Clock) -> None:
-    """H1: as it does on every way out, the shield and the deadline being the caller's."""
+    """H1: as it does on every way out."""
     async with a_world("a") as world:
+        report = HaltReport()
         with trio.CancelScope() as scope:
             scope.cancel()
             world.switch.trip(STOPPED)
-            report = await world.halt()
+            await last_halt(world.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, report)
         assert report.verified_empty
         assert proved_empty(world.exchange)
 
@@ -1341,7 +1342,8 @@ async def test_a_deadline_does_not_replace_the_reason_to_leave(autojump_clock: C
         world.exchange.always_cancel = world.exchange.by_market = silent
         world.exchange.by_order = world.exchange.by_ladder = silent
         report = HaltReport()
-        with pytest.raises(KeyError):  # noqa: PT012 - the way out is the point
+        with pytest.raises(KeyError), trio.fail_after(60) as watched:  # noqa: PT012 - the way out is the point
+            watched.shield = True
             try:
                 raise KeyError
             finally:
@@ -1391,36 +1393,38 @@ async def test_no_thread_no_look_up_no_log_and_no_journal_between_trip_and_proof
         route = Place(url := f"http://127.0.0.1:{address.port}", await resolve(url))
         run = wire(CONFIG, KEY, route, told.recorder)
         panic = run.switch.panic
-        for lane in panic.lanes:
-            await lane.connect()
-        # Tools of pytest and of this test may use them before and after, nobody in between.
-        with monkeypatch.context() as patch:
-            for place, name in (
-                (trio.to_thread, "run_sync"),
-                (trio.lowlevel, "start_thread_soon"),
-                (threading.Thread, "start"),
-                (socket, "getaddrinfo"),
-                (socket, "gethostbyname"),
-                (trio.socket, "getaddrinfo"),
-                (logging.Logger, "handle"),
-                (told.recorder.log, "info"),
-                (told.recorder.log, "warning"),
-                (told.recorder.log, "error"),
-                (told.journal, "put"),
-                (builtins, "open"),
-                (builtins, "print"),
-            ):
-                forbid(patch, used, place, name)
-            run.switch.trip(STOPPED)
-            await last_halt(run.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, run.report)
+        try:
+            for lane in panic.lanes:
+                await lane.connect()
+            # Tools of pytest and of this test may use them before and after, nobody in between.
+            with monkeypatch.context() as patch:
+                for place, name in (
+                    (trio.to_thread, "run_sync"),
+                    (trio.lowlevel, "start_thread_soon"),
+                    (threading.Thread, "start"),
+                    (socket, "getaddrinfo"),
+                    (socket, "gethostbyname"),
+                    (trio.socket, "getaddrinfo"),
+                    (logging.Logger, "handle"),
+                    (told.recorder.log, "info"),
+                    (told.recorder.log, "warning"),
+                    (told.recorder.log, "error"),
+                    (told.journal, "put"),
+                    (builtins, "open"),
+                    (builtins, "print"),
+                ):
+                    forbid(patch, used, place, name)
+                run.switch.trip(STOPPED)
+                await last_halt(run.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, run.report)
+        finally:
+            panic.close()
+            run.quoting_lane.close()
+            await run.client.aclose()
         assert run.report.verified_empty
         assert used == []
         assert told.lines == []
         assert exchange.log == [ocx.CANCEL_ALL, ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS]
         assert panic.lanes[0].connects + panic.lanes[1].connects >= 3
-        run.quoting_lane.close()
-        panic.close()
-        await run.client.aclose()
 
 
 async def test_the_supervisor_tells_the_panic_lanes_what_they_need(autojump_clock: Clock) -> None:
