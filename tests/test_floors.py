@@ -52,7 +52,7 @@ CLOCK_READS = {"now", "utcnow", "today", "time", "monotonic"}
 NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
-    "app/halt.py": "its hedge: the same cancel-all on a second lane",
+    "app/panic.py": "its hedge: the same request on a second lane",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",

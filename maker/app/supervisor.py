@@ -26,11 +26,13 @@ import trio
 from maker.app import startup
 from maker.app.config import Config, trusted
 from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
-from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.halt import HaltReport, Switch, last_halt
 from maker.app.link import GuardLink
+from maker.app.panic import Panic
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.routes import Routes
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.identity import Identity
@@ -65,6 +67,7 @@ class Result:
     halts: int = 0
     # For the guard, which takes them out of the result:
     may_have_placed: bool = False
+    unknown_write_at: float | None = None  # the begin of the last write of unknown outcome; seconds of BOOTTIME
     exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
@@ -198,7 +201,9 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
-    switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
+    lanes = lane("panic-1"), lane("panic-2")
+    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
+    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
     switch.panic.on_answer = run.on_answer
@@ -212,6 +217,12 @@ def link_to_guard(run: Run, descriptor: int) -> GuardLink:
         return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
 
     return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: None)
+
+
+def may_rest(engine: Engine) -> list[str]:
+    """The clientOrderIds of all that may rest, should the exchange not tell."""
+    accounts = [market.account for market in engine.markets.values()]
+    return [name for account in accounts for name in (*account.pending, *account.resting)]
 
 
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
@@ -254,8 +265,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     feeds.start_soon(run.guarded, partial(watch_clock, inlet, run, options.for_seconds))
                     await run.guarded(quoter.run)
                 finally:
-                    with trio.move_on_after(config.halt.halt_seconds_max, shield=True):
-                        await halt(switch, config.halt.tail_seconds_max, run.report)
+                    await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
 
@@ -317,6 +327,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
         may_have_placed=run.armed,
+        unknown_write_at=report.unknown_write_at,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence
