@@ -81,6 +81,15 @@ async def test_unknown_methods(method: str, autojump_clock: trio.testing.MockClo
         assert (answer.body == b"") is (method == "HEAD")
 
 
+@pytest.mark.parametrize("path", ["/perps/positions", "/perps/orders", "/perps/trades"])
+async def test_reads_of_an_account_know_their_markets(path: str, autojump_clock: trio.testing.MockClock) -> None:
+    """A market that does not exist is 404, never an account with nothing in it; one that exists is answered."""
+    async with running_venue() as client:
+        answer = await client.get(f"{path}?marketId=NOPE", READ)
+        assert (answer.status, answer.code) == (404, "MARKET_NOT_FOUND")
+        assert (await client.get(f"{path}?marketId=BTC-PERP", READ)).status == 200
+
+
 async def test_deeply_nested_body(autojump_clock: trio.testing.MockClock) -> None:
     """A body made to exhaust the parser is malformed, no more."""
     body = b'{"marketId":"BTC-PERP","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
