@@ -81,6 +81,27 @@ async def test_unknown_methods(method: str, autojump_clock: trio.testing.MockClo
         assert (answer.body == b"") is (method == "HEAD")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/perps/me/api-keys", "GET, POST"),
+        ("GET", "/perps/me/api-keys/ocx_kid_1", "DELETE"),
+        ("POST", "/perps/me/api-keys/ocx_kid_1", "DELETE"),
+    ],
+)
+async def test_key_management_has_its_methods_with_and_without_an_id(
+    method: str, path: str, allowed: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Keys are listed and made without an id and deleted by one; anything else is 405, whoever asks."""
+    async with running_venue() as client:
+        for headers in ({}, TRADE):
+            answer = await client.call(method, path, headers=headers)
+            assert (answer.status, answer.code, answer.headers["allow"]) == (405, "METHOD_NOT_ALLOWED", allowed)
+        for known in allowed.split(", "):
+            answer = await client.call(known, path, headers=TRADE)
+            assert (answer.status, answer.code) == (401, "SESSION_REQUIRED")
+
+
 @pytest.mark.parametrize("path", ["/perps/positions", "/perps/orders", "/perps/trades"])
 async def test_reads_of_an_account_know_their_markets(path: str, autojump_clock: trio.testing.MockClock) -> None:
     """A market that does not exist is 404, never an account with nothing in it; one that exists is answered."""
