@@ -206,6 +206,7 @@ class Streams:
     """Open event streams for one venue."""
 
     keeper: Keeper
+    run: int = 0  # which run of the state file this is: a higher number than every one before
     opened: int = 0
 
     def open(
@@ -224,9 +225,8 @@ class Streams:
             assert user_id is not None, "a stream with an account needs a key"
             parts.append(AccountPart(exchange, user_id, market_id, boolean(query, "openOnly", default=False)))
         self.opened += 1
-        stream = OneStream(
-            self.keeper, kind, parts, market_id, secret, f"evt_{self.keeper.place.start_ms}_{self.opened}"
-        )
+        name = f"evt_{self.keeper.place.start_ms}_{self.run}_{self.opened}"
+        stream = OneStream(self.keeper, kind, parts, market_id, secret, name)
         return partial(stream.run, interval_ms / 1000)
 
 
