@@ -24,7 +24,7 @@ TRADE_KEY: Final = "ocx_sk_paper_trade"
 READ_KEY: Final = "ocx_sk_paper_read"
 KEY_ENV: Final = "MAKER_TEST_KEY"
 MARKETS: Final = ("BTC-PERP", "ETH-PERP")
-SIZE_MIN: Final = {"BTC-PERP": "0.0001", "ETH-PERP": "0.001"}
+SIZE_MIN: Final = {"BTC-PERP": "0.001", "ETH-PERP": "0.01"}
 
 POLL_SECONDS: Final = 0.02  # between two looks at a condition
 START_SECONDS_MAX: Final = 15.0  # from the command to the first quote; 1 s on an idle machine

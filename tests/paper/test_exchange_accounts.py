@@ -416,7 +416,7 @@ def test_listed_markets_and_fees() -> None:
     assert status["BTC-USDC-2027-06-25"] == ("future", "closed")
     assert status["BTC-USDC-SPOT"] == ("spot", "closed")
     btc = exchange.listing("BTC-PERP").spec
-    assert (btc.price_decimals, btc.size_decimals, btc.tick_size, btc.quantity_min) == (1, 4, D("0.1"), D("0.0001"))
+    assert (btc.price_decimals, btc.size_decimals, btc.tick_size, btc.quantity_min) == (1, 4, D("0.1"), D("0.0010"))
     assert (btc.funding_interval_ms, btc.funding_rate_max_bps) == (300_000, D(25))
     assert exchange.listing("BTC-USDC-2027-06-25").spec.expiry == "2027-06-25"
     (tier,) = exchange.fee_tiers()
