@@ -50,6 +50,7 @@ class Outcome:
     open_orders: int | None = None  # None: never read
     position: dict[str, str] = attrs.field(factory=dict)  # what is left: market -> signed base units
     closed: dict[str, str] = attrs.field(factory=dict)  # what was there at first, of the markets asked for
+    flat: bool = False  # in the markets asked for, when last looked
     latched: bool = False
 
 
@@ -86,13 +87,14 @@ class Flattening:
         await self.list_markets()
         first = await self.close_all()
         self.outcome.closed = texts(first)
+        self.outcome.flat = not await self.positions()
         tail_seconds = max(0.0, began + self.config.guard.tail_seconds - trio.current_time())
         self.tell(f"Looking on for {tail_seconds:.0f} s: a ladder may still be on its way.")
         self.switch.outcome_unknown = True
         await self.pull(tail_seconds)
         await self.close_all()  # a late ladder may have filled
         left = await self.positions()
-        self.outcome.position = texts(left)
+        self.outcome.position, self.outcome.flat = texts(left), not left
         if left:
             self.outcome.reason = f"Nothing rests on the account, but STILL OPEN: {listed(left)}."
             self.outcome.exit_code = ExitCode.FAILED_EMPTY

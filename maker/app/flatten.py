@@ -24,13 +24,17 @@ from maker.app.reading import AccountReader
 from maker.app.supervisor import describe, first_cause
 from maker.edge.client import Client
 from maker.edge.endpoint import resolve
-from maker.edge.lane import Lane, NotSent
+from maker.edge.lane import Connection, Lane, NotSent
 from maker.errors import ConfigError, ExitCode
 from maker.guard import latch
 from maker.wire import ocx
 
 RESOLVE_SECONDS_MAX: Final = 10.0
 RUN_FILE_BYTES_MAX: Final = 1 << 16  # run.json has 300
+
+
+class VenueEnded(Exception):
+    """The practice exchange has ended with its run: nobody need be asked in vain."""
 
 
 def main(argv: list[str]) -> int:
@@ -45,8 +49,9 @@ def main(argv: list[str]) -> int:
         tree = read(words.configuration)
         folder = state_folder(tree)
         unlatched = write_latch(folder)
-        config = check(tree, practice_url(folder) if tree.get("mode") == "paper" else "")
-        trio.run(flatten, config, api_key(config, os.environ), frozenset(words.markets), outcome)
+        venue_url, venue_pid = practice(folder) if tree.get("mode") == "paper" else ("", None)
+        config = check(tree, venue_url)
+        trio.run(flatten, config, api_key(config, os.environ), frozenset(words.markets), venue_pid, outcome)
         if unlatched and outcome.exit_code is ExitCode.CLEAN:
             outcome.reason += f" BUT NOT LATCHED, a running maker may quote again: {unlatched}."
             outcome.exit_code = ExitCode.UNVERIFIED
@@ -56,9 +61,13 @@ def main(argv: list[str]) -> int:
     except Stopped as stopped:
         outcome.reason, outcome.exit_code = stopped.sentence, stopped.exit_code
     except BaseException as error:  # noqa: BLE001 - the top of this process: Ctrl-C or a bug of ours, no clean end
-        interrupted = isinstance(first_cause(error), KeyboardInterrupt)
-        why = "interrupted before it was verified" if interrupted else f"failed ({describe(error)})"
-        outcome.reason, outcome.exit_code = f"{why}: QUOTES MAY REST AND POSITIONS BE OPEN", ExitCode.UNVERIFIED
+        cause = first_cause(error)
+        if isinstance(cause, VenueEnded):
+            after_the_venue(outcome)
+        else:
+            interrupted = isinstance(cause, KeyboardInterrupt)
+            why = "interrupted before it was verified" if interrupted else f"failed ({describe(error)})"
+            outcome.reason, outcome.exit_code = f"{why}: QUOTES MAY REST AND POSITIONS BE OPEN", ExitCode.UNVERIFIED
     with contextlib.suppress(ConfigError, OSError):
         outcome.latched = latch.read(state_folder(read(words.configuration))) is not None
     text = json.dumps(attrs.asdict(outcome)) if words.json else outcome.reason
@@ -68,8 +77,19 @@ def main(argv: list[str]) -> int:
     return outcome.exit_code
 
 
-async def flatten(config: Config, key: str, wanted: frozenset[str], outcome: Outcome) -> None:
-    """Wire the parts and run them; `outcome` gets what it came to."""
+def after_the_venue(outcome: Outcome) -> None:
+    """Say how far it came before the practice exchange ended with its run, which the kill file ends."""
+    outcome.open_orders = None
+    if outcome.flat:
+        outcome.reason = "Nothing rested and it was flat; the practice exchange has ended with its run."
+        outcome.exit_code = ExitCode.CLEAN
+    else:
+        outcome.reason = "The practice exchange ended with its run BEFORE IT WAS FLAT; what rested has gone with it."
+        outcome.exit_code = ExitCode.FAILED_EMPTY
+
+
+async def flatten(config: Config, key: str, wanted: frozenset[str], venue_pid: int | None, outcome: Outcome) -> None:
+    """Wire the parts and run them; `outcome` gets what it came to. `venue_pid`: None for the real exchange."""
     try:
         with trio.fail_after(RESOLVE_SECONDS_MAX):
             endpoint = await resolve(config.exchange.base_url)
@@ -79,11 +99,16 @@ async def flatten(config: Config, key: str, wanted: frozenset[str], outcome: Out
         raise Stopped(ExitCode.UNVERIFIED, sentence) from problem
     headers = {ocx.KEY_HEADER: key}
 
+    async def dial() -> Connection:
+        if venue_pid is not None and not is_alive(venue_pid):
+            raise VenueEnded
+        return await endpoint.dial()
+
     def lane(name: str) -> Lane:
-        return Lane(name, endpoint.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
+        return Lane(name, dial, endpoint.host_header, headers, base_path=endpoint.base_path)
 
     switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
-    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=endpoint.dial)
+    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=dial)
     run = Flattening(config, wanted, AccountReader(client, {}, say), lane("closing"), switch, say, outcome)
     try:
         await run.run()
@@ -94,18 +119,29 @@ async def flatten(config: Config, key: str, wanted: frozenset[str], outcome: Out
             await client.aclose()
 
 
-def practice_url(folder: Path) -> str:
-    """Where the running practice exchange listens; a killed parent leaves its run.json behind. Raises Stopped."""
+def practice(folder: Path) -> tuple[str, int]:
+    """Where the practice exchange listens, and its process; a killed parent leaves run.json behind. Raises Stopped."""
     try:
         with (folder / "run.json").open("rb") as file:
             said = json.loads(file.read(RUN_FILE_BYTES_MAX))
-        os.kill(int(said["venue_pid"]), 0)
-        return str(said["venue_url"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as problem:
+        venue_url, venue_pid = str(said["venue_url"]), int(said["venue_pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        venue_url, venue_pid = "", 0
+    if not is_alive(venue_pid):
         raise Stopped(
             ExitCode.REFUSED_TO_START,
             f"No practice exchange is running for this configuration (by {folder}/run.json): nothing can rest",
-        ) from problem
+        )
+    return venue_url, venue_pid
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except (OSError, OverflowError):
+        return False
+    return process > 0
 
 
 def write_latch(folder: Path) -> str:

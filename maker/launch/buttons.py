@@ -60,6 +60,19 @@ class Target(NamedTuple):
     key: str
     tail_seconds: float
     give_up_seconds: float
+    venue_pid: int = 0  # of the practice exchange; 0: it is the real one
+
+
+class Practice(Exchange):
+    """The practice exchange ends with its run, which the kill file ends: nobody need be asked in vain then."""
+
+    venue_pid = 0
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """As Exchange's. Raises Stopped too: it has ended, and nothing rests any more."""
+        if not is_alive(self.venue_pid):
+            raise Stopped(CLEAN, "The practice exchange has ended with its run, and whatever rested on it.")
+        return super().call(method, path, body)
 
 
 def main(argv: list[str]) -> int:
@@ -161,7 +174,9 @@ def first_pull(exchange: Exchange, account: Target, began: float) -> None:
 
 def found(account: Target, deadline: float) -> Exchange:
     """Return the exchange with its addresses looked up, however long that takes. Raises Stopped."""
-    exchange = Exchange(account.base_url, account.key)
+    exchange = (Practice if account.venue_pid else Exchange)(account.base_url, account.key)
+    if isinstance(exchange, Practice):
+        exchange.venue_pid = account.venue_pid
     while not exchange.look_up():
         if seconds_now() >= deadline:
             raise Stopped(UNVERIFIED, f"QUOTES MAY REST: no address for {exchange.host} could be found.")
@@ -193,7 +208,8 @@ def target(tree: dict[str, Any], folder: Path) -> Target:
         )
     )
     if tree.get("mode") == "paper":
-        return Target(practice_url(folder), PAPER_KEY, tail, give_up)
+        venue_url, venue_pid = practice(folder)
+        return Target(venue_url, PAPER_KEY, tail, give_up, venue_pid)
     exchange = table(tree, "exchange")
     try:
         base_url = checked_url(exchange.get("base_url"))
@@ -203,17 +219,28 @@ def target(tree: dict[str, Any], folder: Path) -> Target:
     return Target(base_url, secret, tail, give_up)
 
 
-def practice_url(folder: Path) -> str:
-    """Return where the practice exchange listens; a killed parent leaves its run.json behind. Raises Stopped."""
+def practice(folder: Path) -> tuple[str, int]:
+    """Return where the practice exchange listens, and its process; a killed parent leaves run.json. Raises Stopped."""
     try:
         with (folder / "run.json").open("rb") as file:
             said = json.loads(file.read(RUN_FILE_BYTES_MAX))
-        os.kill(int(said["venue_pid"]), 0)
-        return checked_url(said["venue_url"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        venue_url, venue_pid = checked_url(said["venue_url"]), int(said["venue_pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        venue_url, venue_pid = "", 0
+    if not is_alive(venue_pid):
         raise Stopped(
             REFUSED, f"No practice exchange is running for this configuration (by {folder}/run.json): nothing can rest."
-        ) from None
+        )
+    return venue_url, venue_pid
+
+
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except (OSError, OverflowError):
+        return False
+    return process > 0
 
 
 def checked_url(url: object) -> str:
