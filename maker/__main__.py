@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 from maker.guard.watch import STOP_SIGNALS
-from maker.launch import buttons, parent, report, settings
+from maker.launch import parent, report, settings
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
@@ -32,7 +32,9 @@ def main(argv: list[str]) -> int:
     """Run one command and return its exit code. Without a command: `run conf/paper.toml`."""
     if not argv or argv[0] in ("run", "--json"):
         return run(argv[1:] if argv[:1] == ["run"] else argv)
-    if argv[0] in buttons.USAGES:
+    if argv[0] in ("cancel-all", "clear"):
+        from maker.launch import buttons
+
         return buttons.main(argv)
     from maker.app import cli
 

@@ -198,7 +198,7 @@ class Flattening:
             side=(Side.SELL if amount > 0 else Side.BUY).value,
             quantity=ocx.fixed(abs(amount)),
             price=spec.grid.price.text(ticks),
-            client_order_id=f"{self.config.order_prefix}f{secrets.token_hex(8)}",
+            client_order_id=f"{self.config.order_prefix}-f{secrets.token_hex(8)}",
             time_in_force="ioc",
             reduce_only=True,
         )

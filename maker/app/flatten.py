@@ -27,10 +27,10 @@ from maker.edge.endpoint import resolve
 from maker.edge.lane import Connection, Lane, NotSent
 from maker.errors import ConfigError, ExitCode
 from maker.guard import latch
+from maker.launch import running
 from maker.wire import ocx
 
 RESOLVE_SECONDS_MAX: Final = 10.0
-RUN_FILE_BYTES_MAX: Final = 1 << 16  # run.json has 300
 
 
 class VenueEnded(Exception):
@@ -49,9 +49,11 @@ def main(argv: list[str]) -> int:
         tree = read(words.configuration)
         folder = state_folder(tree)
         unlatched = write_latch(folder)
-        venue_url, venue_pid = practice(folder) if tree.get("mode") == "paper" else ("", None)
-        config = check(tree, venue_url)
-        trio.run(flatten, config, api_key(config, os.environ), frozenset(words.markets), venue_pid, outcome)
+        practice = running.practice(folder)
+        if tree.get("mode") == "paper" and practice is None:
+            raise Stopped(ExitCode.REFUSED_TO_START, running.none_runs(folder))
+        config = check(tree, practice.url if practice is not None else "")
+        trio.run(flatten, config, api_key(config, os.environ), frozenset(words.markets), practice, outcome)
         if unlatched and outcome.exit_code is ExitCode.CLEAN:
             outcome.reason += f" BUT NOT LATCHED, a running maker may quote again: {unlatched}."
             outcome.exit_code = ExitCode.UNVERIFIED
@@ -88,8 +90,10 @@ def after_the_venue(outcome: Outcome) -> None:
         outcome.exit_code = ExitCode.FAILED_EMPTY
 
 
-async def flatten(config: Config, key: str, wanted: frozenset[str], venue_pid: int | None, outcome: Outcome) -> None:
-    """Wire the parts and run them; `outcome` gets what it came to. `venue_pid`: None for the real exchange."""
+async def flatten(
+    config: Config, key: str, wanted: frozenset[str], practice: running.Practice | None, outcome: Outcome
+) -> None:
+    """Wire the parts and run them; `outcome` gets what it came to. `practice`: None for the real exchange."""
     try:
         with trio.fail_after(RESOLVE_SECONDS_MAX):
             endpoint = await resolve(config.exchange.base_url)
@@ -100,7 +104,7 @@ async def flatten(config: Config, key: str, wanted: frozenset[str], venue_pid: i
     headers = {ocx.KEY_HEADER: key}
 
     async def dial() -> Connection:
-        if venue_pid is not None and not is_alive(venue_pid):
+        if practice is not None and practice.has_ended:
             raise VenueEnded
         return await endpoint.dial()
 
@@ -117,31 +121,6 @@ async def flatten(config: Config, key: str, wanted: frozenset[str], venue_pid: i
         switch.panic.close()
         with trio.move_on_after(1.0, shield=True):
             await client.aclose()
-
-
-def practice(folder: Path) -> tuple[str, int]:
-    """Where the practice exchange listens, and its process; a killed parent leaves run.json behind. Raises Stopped."""
-    try:
-        with (folder / "run.json").open("rb") as file:
-            said = json.loads(file.read(RUN_FILE_BYTES_MAX))
-        venue_url, venue_pid = str(said["venue_url"]), int(said["venue_pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        venue_url, venue_pid = "", 0
-    if not is_alive(venue_pid):
-        raise Stopped(
-            ExitCode.REFUSED_TO_START,
-            f"No practice exchange is running for this configuration (by {folder}/run.json): nothing can rest",
-        )
-    return venue_url, venue_pid
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except (OSError, OverflowError):
-        return False
-    return process > 0
 
 
 def write_latch(folder: Path) -> str:

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from maker.guard import key, latch, settings
+from maker.guard import latch
 from maker.guard.exchange import READ_GAP_SECONDS, Exchange, NoAnswer, Refused, pull, seconds_now
+from maker.launch import key, running, settings
+from maker.launch.lock import CRASHES
+from maker.launch.parent import PAPER_KEY
 
 CLEAN, USAGE, UNVERIFIED, CREDENTIALS, REFUSED = 0, 2, 75, 77, 78  # as maker.errors.ExitCode
-PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # only these may be spoken to in plain text
-CRASH_MARKS = "crashes"  # in the state folder: one unix time a line, a death each; too many are a latch too
-RUN_FILE_BYTES_MAX = 1 << 16  # run.json has 300
 LOOK_UP_PAUSE_SECONDS = 1.0  # between two look-ups of a name that has no address
 DENIED_MAX = 3  # refusals for the key's sake in a row: a fourth would not be answered otherwise
 DENIED_PAUSE_SECONDS = 0.5
@@ -58,19 +58,20 @@ class Target(NamedTuple):
 
     base_url: str
     key: str
+    ca_file: str
     tail_seconds: float
     give_up_seconds: float
-    venue_pid: int = 0  # of the practice exchange; 0: it is the real one
+    practice: running.Practice | None = None  # None: it is the real one
 
 
-class Practice(Exchange):
+class PracticeExchange(Exchange):
     """The practice exchange ends with its run, which the kill file ends: nobody need be asked in vain then."""
 
-    venue_pid = 0
+    practice: running.Practice | None = None
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """As Exchange's. Raises Stopped too: it has ended, and nothing rests any more."""
-        if not is_alive(self.venue_pid):
+        if self.practice is not None and self.practice.has_ended:
             raise Stopped(CLEAN, "The practice exchange has ended with its run, and whatever rested on it.")
         return super().call(method, path, body)
 
@@ -174,9 +175,8 @@ def first_pull(exchange: Exchange, account: Target, began: float) -> None:
 
 def found(account: Target, deadline: float) -> Exchange:
     """Return the exchange with its addresses looked up, however long that takes. Raises Stopped."""
-    exchange = (Practice if account.venue_pid else Exchange)(account.base_url, account.key)
-    if isinstance(exchange, Practice):
-        exchange.venue_pid = account.venue_pid
+    exchange = PracticeExchange(account.base_url, account.key, account.ca_file)
+    exchange.practice = account.practice
     while not exchange.look_up():
         if seconds_now() >= deadline:
             raise Stopped(UNVERIFIED, f"QUOTES MAY REST: no address for {exchange.host} could be found.")
@@ -208,39 +208,17 @@ def target(tree: dict[str, Any], folder: Path) -> Target:
         )
     )
     if tree.get("mode") == "paper":
-        venue_url, venue_pid = practice(folder)
-        return Target(venue_url, PAPER_KEY, tail, give_up, venue_pid)
+        practice = running.practice(folder)
+        if practice is None:
+            raise Stopped(REFUSED, running.none_runs(folder))
+        return Target(practice.url, PAPER_KEY, "", tail, give_up, practice)
     exchange = table(tree, "exchange")
     try:
         base_url = checked_url(exchange.get("base_url"))
         secret = key.read_key(str(exchange.get("key_env", "")), str(exchange.get("key_file", "")), os.environ)
     except (key.NoKey, ValueError) as problem:
         raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: {problem}") from None
-    return Target(base_url, secret, tail, give_up)
-
-
-def practice(folder: Path) -> tuple[str, int]:
-    """Return where the practice exchange listens, and its process; a killed parent leaves run.json. Raises Stopped."""
-    try:
-        with (folder / "run.json").open("rb") as file:
-            said = json.loads(file.read(RUN_FILE_BYTES_MAX))
-        venue_url, venue_pid = checked_url(said["venue_url"]), int(said["venue_pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        venue_url, venue_pid = "", 0
-    if not is_alive(venue_pid):
-        raise Stopped(
-            REFUSED, f"No practice exchange is running for this configuration (by {folder}/run.json): nothing can rest."
-        )
-    return venue_url, venue_pid
-
-
-def is_alive(process: int) -> bool:
-    """Say whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except (OSError, OverflowError):
-        return False
-    return process > 0
+    return Target(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up)
 
 
 def checked_url(url: object) -> str:
@@ -279,8 +257,8 @@ def clear(words: Words) -> dict[str, Any]:
     _, folder = load(words.configuration)
     try:
         said = latch.clear(folder)
-        marks = (folder / CRASH_MARKS).exists()
-        (folder / CRASH_MARKS).unlink(missing_ok=True)
+        marks = (folder / CRASHES).exists()
+        (folder / CRASHES).unlink(missing_ok=True)
     except OSError as problem:
         raise Stopped(REFUSED, f"The latch in {folder} cannot be removed: {problem.strerror}.") from None
     if said is None and not marks:
