@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("configuration", type=Path)
     parser.add_argument("markets", nargs="*", metavar="MARKET", help="close only these; everything is cancelled anyway")
     parser.add_argument("--json", action="store_true", help="the last line on stdout is one JSON object")
+    parser.add_argument("--key-file", default="", metavar="FILE", help="holds the key, instead of where CONF says")
     words = parser.parse_args(argv)
     outcome = Outcome()
     try:
@@ -53,6 +54,8 @@ def main(argv: list[str]) -> int:
         if tree.get("mode") == "paper" and practice is None:
             raise Stopped(ExitCode.REFUSED_TO_START, running.none_runs(folder))
         config = check(tree, practice.url if practice is not None else "")
+        if words.key_file:
+            config = attrs.evolve(config, exchange=attrs.evolve(config.exchange, key_env="", key_file=words.key_file))
         trio.run(flatten, config, api_key(config, os.environ), frozenset(words.markets), practice, outcome)
         if unlatched and outcome.exit_code is ExitCode.CLEAN:
             outcome.reason += f" BUT NOT LATCHED, a running maker may quote again: {unlatched}."

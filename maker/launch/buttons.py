@@ -33,7 +33,7 @@ DENIED_PAUSE_SECONDS = 0.5
 TAIL_SECONDS, GIVE_UP_SECONDS = 60.0, 600.0  # for a configuration whose [guard] table is broken: pull all the same
 
 USAGES = {
-    "cancel-all": "usage: cancel-all CONF [--no-latch] [--json]",
+    "cancel-all": "usage: cancel-all CONF [--no-latch] [--key-file FILE] [--json]",
     "clear": "usage: clear CONF [--json]",
 }
 
@@ -51,6 +51,7 @@ class Words(NamedTuple):
 
     configuration: Path
     with_latch: bool
+    key_file: str  # instead of the configuration's, which may be there only while a service runs; "" for that one
 
 
 class Target(NamedTuple):
@@ -102,13 +103,25 @@ def main(argv: list[str]) -> int:
 
 def parse(name: str, words: list[str]) -> Words:
     """Read a command's words. Raises Stopped."""
-    options = {"--json", "--no-latch"} if name == "cancel-all" else {"--json"}
-    given = [word for word in words if not word.startswith("-")]
-    unknown = [word for word in words if word.startswith("-") and word not in options]
-    if unknown or len(given) != 1:
-        why = f"unknown option {unknown[0]}" if unknown else f"one configuration is needed, not {len(given)}"
-        raise Stopped(USAGE, f"{why}. {USAGES[name]}")
-    return Words(Path(given[0]), "--no-latch" not in words)
+    configurations: list[str] = []
+    with_latch, key_file = True, ""
+    rest = iter(words)
+    for word in rest:
+        if word == "--json":
+            continue
+        if word == "--no-latch" and name == "cancel-all":
+            with_latch = False
+        elif word == "--key-file" and name == "cancel-all":
+            key_file = next(rest, "")
+            if not key_file:
+                raise Stopped(USAGE, f"--key-file needs a path. {USAGES[name]}")
+        elif word.startswith("-"):
+            raise Stopped(USAGE, f"unknown option {word}. {USAGES[name]}")
+        else:
+            configurations.append(word)
+    if len(configurations) != 1:
+        raise Stopped(USAGE, f"one configuration is needed, not {len(configurations)}. {USAGES[name]}")
+    return Words(Path(configurations[0]), with_latch, key_file)
 
 
 # -- cancel-all ---------------------------------------------------------------------------------------------------
@@ -119,7 +132,7 @@ def cancel_all(words: Words) -> dict[str, Any]:
     began = seconds_now()
     tree, folder = load(words.configuration)
     unlatched = write_latch(folder, "cancel-all was asked for by command") if words.with_latch else ""
-    account = target(tree, folder)
+    account = target(tree, folder, words.key_file)
     exchange = found(account, began + account.give_up_seconds)
     first_pull(exchange, account, began)
     left_seconds = max(READ_GAP_SECONDS, began + account.give_up_seconds - seconds_now())
@@ -194,7 +207,7 @@ def load(configuration: Path) -> tuple[dict[str, Any], Path]:
         raise Stopped(REFUSED, f"Nothing was done: {problem}") from None
 
 
-def target(tree: dict[str, Any], folder: Path) -> Target:
+def target(tree: dict[str, Any], folder: Path, key_file: str) -> Target:
     """Return which account at which address, with its key. Raises Stopped.
 
     Only what is needed is looked at: a mistake in a market's spread must not keep anybody from cancelling.
@@ -215,7 +228,8 @@ def target(tree: dict[str, Any], folder: Path) -> Target:
     exchange = table(tree, "exchange")
     try:
         base_url = checked_url(exchange.get("base_url"))
-        secret = key.read_key(str(exchange.get("key_env", "")), str(exchange.get("key_file", "")), os.environ)
+        kept = ("", key_file) if key_file else (str(exchange.get("key_env", "")), str(exchange.get("key_file", "")))
+        secret = key.read_key(*kept, os.environ)
     except (key.NoKey, ValueError) as problem:
         raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: {problem}") from None
     return Target(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up)
