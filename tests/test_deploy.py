@@ -21,9 +21,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from maker.drills.processes import TRADE_KEY, VenueProcess, start_venue
 from maker.launch.lock import LOCK_FOLDERS
 from tests.live.stage import live_conf
-from tests.live.support import PROJECT, TRADE_KEY, VenueProcess, start_venue
+from tests.live.support import PROJECT
 
 DEPLOY = PROJECT / "conf" / "deploy"
 UNIT, CONTAINER, COMPOSE = DEPLOY / "maker.service", DEPLOY / "Containerfile", DEPLOY / "compose.yaml"

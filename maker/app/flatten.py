@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from maker.app.closing import Flattening, Outcome, Stopped
-from maker.app.config import Config, api_key, check, read, state_folder
+from maker.app.config import Config, api_key, check, read, state_folder, trusted
 from maker.app.halt import Panic, Switch
 from maker.app.reading import AccountReader
 from maker.app.supervisor import describe, first_cause
@@ -50,8 +50,9 @@ def main(argv: list[str]) -> int:
         tree = read(words.configuration)
         folder = state_folder(tree)
         unlatched = write_latch(folder)
-        practice = running.practice(folder)
-        if tree.get("mode") == "paper" and practice is None:
+        is_paper = tree.get("mode") == "paper"
+        practice = running.practice(folder) if is_paper else None
+        if is_paper and practice is None:
             raise Stopped(ExitCode.REFUSED_TO_START, running.none_runs(folder))
         config = check(tree, practice.url if practice is not None else "")
         if words.key_file:
@@ -99,7 +100,7 @@ async def flatten(
     """Wire the parts and run them; `outcome` gets what it came to. `practice`: None for the real exchange."""
     try:
         with trio.fail_after(RESOLVE_SECONDS_MAX):
-            endpoint = await resolve(config.exchange.base_url)
+            endpoint = await resolve(config.exchange.base_url, trusted("exchange.ca_file", config.exchange.ca_file))
     except (NotSent, trio.TooSlowError) as problem:
         why = str(problem) or "the look-up was not answered"
         sentence = f"QUOTES MAY REST AND POSITIONS BE OPEN: the exchange cannot be found ({why})"

@@ -113,7 +113,7 @@ def parse(name: str, words: list[str]) -> Words:
             with_latch = False
         elif word == "--key-file" and name == "cancel-all":
             key_file = next(rest, "")
-            if not key_file:
+            if not key_file or key_file.startswith("-"):
                 raise Stopped(USAGE, f"--key-file needs a path. {USAGES[name]}")
         elif word.startswith("-"):
             raise Stopped(USAGE, f"unknown option {word}. {USAGES[name]}")
@@ -188,7 +188,11 @@ def first_pull(exchange: Exchange, account: Target, began: float) -> None:
 
 def found(account: Target, deadline: float) -> Exchange:
     """Return the exchange with its addresses looked up, however long that takes. Raises Stopped."""
-    exchange = PracticeExchange(account.base_url, account.key, account.ca_file)
+    try:
+        ca_file = os.path.expanduser(account.ca_file)
+        exchange = PracticeExchange(account.base_url, account.key, ca_file)
+    except OSError as problem:  # ssl.SSLError among it
+        raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: exchange.ca_file: {problem}") from None
     exchange.practice = account.practice
     while not exchange.look_up():
         if seconds_now() >= deadline:

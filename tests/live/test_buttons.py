@@ -19,23 +19,20 @@ from typing import Any
 import pytest
 import trio
 
-from tests.live.record import Record
-from tests.live.stage import live_conf, paper_conf
-from tests.live.support import (
-    KEY_ENV,
-    PROJECT,
-    READ_KEY,
+from maker.drills.processes import (
     TRADE_KEY,
     MakerRun,
     Process,
     VenueProcess,
     cleaned,
-    measure,
     now_ms,
     start_maker,
     start_venue,
     until,
 )
+from maker.drills.record import Record
+from tests.live.stage import live_conf, paper_conf
+from tests.live.support import KEY_ENV, PROJECT, READ_KEY, measure
 
 PRESSED_SECONDS_MAX = 20.0  # a tail of one second and closing two positions
 GONE_MS_MAX = 3000.0  # from the command to nothing resting, starting Python included
