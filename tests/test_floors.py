@@ -135,7 +135,7 @@ def test_only_the_client_imports_httpx() -> None:
 def test_little_of_the_guard_is_shared() -> None:
     """The application reads configuration and key as its guard does and obeys the same kill file; nothing else."""
     seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
-    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.guard.latch"}
+    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.launch.running", "maker.guard.latch"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:

@@ -52,7 +52,10 @@ def test_an_unknown_command_is_a_sentence(words: list[str], capsys: pytest.Captu
     shown = capsys.readouterr()
     assert shown.out == ""
     name = words[0] if words else ""
-    assert shown.err == f"unknown command {name!r}. There are: run, venue, test; each takes --help.\n"
+    assert (
+        shown.err
+        == f"unknown command {name!r}. There are: run, venue, cancel-all, flatten, clear, test; each takes --help.\n"
+    )
 
 
 def test_a_bad_configuration_is_told_to_the_parent(tmp_path: Path) -> None:
