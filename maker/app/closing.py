@@ -90,7 +90,7 @@ class Flattening:
         self.outcome.flat = not await self.positions()
         tail_seconds = max(0.0, began + self.config.guard.tail_seconds - trio.current_time())
         self.tell(f"Looking on for {tail_seconds:.0f} s: a ladder may still be on its way.")
-        self.switch.outcome_unknown = True
+        self.switch.unknown_write_at = self.switch.clock()
         await self.pull(tail_seconds)
         await self.close_all()  # a late ladder may have filled
         left = await self.positions()

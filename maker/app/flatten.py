@@ -19,7 +19,8 @@ import trio
 
 from maker.app.closing import Flattening, Outcome, Stopped
 from maker.app.config import Config, api_key, check, read, state_folder, trusted
-from maker.app.halt import Panic, Switch
+from maker.app.halt import Switch
+from maker.app.panic import Panic
 from maker.app.reading import AccountReader
 from maker.app.supervisor import describe, first_cause
 from maker.edge.client import Client

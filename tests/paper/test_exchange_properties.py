@@ -196,7 +196,8 @@ def check(exchange: Exchange) -> None:
     assert perps.equity == perps.balance + perps.unrealized_pnl == flows + value
     assert perps.available >= 0
     if len(user.closed) < CLOSED_POSITIONS_MAX:  # all of them are remembered
-        realized = sum((each.realized_pnl for each in (*user.closed, *user.positions.values())), ZERO)
+        realized = sum((each.realized_pnl for each in user.closed), ZERO)
+        realized += sum((each.realized_pnl for each in user.positions.values()), ZERO)
         assert user.traded == realized - sum((position.cost for position in user.positions.values()), ZERO)
 
 
