@@ -305,7 +305,7 @@ class TestRealProcess:
         lines = record_lines(tmp_path / "record.jsonl")
         assert [line["kind"] for line in lines if line["kind"] in ("start", "stop")] == ["start", "start"]
         acks = [line for line in lines if line.get("phase") == "ack"]
-        assert len(acks) >= 21
+        assert len(acks) >= 20  # of 22: a kill may come between an answer and the line that says so
 
     def start(self, folder: Path, port: int) -> tuple[subprocess.Popen[str], str]:
         code = (
