@@ -44,6 +44,7 @@ class Panic:
 
     lanes: tuple[Lane, Lane]
     on_answer: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
+    on_warmed: Callable[[], None] = lambda: None  # another round of `keep_warm` is done
     request: bytes = attrs.field(init=False, repr=False)  # the prebuilt cancel-all: it carries the key
     fired: Lane | None = None  # the lane whose answer to a fired cancel-all is still to be read
     cancels_sent: int = 0
@@ -72,6 +73,7 @@ class Panic:
                 ):
                     await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself; the next round dials again
                 self.warming = None
+                self.on_warmed()
                 await trio.sleep(WARM_SECONDS / len(self.lanes))
 
     async def cancel_all(self) -> None:
