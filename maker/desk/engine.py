@@ -102,9 +102,13 @@ class Engine:
     def apply(self, event: Event, now: float) -> Trip | None:
         """Book one fact. A Trip: pull every quote, before anything else. Raises StreamBroken for an impossible book."""
         trip = self.book(event, now)
-        if isinstance(event, StreamDelta | StreamSnapshot | MarketStats | AccountRead):
-            return self.broken(now) or trip
-        return trip
+        match event:
+            case StreamDelta(fills=(), positions=(), removed_position_ids=()):
+                return trip  # the book alone, many times a second
+            case StreamDelta() | StreamSnapshot() | MarketStats() | AccountRead():
+                return self.broken(now) or trip
+            case _:
+                return trip
 
     def book(self, event: Event, now: float) -> Trip | None:
         match event:
@@ -192,6 +196,7 @@ class Engine:
     def book_fill(self, market: MarketDesk, fill: Fill) -> None:
         if market.account.fill(fill):
             market.disturbed = "filled"
+            market.burst.add(fill)
             self.new_fills.append(fill)
 
     def orders_read(self, read: OpenOrdersRead, now: float) -> Trip | None:
