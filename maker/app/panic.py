@@ -70,6 +70,7 @@ class Panic:
 
     lanes: tuple[Lane, Lane]
     on_answer: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
+    on_warmed: Callable[[], None] = lambda: None  # another round of `keep_warm` is done
     budget: Budget | None = None  # told of what leaves, before any answer; None: nobody quotes beside us
     clock: Callable[[], float] = boot_seconds  # of the budget
     routes: Routes = attrs.field()
@@ -283,6 +284,7 @@ class Panic:
                 ):
                     await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself; the next round dials again
                 self.warming = None
+                self.on_warmed()
                 await trio.sleep(WARM_SECONDS / len(self.lanes))
 
     def close(self) -> None:

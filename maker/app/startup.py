@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import trio
 
@@ -17,6 +18,7 @@ from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
 from maker.edge.answer import Answer
 from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled
+from maker.guard import latch
 from maker.wire import ocx, reads
 
 
@@ -28,6 +30,13 @@ def make_engine(config: Config, identity: Identity) -> Engine:
         account_limits=config.limits,
         budget=Budget(config.budget, len(config.markets)),
     )
+
+
+def refuse_latched(state_folder: Path) -> None:
+    """Refuse to start while the kill file is there (S21). Raises StartRefused."""
+    said = latch.read(state_folder)
+    if said is not None:
+        raise StartRefused(f"{said}. Nothing starts before a person has looked and run `clear`.")
 
 
 async def read_markets(reader: AccountReader, config: Config) -> dict[str, MarketSpec]:

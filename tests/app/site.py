@@ -110,6 +110,7 @@ class Site:
     connections: list[MemoryConnection] = attrs.field(factory=list)
     refusals: int = 0  # so many connections are refused
     dial_seconds: float = 0.0
+    fields: tuple[str, ...] = ()  # header fields of an answer to a ladder
 
     def __attrs_post_init__(self) -> None:
         self.usual = {
@@ -184,7 +185,7 @@ class Site:
             for quote in asked["quotes"]
         ]
         answer = {"marketId": asked["marketId"], "quoteId": asked["quoteId"], "orders": self.resting}
-        await saying(answer)(seen, stream)
+        await saying(answer, 200, *self.fields)(seen, stream)
 
     def client(self) -> Client:
         return Client(URL, {"x-api-key": KEY}, None, dial=self.dial)

@@ -109,7 +109,7 @@ class Quoting:
 async def quoting(*, connected: bool = True) -> AsyncIterator[Quoting]:
     ready = Desk.ready()
     steps = Steps()
-    fields = {field.name: getattr(ready.engine, field.name) for field in attrs.fields(Engine)}
+    fields = {field.name: getattr(ready.engine, field.name) for field in attrs.fields(Engine) if field.init}
     engine = ClockedEngine(**fields, steps=steps)
     desk = Desk(engine, ready.now, ready.stream_ms)
     trio.lowlevel.add_instrument(steps)
