@@ -66,7 +66,7 @@ async def ladder_unanswered(folder: Path, lie: bytes, *, is_applied: bool) -> No
         tail_began = cancels[0].begin
         in_tail = [call for call in cancels if call.begin < back_at]
         assert len(in_tail) >= 5, "the tail repeats the cancel-all"
-        assert in_tail[-1].begin - tail_began >= TAIL_SECONDS * 1000 - 500
+        assert in_tail[-1].begin - at >= TAIL_SECONDS * 1000 - 500, "the tail is measured from the write"
         next_ladder = record.ladders(tail_began)[0]
         assert next_ladder.begin > in_tail[-1].begin, "a ladder before the tail had ended"
         quote_ids = [json.loads(call.body)["quoteId"] for call in record.ladders()]
