@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
+from typing import Final
 
 import attrs
 
 from maker.desk.events import MarketSpec
 from maker.desk.fair import FairValue
 from maker.desk.units import BPS, Side, bps_of, ticks_down, ticks_up
+
+SIZES_MAX: Final = 4096  # tables remembered: one for each size factor, that is for each position beyond the soft limit
 
 
 @attrs.frozen
@@ -108,16 +112,21 @@ def shrink(position_lots: int, limit_lots: int, soft_ratio: Decimal) -> Fraction
 
 def level_sizes(spec: MarketSpec, settings: LadderSettings, factor: Fraction, room_lots: int) -> list[int]:
     """Lots of each level, innermost first; outer levels go first when room is short, small ones are left out."""
-    base = Fraction(settings.level_size) / Fraction(spec.grid.size.step) * factor
-    growth = Fraction(settings.size_growth)
     sizes: list[int] = []
-    for index in range(settings.levels):
-        lots = min(int(base * growth**index), room_lots)
+    for wanted in whole_sizes(settings.level_size, settings.size_growth, settings.levels, spec.grid.size.step, factor):
+        lots = min(wanted, room_lots)
         if lots < spec.lots_min or lots <= 0:
             break
         sizes.append(lots)
         room_lots -= lots
     return sizes
+
+
+@lru_cache(maxsize=SIZES_MAX)
+def whole_sizes(size: Decimal, growth: Decimal, levels: int, step: Decimal, factor: Fraction) -> tuple[int, ...]:
+    """Lots of each level with all the room in the world: a table, for exact fractions cost more than all the rest."""
+    base, grown = Fraction(size) / Fraction(step) * factor, Fraction(growth)
+    return tuple(int(base * grown**index) for index in range(levels))
 
 
 def place(

@@ -22,21 +22,18 @@ def read(folder: Path) -> str | None:
 
     While there is none a look costs no descriptor: there may be none left.
     """
+    path = folder / KILL_FILE
     try:
-        (folder / KILL_FILE).lstat()
+        path.lstat()
+        with path.open("rb") as file:
+            said = json.loads(file.read(FILE_BYTES_MAX))
+        return f"{said['sentence']} ({said['reason']}, {said['at']})"
     except FileNotFoundError:
         return None
     except OSError as problem:
-        return f"the kill file cannot be looked for ({problem.strerror})"
-    try:
-        with (folder / KILL_FILE).open("rb") as file:
-            content = file.read(FILE_BYTES_MAX)
-    except OSError as problem:
         return f"the kill file cannot be read ({problem.strerror})"
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        said = json.loads(content)
-        return f"{said['sentence']} ({said['reason']}, {said['at']})"
-    return BY_HAND
+    except (ValueError, KeyError, TypeError):
+        return BY_HAND
 
 
 def write(folder: Path, reason: str, sentence: str) -> None:
