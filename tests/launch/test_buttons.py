@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.venue_script import CANCEL_ALL, ORDERS, Request, Say, Scripte
 
 KEY = "ocx_sk_canary_0123456789"
 KEY_ENV = "MAKER_TEST_KEY"
+LATE_SECONDS = 0.8  # after the first cancel-all and two empty reads, 0.3 s apart; before the tail's end
 
 
 def conf(folder: Path, url: str, *, tail: str = "0.3", give_up: str = "3", state: str = "state") -> Path:
@@ -84,19 +86,21 @@ def test_two_reads_a_moment_apart_come_last(tmp_path: Path, capsys: pytest.Captu
 def test_a_ladder_that_lands_during_the_tail_is_cancelled_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """S1, H24: a dead maker's last ladder may land after the first cancel-all, and after the first empty read."""
+    """S1, H24: a dead maker's last ladder may land after the first cancel-all, and after two empty reads."""
     with ScriptedExchange([order()]) as exchange:
+        # Looked up when it lands: each cancel-all leaves a new list.
+        late = threading.Timer(LATE_SECONDS, lambda: exchange.resting.append(order(number=9)))
 
-        def late(request: Request) -> Say | None:
-            if request.path == ORDERS and len(exchange.reads) == 1:
-                exchange.resting.append(order(number=9))
-                return Say(body=b"[]")
+        def send_late(_request: Request) -> Say | None:
+            if len(exchange.requests) == 1:
+                late.start()
             return None
 
-        exchange.script = late
-        said = press(capsys, "cancel-all", str(conf(tmp_path, exchange.url)))
+        exchange.script = send_late
+        said = press(capsys, "cancel-all", str(conf(tmp_path, exchange.url, tail="1.5", give_up="6")))
+        late.join()
         assert said["exit_code"] == 0
-        assert exchange.resting == []
+        assert exchange.resting == [], "it landed after the last cancel-all"
 
 
 def test_a_button_that_does_not_latch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
