@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from maker.guard import latch
-from maker.launch import buttons
+from maker.launch import account, buttons
 from maker.launch.lock import CRASHES
 from maker.launch.settings import PROJECT_FOLDER
 from tests.support.venue_script import CANCEL_ALL, ORDERS, Request, Say, ScriptedExchange, order
@@ -197,9 +197,9 @@ def test_a_mistake_elsewhere_in_the_configuration_keeps_nobody_from_cancelling(
 @pytest.mark.parametrize("given", ["-1", '"long"', "true", "0"])
 def test_broken_times_fall_back_to_long_ones(given: str, tmp_path: Path) -> None:
     path = conf(tmp_path, "https://api.ocx.global", tail=given, give_up=given)
-    tree, folder = buttons.load(path)
-    account = buttons.target(tree, folder, "")
-    assert (account.tail_seconds, account.give_up_seconds) == (buttons.TAIL_SECONDS, buttons.GIVE_UP_SECONDS)
+    tree, folder = account.load(path)
+    found = account.account(tree, folder, "")
+    assert (found.tail_seconds, found.give_up_seconds) == (account.TAIL_SECONDS, account.GIVE_UP_SECONDS)
 
 
 def test_a_configuration_that_cannot_be_read_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,3 +266,18 @@ def test_the_standard_library_is_enough() -> None:
     ended = subprocess.run(words, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(ended.stdout.replace("'", '"'))}
     assert loaded <= {"maker", "__main__"}
+
+
+def test_flatten_latches_and_cancels_before_it_needs_a_package(tmp_path: Path) -> None:
+    """Its packages may be broken: what needs none of them is done by then."""
+    program = "import sys; from maker.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    with ScriptedExchange([order()]) as exchange:
+        words = [sys.executable, "-S", "-c", program, "flatten", str(conf(tmp_path, exchange.url)), "BTC-PERP"]
+        environment = {"PYTHONPATH": str(PROJECT_FOLDER), KEY_ENV: KEY}
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=30)
+        assert ended.returncode == 75, ended.stderr
+        assert "No module named" in ended.stdout, "this Python must have no packages"
+        assert "QUOTES MAY REST" in ended.stdout
+        assert exchange.resting == []
+        assert exchange.requests[0].is_unscoped
+    assert "flatten was asked for by command" in (tmp_path / "state" / latch.KILL_FILE).read_text()
