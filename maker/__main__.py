@@ -7,6 +7,7 @@ result to stdout.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -36,6 +37,14 @@ def main(argv: list[str]) -> int:
         from maker.launch import buttons
 
         return buttons.main(argv)
+    if argv[0] == "flatten" and not {"-h", "--help"} & set(argv):
+        from maker.launch import buttons
+
+        buttons.ahead_of_flatten(argv[1:])
+        try:
+            importlib.import_module("maker.app.cli")
+        except ImportError as problem:
+            return buttons.flatten_without_packages(problem, argv[1:])
     from maker.app import cli
 
     return cli.main(argv)

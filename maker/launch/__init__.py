@@ -7,5 +7,6 @@ report    what a run ends with
 settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
 key       where the API key is kept
 buttons   `cancel-all` and `clear`, for when everything else may be broken
+account   which account a configuration speaks for, whatever else is wrong with it
 running   what a run that is going on, or was killed, says of itself
 """

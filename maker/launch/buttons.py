@@ -17,33 +17,22 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from maker.guard import latch
 from maker.guard.exchange import READ_GAP_SECONDS, Exchange, NoAnswer, Refused, pull, seconds_now
-from maker.launch import key, running, settings
+from maker.launch import running
+from maker.launch.account import REFUSED, Account, Stopped, account, load
 from maker.launch.lock import CRASHES
-from maker.launch.parent import PAPER_KEY
 
-CLEAN, USAGE, UNVERIFIED, CREDENTIALS, REFUSED = 0, 2, 75, 77, 78  # as maker.errors.ExitCode
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # only these may be spoken to in plain text
+CLEAN, USAGE, UNVERIFIED, CREDENTIALS = 0, 2, 75, 77  # as maker.errors.ExitCode
 LOOK_UP_PAUSE_SECONDS = 1.0  # between two look-ups of a name that has no address
 DENIED_MAX = 3  # refusals for the key's sake in a row: a fourth would not be answered otherwise
 DENIED_PAUSE_SECONDS = 0.5
-TAIL_SECONDS, GIVE_UP_SECONDS = 60.0, 600.0  # for a configuration whose [guard] table is broken: pull all the same
 
 USAGES = {
     "cancel-all": "usage: cancel-all CONF [--no-latch] [--key-file FILE] [--json]",
     "clear": "usage: clear CONF [--json]",
 }
-
-
-class Stopped(Exception):
-    """The command cannot do its work: exit code and sentence."""
-
-    def __init__(self, exit_code: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.exit_code, self.sentence = exit_code, sentence
 
 
 class Words(NamedTuple):
@@ -52,17 +41,6 @@ class Words(NamedTuple):
     configuration: Path
     with_latch: bool
     key_file: str  # instead of the configuration's, which may be there only while a service runs; "" for that one
-
-
-class Target(NamedTuple):
-    """The account that a configuration speaks for. Its key is never shown."""
-
-    base_url: str
-    key: str
-    ca_file: str
-    tail_seconds: float
-    give_up_seconds: float
-    practice: running.Practice | None = None  # None: it is the real one
 
 
 class PracticeExchange(Exchange):
@@ -101,6 +79,31 @@ def main(argv: list[str]) -> int:
     return int(fields["exit_code"])
 
 
+def ahead_of_flatten(words: list[str]) -> None:
+    """Latch and cancel once before `flatten` imports what it needs, which takes a second, or fails; it repeats both.
+
+    Says nothing and decides nothing: whatever goes wrong here, `flatten` meets too, and reports.
+    """
+    given = [word for word in words if not word.startswith("-")]
+    key_file = words[words.index("--key-file") + 1] if "--key-file" in words[:-1] else ""
+    with contextlib.suppress(Stopped, NoAnswer, StopIteration):
+        tree, folder = load(Path(next(word for word in given if word != key_file)))
+        if tree.get("mode") == "paper":
+            return  # the practice exchange ends with the run that the latch ends: there would be nothing to flatten
+        write_latch(folder, "flatten was asked for by command")
+        found(account(tree, folder, key_file), seconds_now()).cancel_all()
+
+
+def flatten_without_packages(problem: ImportError, words: list[str]) -> int:
+    """Say that no position was closed, and what to do; return the exit code."""
+    reason = (
+        f"NO POSITION WAS CLOSED, AND QUOTES MAY REST: the packages are broken ({problem}). One cancel-all was sent; "
+        "`cancel-all` needs no packages and reads back. Close positions on the exchange's own page."
+    )
+    sys.stdout.write((json.dumps({"reason": reason, "exit_code": UNVERIFIED}) if "--json" in words else reason) + "\n")
+    return UNVERIFIED
+
+
 def parse(name: str, words: list[str]) -> Words:
     """Read a command's words. Raises Stopped."""
     configurations: list[str] = []
@@ -132,11 +135,11 @@ def cancel_all(words: Words) -> dict[str, Any]:
     began = seconds_now()
     tree, folder = load(words.configuration)
     unlatched = write_latch(folder, "cancel-all was asked for by command") if words.with_latch else ""
-    account = target(tree, folder, words.key_file)
-    exchange = found(account, began + account.give_up_seconds)
-    first_pull(exchange, account, began)
-    left_seconds = max(READ_GAP_SECONDS, began + account.give_up_seconds - seconds_now())
-    pulled = pull(exchange, min(account.tail_seconds, left_seconds / 2), left_seconds, bool)
+    ours = account(tree, folder, words.key_file)
+    exchange = found(ours, began + ours.give_up_seconds)
+    first_pull(exchange, ours, began)
+    left_seconds = max(READ_GAP_SECONDS, began + ours.give_up_seconds - seconds_now())
+    pulled = pull(exchange, min(ours.tail_seconds, left_seconds / 2), left_seconds, bool)
     fields: dict[str, Any] = {
         "verified_empty": pulled.verified_empty,
         "open_orders": pulled.open_orders,
@@ -157,7 +160,7 @@ def cancel_all(words: Words) -> dict[str, Any]:
     return fields | {"exit_code": CLEAN}
 
 
-def first_pull(exchange: Exchange, account: Target, began: float) -> None:
+def first_pull(exchange: Exchange, ours: Account, began: float) -> None:
     """Cancel and look, once, and say what was seen: whoever pressed the button waits for that and not for the tail.
 
     Raises Stopped for a key that is not accepted; any other trouble is left to `pull`, which repeats.
@@ -168,7 +171,7 @@ def first_pull(exchange: Exchange, account: Target, began: float) -> None:
             rests = len(exchange.open_orders())
         except Refused as refused:
             if refused.status not in (401, 403):
-                say(f"{refused}: trying again and by other routes, for up to {account.give_up_seconds:g} s.")
+                say(f"{refused}: trying again and by other routes, for up to {ours.give_up_seconds:g} s.")
                 return
             if attempt == DENIED_MAX:
                 raise Stopped(
@@ -178,81 +181,28 @@ def first_pull(exchange: Exchange, account: Target, began: float) -> None:
                 ) from None
             time.sleep(DENIED_PAUSE_SECONDS)
         except NoAnswer as problem:
-            say(f"{problem}: trying again for up to {account.give_up_seconds:g} s.")
+            say(f"{problem}: trying again for up to {ours.give_up_seconds:g} s.")
             return
         else:
             seen = f"Cancelled; {rests or 'no'} orders rest after {seconds_now() - began:.1f} s."
-            say(f"{seen} Looking on for {account.tail_seconds:g} s: a ladder may still be on its way.")
+            say(f"{seen} Looking on for {ours.tail_seconds:g} s: a ladder may still be on its way.")
             return
 
 
-def found(account: Target, deadline: float) -> Exchange:
+def found(ours: Account, deadline: float) -> Exchange:
     """Return the exchange with its addresses looked up, however long that takes. Raises Stopped."""
     try:
-        ca_file = os.path.expanduser(account.ca_file)
-        exchange = PracticeExchange(account.base_url, account.key, ca_file)
+        ca_file = os.path.expanduser(ours.ca_file)
+        exchange = PracticeExchange(ours.base_url, ours.key, ca_file)
     except OSError as problem:  # ssl.SSLError among it
         raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: exchange.ca_file: {problem}") from None
-    exchange.practice = account.practice
+    exchange.practice = ours.practice
     while not exchange.look_up():
         if seconds_now() >= deadline:
             raise Stopped(UNVERIFIED, f"QUOTES MAY REST: no address for {exchange.host} could be found.")
-        say(f"no address for {exchange.host} is found: trying again for up to {account.give_up_seconds:g} s.")
+        say(f"no address for {exchange.host} is found: trying again for up to {ours.give_up_seconds:g} s.")
         time.sleep(LOOK_UP_PAUSE_SECONDS)
     return exchange
-
-
-def load(configuration: Path) -> tuple[dict[str, Any], Path]:
-    """Return a configuration as it stands, and its state folder. Raises Stopped: nothing was done."""
-    try:
-        tree = settings.load(configuration)
-        return tree, settings.state_folder(tree)
-    except settings.SettingsError as problem:
-        raise Stopped(REFUSED, f"Nothing was done: {problem}") from None
-
-
-def target(tree: dict[str, Any], folder: Path, key_file: str) -> Target:
-    """Return which account at which address, with its key. Raises Stopped.
-
-    Only what is needed is looked at: a mistake in a market's spread must not keep anybody from cancelling.
-    """
-    guard = table(tree, "guard")
-    tail, give_up = (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else default
-        for value, default in (
-            (guard.get("tail_seconds"), TAIL_SECONDS),
-            (guard.get("give_up_seconds"), GIVE_UP_SECONDS),
-        )
-    )
-    if tree.get("mode") == "paper":
-        practice = running.practice(folder)
-        if practice is None:
-            raise Stopped(REFUSED, running.none_runs(folder))
-        return Target(practice.url, PAPER_KEY, "", tail, give_up, practice)
-    exchange = table(tree, "exchange")
-    try:
-        base_url = checked_url(exchange.get("base_url"))
-        kept = ("", key_file) if key_file else (str(exchange.get("key_env", "")), str(exchange.get("key_file", "")))
-        secret = key.read_key(*kept, os.environ)
-    except (key.NoKey, ValueError) as problem:
-        raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: {problem}") from None
-    return Target(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up)
-
-
-def checked_url(url: object) -> str:
-    """Return a base URL that the key may be sent to. Raises ValueError."""
-    parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
-    port_is_fine = parts.port != 0  # reading it raises for what is no port
-    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
-    if not safe or not parts.hostname or not port_is_fine or parts.username is not None:
-        raise ValueError("exchange.base_url is no https://host; only this machine may do without encryption.")
-    return str(url)
-
-
-def table(tree: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a sub-table, or an empty one for what is none."""
-    value = tree.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def write_latch(folder: Path, sentence: str) -> str:

@@ -6,19 +6,21 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from maker.guard import latch
-from maker.launch import buttons
+from maker.launch import account, buttons
 from maker.launch.lock import CRASHES
 from maker.launch.settings import PROJECT_FOLDER
 from tests.support.venue_script import CANCEL_ALL, ORDERS, Request, Say, ScriptedExchange, order
 
 KEY = "ocx_sk_canary_0123456789"
 KEY_ENV = "MAKER_TEST_KEY"
+LATE_SECONDS = 0.8  # after the first cancel-all and two empty reads, 0.3 s apart; before the tail's end
 
 
 def conf(folder: Path, url: str, *, tail: str = "0.3", give_up: str = "3", state: str = "state") -> Path:
@@ -84,19 +86,21 @@ def test_two_reads_a_moment_apart_come_last(tmp_path: Path, capsys: pytest.Captu
 def test_a_ladder_that_lands_during_the_tail_is_cancelled_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """S1, H24: a dead maker's last ladder may land after the first cancel-all, and after the first empty read."""
+    """S1, H24: a dead maker's last ladder may land after the first cancel-all, and after two empty reads."""
     with ScriptedExchange([order()]) as exchange:
+        # Looked up when it lands: each cancel-all leaves a new list.
+        late = threading.Timer(LATE_SECONDS, lambda: exchange.resting.append(order(number=9)))
 
-        def late(request: Request) -> Say | None:
-            if request.path == ORDERS and len(exchange.reads) == 1:
-                exchange.resting.append(order(number=9))
-                return Say(body=b"[]")
+        def send_late(_request: Request) -> Say | None:
+            if len(exchange.requests) == 1:
+                late.start()
             return None
 
-        exchange.script = late
-        said = press(capsys, "cancel-all", str(conf(tmp_path, exchange.url)))
+        exchange.script = send_late
+        said = press(capsys, "cancel-all", str(conf(tmp_path, exchange.url, tail="1.5", give_up="6")))
+        late.join()
         assert said["exit_code"] == 0
-        assert exchange.resting == []
+        assert exchange.resting == [], "it landed after the last cancel-all"
 
 
 def test_a_button_that_does_not_latch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,9 +197,9 @@ def test_a_mistake_elsewhere_in_the_configuration_keeps_nobody_from_cancelling(
 @pytest.mark.parametrize("given", ["-1", '"long"', "true", "0"])
 def test_broken_times_fall_back_to_long_ones(given: str, tmp_path: Path) -> None:
     path = conf(tmp_path, "https://api.ocx.global", tail=given, give_up=given)
-    tree, folder = buttons.load(path)
-    account = buttons.target(tree, folder, "")
-    assert (account.tail_seconds, account.give_up_seconds) == (buttons.TAIL_SECONDS, buttons.GIVE_UP_SECONDS)
+    tree, folder = account.load(path)
+    found = account.account(tree, folder, "")
+    assert (found.tail_seconds, found.give_up_seconds) == (account.TAIL_SECONDS, account.GIVE_UP_SECONDS)
 
 
 def test_a_configuration_that_cannot_be_read_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,3 +266,18 @@ def test_the_standard_library_is_enough() -> None:
     ended = subprocess.run(words, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(ended.stdout.replace("'", '"'))}
     assert loaded <= {"maker", "__main__"}
+
+
+def test_flatten_latches_and_cancels_before_it_needs_a_package(tmp_path: Path) -> None:
+    """Its packages may be broken: what needs none of them is done by then."""
+    program = "import sys; from maker.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    with ScriptedExchange([order()]) as exchange:
+        words = [sys.executable, "-S", "-c", program, "flatten", str(conf(tmp_path, exchange.url)), "BTC-PERP"]
+        environment = {"PYTHONPATH": str(PROJECT_FOLDER), KEY_ENV: KEY}
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=30)
+        assert ended.returncode == 75, ended.stderr
+        assert "No module named" in ended.stdout, "this Python must have no packages"
+        assert "QUOTES MAY REST" in ended.stdout
+        assert exchange.resting == []
+        assert exchange.requests[0].is_unscoped
+    assert "flatten was asked for by command" in (tmp_path / "state" / latch.KILL_FILE).read_text()

@@ -31,7 +31,7 @@ from maker.drills.processes import (
     until,
 )
 from maker.drills.record import Record
-from tests.live.stage import live_conf, paper_conf
+from tests.live.stage import live_conf, paper_conf, staged
 from tests.live.support import KEY_ENV, PROJECT, READ_KEY, measure
 
 PRESSED_SECONDS_MAX = 20.0  # a tail of one second and closing two positions
@@ -122,27 +122,38 @@ async def cancelled(folder: Path, before: Callable[[MakerRun], Awaitable[None]])
         assert len(maker.record.cancels(at)) >= 3, "the tail must be walked: a late ladder could land after the first"
 
 
-async def cancelled_beside_a_running_maker(folder: Path) -> None:
-    """cancel-all beside a maker at work: latched first, and everything gone at once."""
-    conf = paper_conf(folder, replace=SHORT)
-    with cleaned(start_maker(folder, conf)) as maker:
+async def beside_a_running_maker(folder: Path, command: str) -> None:
+    """A maker at work: latched first, so that guard and maker stop; everything gone at once, and for good."""
+    async with staged(folder, replace=SHORT) as stage:
+        maker, record = stage.maker, stage.record
         await maker.quoting()
         at = now_ms()
-        button = press(folder, ["cancel-all", str(conf)])
-        try:
-            await until((folder / "kill").exists, PRESSED_SECONDS_MAX, "the kill file")
-            latched_at = now_ms()
-            maker.process.send(signal.SIGTERM)
-            await maker.process.wait()
-            assert await button.wait(PRESSED_SECONDS_MAX) == 0, button.out.read_text()
-        finally:
-            button.kill()
+        said = await pressed(folder, [command, str(folder / "run.toml")], {KEY_ENV: TRADE_KEY})
+        assert (said["exit_code"], said["verified_empty"], said["latched"]) == (0, True, True), said
+        await maker.process.wait()
+        record.refresh()
+        assert record.resting() == {}
+        gone_at = record.emptied_at(at)
+        assert gone_at is not None
+        latched_at = (folder / "kill").stat().st_mtime * 1000  # what came before is Python's own start
+        assert (
+            measure(f"{command} latched beside a running maker -> nothing rests", gone_at - latched_at) <= GONE_MS_MAX
+        )
+        assert f"{command} was asked for by command" in (folder / "kill").read_text()
+        if command == "flatten":
+            assert {market: held for market, held in record.positions().items() if held} == {}
+
+
+async def beside_its_own_practice_exchange(folder: Path, command: str) -> None:
+    """The practice exchange ends with the run that the kill file ends: nobody is asked in vain for ten minutes."""
+    conf = paper_conf(folder, replace={**SHORT, r"^give_up_seconds = .*$": "give_up_seconds = 600.0"})
+    with cleaned(start_maker(folder, conf)) as maker:
+        await maker.quoting()
+        said = await pressed(folder, [command, str(conf)])
+        assert said["exit_code"] == 0, said
+        await maker.process.wait()
         maker.record.refresh()
         assert maker.record.resting() == {}
-        gone_at = maker.record.emptied_at(at)
-        assert gone_at is not None
-        assert gone_at - at <= GONE_MS_MAX
-        assert latched_at - at <= GONE_MS_MAX
 
 
 async def flattened(folder: Path, before: Callable[[MakerRun], Awaitable[None]]) -> None:
@@ -280,9 +291,12 @@ SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "unreachable": unreachable,
     "cancel-all, maker and guard hang": partial(cancelled, before=stopped),
     "cancel-all, maker and guard dead": partial(cancelled, before=killed),
-    "cancel-all, maker runs": cancelled_beside_a_running_maker,
+    "cancel-all, maker runs": partial(beside_a_running_maker, command="cancel-all"),
+    "cancel-all, practice": partial(beside_its_own_practice_exchange, command="cancel-all"),
     "flatten, maker and guard hang": partial(flattened, before=stopped),
     "flatten, maker and guard dead": partial(flattened, before=killed),
+    "flatten, maker runs": partial(beside_a_running_maker, command="flatten"),
+    "flatten, practice": partial(beside_its_own_practice_exchange, command="flatten"),
     "flatten one market": flattened_in_part,
     "denied": denied,
     "nothing runs": nothing_runs,
