@@ -105,12 +105,11 @@ class Exchange:
                 raw.settimeout(None)  # from here on the alarm is the deadline: a timeout would be one a read
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return self.tls.wrap_socket(raw, server_hostname=self.host) if self.tls else raw
-            except OSError as error:
+            except BaseException as error:
                 raw.close()
+                if not isinstance(error, OSError):
+                    raise
                 problem = error
-            except BaseException:
-                raw.close()
-                raise
         raise problem
 
     def cancel_all(self, scope: dict[str, str] | None = None) -> None:

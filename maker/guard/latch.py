@@ -1,7 +1,6 @@
 """The kill file: while it exists nothing quotes, and nothing starts, until a person removes it by `clear`.
 
-Anybody may make it, `touch` included; running guard and maker look for it and stop. It survives restarts, which is the
-point: a limit that was broken at three stays broken at four.
+Anybody may make it, `touch` included. It survives restarts: a limit that was broken at three stays broken at four.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Watch:
         self.hang_seconds_max = hang_seconds_max
         self.stop_at: float | None = None  # when its time is up
         self.routine: Callable[[], object] = bool
-        self.say: Callable[[str, str], object] = lambda _event, _sentence: None
+        self.say: Callable[[str, str], object] = lambda *_words: None
         self.written = b""
         self.beat: dict[str, Any] = {}
         self.beat_due = seconds_now() + START_SECONDS_MAX
@@ -107,10 +107,8 @@ class Watch:
                 self.beat_due = seconds_now() + (ENDING_SECONDS_MAX if self.beat["ending"] else self.hang_seconds_max)
                 if first and self.beat["epoch"] is not None:
                     self.link.send(json.dumps({"armed": self.beat["epoch"]}).encode())
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass  # as its end
+        except OSError as problem:  # any other is as its end
+            return isinstance(problem, BlockingIOError)
         return False
 
     def pass_on(self, now: float) -> None:
