@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {"maker-process": maker_process, "venue": practice.main}
     name = argv[0] if argv else ""
     if name not in commands:
-        reason = f"unknown command {name!r}. There are: run, venue, test; each takes --help."
+        reason = f"unknown command {name!r}. There are: run, venue, drill, test; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")
