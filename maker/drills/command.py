@@ -21,7 +21,7 @@ import attrs
 import trio
 
 from maker.drills.configuration import DrillConfiguration, prepare
-from maker.drills.scene import Drill, NotQuoting, set_scene
+from maker.drills.scene import Drill, Finding, NotQuoting, set_scene
 from maker.drills.stage import SIDE_BY_SIDE, first_of
 from maker.drills.table import BY_NAME
 from maker.errors import ConfigError, ExitCode, MakerError
@@ -168,20 +168,26 @@ async def perform(drill: Drill, settings: DrillConfiguration, folder: Path, meas
         async with set_scene(own, drill, settings) as scene:
             finding = await drill.fault(scene)
             measured()
-            row = attrs.evolve(
-                row,
-                no_quotes_ms=round(finding.no_quotes_ms, 3),
-                what=finding.what,
-                value_ms=round(finding.value_ms, 3),
-                limit_ms=finding.limit_ms,
-            )
+            row = judged(row, finding)
             await scene.end(finding)
     except Exception as error:  # noqa: BLE001 - the top of one drill: it has failed, the others go on
         cause = first_of(error)
         sentence = str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
         return attrs.evolve(
-            row, sentence=sentence[:SENTENCE_CHARACTERS_MAX], cannot_quote=isinstance(cause, NotQuoting)
+            row, passed=False, sentence=sentence[:SENTENCE_CHARACTERS_MAX], cannot_quote=isinstance(cause, NotQuoting)
         )
-    if finding.value_ms > finding.limit_ms:
-        return attrs.evolve(row, sentence=f"{finding.what} took longer than the limit")
-    return attrs.evolve(row, passed=True)
+    return row
+
+
+def judged(row: Row, finding: Finding) -> Row:
+    """The row with what was measured, passed where the limit was kept."""
+    passed = finding.value_ms <= finding.limit_ms
+    return attrs.evolve(
+        row,
+        passed=passed,
+        no_quotes_ms=round(finding.no_quotes_ms, 3),
+        what=finding.what,
+        value_ms=round(finding.value_ms, 3),
+        limit_ms=finding.limit_ms,
+        sentence="" if passed else f"{finding.what} took longer than the limit",
+    )

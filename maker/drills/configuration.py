@@ -130,16 +130,21 @@ def venue_words(tree: Mapping[str, Any]) -> tuple[str, ...]:
 
 def toml(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
     """Spell a tree of tables, texts, numbers and switches; the standard library only reads TOML."""
-    lines = [f"{json.dumps(key)} = {scalar(value)}" for key, value in tree.items() if not isinstance(value, Mapping)]
-    header = [f"[{'.'.join(json.dumps(part) for part in path)}]"] if path else []
+    lines = [f"{quoted(key)} = {scalar(value)}" for key, value in tree.items() if not isinstance(value, Mapping)]
+    header = [f"[{'.'.join(map(quoted, path))}]"] if path else []
     tables = [toml(value, (*path, key)) for key, value in tree.items() if isinstance(value, Mapping)]
     return "\n".join([*header, *lines, "", *tables])
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string is a JSON string, but that it knows no surrogates and escapes DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def scalar(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value)  # a TOML basic string is a JSON string
+        return quoted(value)
     assert isinstance(value, int | float | Decimal), value
     return str(value)

@@ -169,7 +169,11 @@ async def venue_down_then_back(scene: Scene) -> Finding:
     orphans = set(scene.record.resting())
     await trio.sleep(AWAY_SECONDS)
     back = await start_venue(
-        scene.stage.folder, *scene.venue_words, port=venue.port, reference_port=venue.reference_port
+        scene.stage.folder,
+        *scene.venue_words,
+        port=venue.port,
+        reference_port=venue.reference_port,
+        environment=scene.environment,
     )
     at = now_ms()
     scene.stage.venue = attrs.evolve(back, record=venue.record)

@@ -50,7 +50,7 @@ async def staged(
     stderr: int | None = None,
 ) -> AsyncIterator[Stage]:
     """Set a stage; on leaving, everything on it is ended."""
-    venue = await start_venue(folder, *venue_words)
+    venue = await start_venue(folder, *venue_words, environment=environment)
     try:
         async with trio.open_nursery() as nursery:
             shown, trusting = venue.tls()

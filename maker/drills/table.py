@@ -24,7 +24,7 @@ PLAIN: Final = (
     Drill("hang", deaths.hang),
     Drill("resume_stale", deaths.resume_stale),
     Drill("guard_killed", deaths.guard_killed),
-    Drill("both_killed_then_restart", deaths.both_killed_then_restart, alone=False),
+    Drill("both_killed_then_restart", deaths.both_killed_then_restart),
     Drill("unhandled_error", deaths.unhandled_error, planted="error"),
     Drill("blocked_stdout", deaths.blocked_stdout, deaf=True),
     Drill("journal_disk_full", deaths.journal_disk_full),
