@@ -6,6 +6,7 @@ paper  an OCX to practise against: exchange, other traders, reference feed (its 
 edge   I/O without tasks of its own: order lanes, reads and sign-in, journal, HTTP server
 wire   pure: how others spell it, bytes to facts and back
 desk   pure: what we know and what we decide; `now` is an argument
-guard  beside the floors, standard library only: the parent process that outlives the maker
+guard  beside the floors, standard library only: whoever outlives the maker
+launch the parent process: starts practice exchange and maker, and says how it ended
 errors one tree, for every floor but the guard
 """

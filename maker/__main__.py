@@ -15,7 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from maker.guard import parent, report, settings
+from maker.guard.watch import STOP_SIGNALS
+from maker.launch import parent, report, settings
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
@@ -45,7 +46,7 @@ def run(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(USAGE)
         return report.CLEAN
-    for number in parent.STOP_SIGNALS:
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             # Before and after the parent listens: a signal while the result is being printed must not lose it.
             signal.signal(number, lambda _number, _frame: None)

@@ -19,18 +19,20 @@ ROOMS = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "guard": set(),
+    "launch": {"guard"},
     "desk": {"errors"},
     "wire": {"errors", "desk"},
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
-    "app": {"errors", "desk", "wire", "edge", "paper", "guard"},
-    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard"},
-    "__main__": {"guard", "app", "drills"},
+    "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
+    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
+    "__main__": {"guard", "launch", "app", "drills"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
     "guard": set(),
+    "launch": set(),
     "desk": {"attrs"},
     "wire": {"attrs", "msgspec"},
     "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore"},
@@ -131,10 +133,10 @@ def test_only_the_client_imports_httpx() -> None:
     ]
 
 
-def test_only_the_loader_of_the_guard_is_shared() -> None:
-    """The application reads TOML through the guard's loader, and uses nothing else of it."""
-    seen = {(room, name) for room in rooms("app") for name in ours(room) if name.startswith("maker.guard")}
-    assert seen <= {("app/config.py", "maker.guard.settings")}
+def test_little_of_the_guard_is_shared() -> None:
+    """The application reads configuration and key as its guard does and obeys the same kill file; nothing else."""
+    seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
+    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.guard.latch"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:
@@ -188,13 +190,13 @@ def test_the_guard_is_short() -> None:
 def test_the_parent_runs_on_the_standard_library_alone() -> None:
     """Imported without site-packages it works, and nothing but the standard library and itself was loaded."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import maker.__main__, maker.guard.parent; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import maker.__main__; "
         "print([name for name in sys.modules if name.split('.')[0] not in sys.stdlib_module_names])"
     )
     ended = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program, str(ROOT)], capture_output=True, text=True, check=True
     )
     loaded = set(ast.literal_eval(ended.stdout)) - {"__main__"}
-    assert loaded == {
-        "maker", "maker.__main__", "maker.guard", "maker.guard.parent", "maker.guard.report", "maker.guard.settings",
-    }  # fmt: skip
+    floors = {name.split(".")[1] for name in loaded if name.count(".")}
+    assert {name.split(".")[0] for name in loaded} == {"maker"}
+    assert floors == {"__main__", "guard", "launch"}

@@ -51,7 +51,7 @@ def maker_process(argv: list[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="maker-process", description="started by `run`, not by hand")
     parser.add_argument("configuration", type=Path)
     parser.add_argument("--result-fd", type=int, required=True)
-    parser.add_argument("--owner-fd", type=int, required=True)
+    parser.add_argument("--guard-fd", type=int, required=True)
     parser.add_argument("--for", dest="for_seconds", type=seconds, default=math.inf)
     parser.add_argument("--venue-url", default="")
     parser.add_argument("--reference-url", default="")
@@ -66,7 +66,7 @@ def maker_process(argv: list[str]) -> NoReturn:
         config = load(words.configuration, words.venue_url, words.reference_url)
         kept = open_journal(config, words.configuration)
         recorder = Recorder(log, kept)
-        options = Options(words.for_seconds, words.owner_fd)
+        options = Options(words.for_seconds, words.guard_fd)
         result = trio.run(run, config, api_key(config, os.environ), options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)

@@ -13,24 +13,23 @@ import attrs
 
 from maker.app import credentials
 from maker.app.credentials import refuse_secrets
-from maker.app.values import build, known, positive, require, section, table, text
-from maker.desk.budget import TAIL_CALLS, BudgetSettings
+from maker.app.relations import relations
+from maker.app.values import build, known, require, section, table, text
+from maker.desk.budget import BudgetSettings
 from maker.desk.fair import FairSettings
 from maker.desk.identity import PREFIX_PATTERN
 from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.errors import ConfigError
-from maker.guard import settings
+from maker.launch import settings
 from maker.paper.switches import Switches
 from maker.wire.ocx import HEARTBEAT_SECONDS
 
 PAPER_KEY: Final = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 STREAM_SILENT_SECONDS: Final = 1.5 * HEARTBEAT_SECONDS
 STREAM_FRESH_SECONDS: Final = 20.0  # below the above: no new ladder on a stream this long unheard
-LEVELS_MAX: Final = 20  # a side
-GROWTH_MAX: Final = 10  # of sizes from level to level
-STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
+FOREIGN_ORDERS: Final = ("refuse", "cancel")
 
 
 @attrs.frozen
@@ -72,6 +71,18 @@ class Halt:
 
 
 @attrs.frozen
+class Guard:
+    """The parent process, which reads these keys for itself (`maker.launch.settings`); seconds."""
+
+    hang_seconds_max: float
+    write_delay_seconds_max: float
+    tail_seconds: float
+    give_up_seconds: float
+    crashes_max: int
+    crash_window_seconds: float
+
+
+@attrs.frozen
 class Paper:
     """The practice exchange."""
 
@@ -100,6 +111,7 @@ class Config:
     mode: str
     account: str
     order_prefix: str
+    foreign_orders: str  # "refuse" or "cancel": what becomes of orders that are not ours
     state_folder: Path
     exchange: Exchange
     reference: Reference
@@ -107,6 +119,7 @@ class Config:
     budget: BudgetSettings
     limits: AccountLimits
     halt: Halt
+    guard: Guard
     markets: Mapping[str, Market]
     paper: Paper | None
 
@@ -154,11 +167,14 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "")
     prefix = text(tree, "order_prefix", "")
     if PREFIX_PATTERN.fullmatch(prefix) is None:
         raise ConfigError("order_prefix", f"is {prefix!r}.", "Write 2 to 8 characters of a-z and 0-9.")
+    foreign = text(tree, "foreign_orders", "")
+    require(foreign in FOREIGN_ORDERS, "foreign_orders", f"is {foreign!r}.", 'Write "refuse" or "cancel".')
     cycle = section(Cycle, tree, "cycle")
     config = Config(
         mode=mode,
         account=text(tree, "account", ""),
         order_prefix=prefix,
+        foreign_orders=foreign,
         state_folder=state_folder(tree),
         exchange=exchange(tree, mode, venue_url),
         reference=reference(tree, reference_url),
@@ -172,6 +188,7 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "")
         budget=section(BudgetSettings, tree, "budget"),
         limits=section(AccountLimits, tree, "limits"),
         halt=section(Halt, tree, "halt"),
+        guard=section(Guard, tree, "guard"),
         markets={name: market(tree["market"], name) for name in table(tree, "market", "")},
         paper=paper(tree)[0] if mode == "paper" else None,
     )
@@ -253,85 +270,6 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
         ladder=build(LadderSettings, parts[LadderSettings], path),
         limits=build(Limits, parts[Limits], path),
     )
-
-
-# -- relations ----------------------------------------------------------------------------------------------------
-
-
-def relations(config: Config) -> None:
-    """What must hold between the values. Raises ConfigError."""
-    if not config.markets:
-        raise ConfigError("market", "no market is configured.", "Add a [market.NAME] table.")
-    for section_name in ("reference", "halt"):
-        positive(getattr(config, section_name), section_name)
-    require(config.cycle.requote_bps > 0, "cycle.requote_bps", "must be above 0.", "Try 1.0.")
-    require(config.cycle.requote_seconds_min > 0, "cycle.requote_seconds_min", "must be above 0.", "Try 0.3.")
-    require(
-        config.cycle.quote_age_seconds_max > config.cycle.requote_seconds_min,
-        "cycle.quote_age_seconds_max",
-        "must be above cycle.requote_seconds_min.",
-        "Try 20.",
-    )
-    budget = config.budget
-    require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
-    require(
-        budget.requests_per_minute > 2 * TAIL_CALLS,
-        "budget.requests_per_minute",
-        f"must be above {2 * TAIL_CALLS}: a reserve of {TAIL_CALLS} is kept for cancels.",
-        "OCX's standard tier is 120.",
-    )
-    require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
-    require(config.limits.value_max > 0, "limits.value_max", "must be above 0.", "Give it in quote currency.")
-    halt = config.halt
-    require(
-        halt.halt_seconds_max > halt.tail_seconds_max + halt.settle_seconds_max,
-        "halt.halt_seconds_max",
-        "must be above halt.tail_seconds_max plus halt.settle_seconds_max, or the tail cannot be finished.",
-        "Try 15 with a tail of 8.",
-    )
-    if config.paper is not None:
-        presets = ("quiet", "normal", "busy")
-        require(config.paper.preset in presets, "paper.preset", "is not known.", f"One of {', '.join(presets)}.")
-    for name, one in config.markets.items():
-        market_relations(f"market.{name}", one)
-
-
-def market_relations(path: str, one: Market) -> None:
-    ladder, limits = one.ladder, one.limits
-    require(1 <= ladder.levels <= LEVELS_MAX, f"{path}.levels", f"must be 1 to {LEVELS_MAX}.", "Try 4.")
-    for name in ("half_spread_bps", "level_step_bps", "level_size", "position_limit"):
-        require(getattr(ladder, name) > 0, f"{path}.{name}", "must be above 0.", "")
-    for name in ("edge_bps_min", "skew_bps"):
-        require(getattr(ladder, name) >= 0, f"{path}.{name}", "must not be negative.", "")
-    growth_fits = 1 <= ladder.size_growth <= GROWTH_MAX
-    require(growth_fits, f"{path}.size_growth", f"must be 1 to {GROWTH_MAX}.", "1 keeps sizes flat.")
-    require(
-        0 <= ladder.position_soft_ratio < 1, f"{path}.position_soft_ratio", "must be from 0 to below 1.", "Try 0.5."
-    )
-    largest = ladder.level_size * ladder.size_growth ** (ladder.levels - 1)
-    require(
-        largest <= limits.order_size_max,
-        f"{path}.order_size_max",
-        f"is below the outermost level's size of {largest.normalize():f}.",
-        "Raise it, or lower level_size, size_growth or levels.",
-    )
-    require(
-        ladder.level_size <= ladder.position_limit / 2,
-        f"{path}.position_limit",
-        "must be at least twice level_size: a ladder and the one that replaces it must both fit.",
-        "Raise it or lower level_size.",
-    )
-    require(limits.order_value_max > 0, f"{path}.order_value_max", "must be above 0.", "Give it in quote currency.")
-    reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
-    require(
-        reach < limits.collar_bps,
-        f"{path}.collar_bps",
-        f"is below {reach} bp, as far as the skewed ladder itself may reach.",
-        "Raise the collar or narrow the ladder.",
-    )
-    positive(one.fair, path)
-    stale = one.fair.stale_seconds_max
-    require(stale <= STALE_SECONDS_MAX, f"{path}.stale_seconds_max", f"must be at most {STALE_SECONDS_MAX}.", "Try 2.")
 
 
 def api_key(config: Config, environment: Mapping[str, str]) -> str:

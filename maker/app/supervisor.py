@@ -27,6 +27,7 @@ from maker.app import startup
 from maker.app.config import Config, trusted
 from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
 from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.link import GuardLink
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
@@ -62,6 +63,9 @@ class Result:
     position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
     pnl: str = "0"  # quote: change of equity at mark, fees and funding included
     halts: int = 0
+    # For the guard, which takes them out of the result:
+    may_have_placed: bool = False
+    exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
 @attrs.frozen
@@ -69,7 +73,7 @@ class Options:
     """What the command line adds to the configuration."""
 
     for_seconds: float = math.inf
-    owner_fd: int | None = None  # its end of file: the parent is gone
+    guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
 
 
 @attrs.define
@@ -103,6 +107,7 @@ class Run:
     quoting_lane: Lane
     quoting: trio.CancelScope
     rng: random.Random
+    link: GuardLink | None = None
     armed: bool = False  # from here on orders of ours may rest: every way out pulls
     stop: Trip | None = None  # the first reason to leave
     report: HaltReport = attrs.field(factory=HaltReport)
@@ -167,12 +172,16 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
                 url, trusts = config.exchange.base_url, trusted("exchange.ca_file", config.exchange.ca_file)
                 route = Route(url, await resolve(url, trusts))
             wired = wire(config, key, route, recorder)
+            if options.guard_fd is not None:
+                wired.link = link_to_guard(wired, options.guard_fd)
             await run_nurseries(wired, options, signals)
         except Exception as problem:  # noqa: BLE001 - the top of this process: it ends here, and says why
             error = problem
             recorder.crashed(problem)
         if wired is None:
             return Result(reason=f"the exchange cannot be found: {describe(error)}" if error else "not started")
+        if wired.link is not None:
+            wired.link.send(ending=True)
         await take_down(wired)
         return conclude(wired, error)
 
@@ -196,6 +205,15 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     return run
 
 
+def link_to_guard(run: Run, descriptor: int) -> GuardLink:
+    """Take up the link; heartbeats are held back while quoting goes on and something that must run does not."""
+
+    def writes() -> tuple[int, float | None]:
+        return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
+
+    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: None)
+
+
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
     """Watchers around feeds around quoting around the halt."""
     config, engine, switch, client, rng = run.config, run.engine, run.switch, run.client, run.rng
@@ -203,8 +221,9 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.start_soon(run.guarded, partial(receive_signals, signals, run))
         watchers.start_soon(run.guarded, switch.panic.keep_warm)
         watchers.start_soon(run.guarded, run.route.keep_resolved)
-        if options.owner_fd is not None:
-            watchers.start_soon(run.guarded, partial(watch_owner, options.owner_fd, run))
+        if run.link is not None:
+            watchers.start_soon(run.guarded, run.link.beat)
+            watchers.start_soon(run.guarded, partial(watch_guard, run.link, run))
         async with trio.open_nursery() as feeds:
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
@@ -215,6 +234,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
                     engine.baseline(await reader.whole())
+                    if run.link is not None:
+                        await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: later collections need not walk it, and stall us less
                 run.armed = True
@@ -245,9 +266,9 @@ async def receive_signals(signals: AsyncIterator[int], run: Run) -> None:
         run.leave(Trip(Reason.STOP_ASKED, signal.Signals(number).name))
 
 
-async def watch_owner(owner_fd: int, run: Run) -> None:
-    """Leave when the parent is gone: nobody would pull our quotes if we died too."""
-    await trio.lowlevel.wait_readable(owner_fd)
+async def watch_guard(link: GuardLink, run: Run) -> None:
+    """Leave when the guard is gone: nobody would pull our quotes if we died too."""
+    await link.listen()
     run.leave(Trip(Reason.OWNER_GONE, ""))
 
 
@@ -295,6 +316,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
+        may_have_placed=run.armed,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence
@@ -313,6 +335,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
             result.reason += " before anything was placed"
     elif not report.verified_empty:
         result.exit_code = ExitCode.UNVERIFIED
+        result.exit_code_if_empty = ExitCode.FAILED_EMPTY if code is None or error is not None else code
         result.reason += "; the exchange could not be read back empty: quotes may rest"
     else:
         result.exit_code = ExitCode.FAILED_EMPTY if code is None else code

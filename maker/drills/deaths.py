@@ -14,7 +14,7 @@ from maker.drills.scene import FAILED_EMPTY, DrillFailed, Finding, Scene
 
 STOP_MS: Final = 2_000.0  # a signal → nothing rests, verified, exit 0
 KILLED_MS: Final = 100.0  # kill -9 → a cancel-all is at the exchange
-HUNG_MS: Final = 3_100.0  # no heartbeat → killed, and nothing rests
+HUNG_MARGIN_MS: Final = 100.0  # beyond hang_seconds_max: killed, and nothing rests
 WOKEN_MS: Final = 500.0  # awake again with an old book → nothing rests
 RESTART_MS: Final = 10_000.0  # the command → what an earlier run left is swept
 AGAIN_SECONDS: Final = 0.05  # between two Ctrl-C
@@ -70,7 +70,8 @@ async def hang(scene: Scene) -> Finding:
     scene.must_rest()
     at = now_ms()
     scene.maker.signal_maker(signal.SIGSTOP)
-    return await scene.pulled(at, HUNG_MS, ends_with=FAILED_EMPTY)
+    limit_ms = scene.settings.hang_seconds_max * 1000 + HUNG_MARGIN_MS
+    return await scene.pulled(at, limit_ms, ends_with=FAILED_EMPTY)
 
 
 async def resume_stale(scene: Scene) -> Finding:

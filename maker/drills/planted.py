@@ -35,7 +35,7 @@ def enter(module: str, own_words: int, plant: Callable[..., None], argv: list[st
 
         plant(*own)
         return cli.main(words)
-    from maker.guard import parent
+    from maker.launch import start as starting
 
     def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Any:
         """Start what the parent starts, the maker through the module."""
@@ -45,7 +45,7 @@ def enter(module: str, own_words: int, plant: Callable[..., None], argv: list[st
             words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True
         )
 
-    parent.start = start
+    starting.start = start
     sys.argv = ["maker", *words]
     runpy.run_module("maker", run_name="__main__", alter_sys=True)
     raise AssertionError("the command ends its own process")

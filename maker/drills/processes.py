@@ -24,7 +24,7 @@ import trio
 from maker.app import authority
 from maker.drills.record import Record
 from maker.errors import MakerError
-from maker.guard import settings
+from maker.launch import settings
 
 TRADE_KEY: Final = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 

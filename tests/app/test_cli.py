@@ -35,7 +35,7 @@ def maker_process(conf: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     os.close(owner_write)
     try:
         command = [sys.executable, "-m", "maker", "maker-process", str(conf)]
-        command += ["--result-fd", str(result_write), "--owner-fd", str(owner_read), *words]
+        command += ["--result-fd", str(result_write), "--guard-fd", str(owner_read), *words]
         ended = subprocess.run(
             command, cwd=PROJECT, pass_fds=(result_write, owner_read), capture_output=True, timeout=SECONDS_MAX
         )

@@ -145,6 +145,13 @@ BROKEN: list[tuple[str, Any]] = [
     ("halt.settle_seconds_max", 0),
     ("halt.tail_seconds_max", -1),
     ("halt.halt_seconds_max", 9),  # the tail of 8 and a settle of 1 just do not fit
+    ("foreign_orders", "keep"),
+    ("guard.hang_seconds_max", Decimal("0.99")),
+    ("guard.tail_seconds", Decimal("3.9")),  # a ladder may be 4 s on its way
+    ("guard.give_up_seconds", 8),
+    ("guard.crashes_max", 0),
+    ("guard.crash_window_seconds", 0),
+    ("guard.write_delay_seconds_max", 0),
     ("paper.preset", "wild"),
     (f"{BTC}.levels", 0),
     (f"{BTC}.levels", 21),
@@ -190,6 +197,11 @@ JUST_RIGHT: list[tuple[str, Any]] = [
     ("budget.requests_per_minute", 25),
     ("budget.burst", 1),
     ("halt.halt_seconds_max", Decimal("9.01")),
+    ("foreign_orders", "cancel"),
+    ("guard.hang_seconds_max", 1),
+    ("guard.tail_seconds", 4),
+    ("guard.give_up_seconds", Decimal("8.01")),
+    ("guard.crashes_max", 1),
     (f"{BTC}.levels", 1),
     (f"{BTC}.position_limit", Decimal("0.04")),
     (f"{BTC}.edge_bps_min", 0),
@@ -269,7 +281,7 @@ def test_a_missing_key_is_named(field: str) -> None:
     assert error.field == field
 
 
-@pytest.mark.parametrize("table", ["paper", "reference", "cycle", "budget", "limits", "halt", "market"])
+@pytest.mark.parametrize("table", ["paper", "reference", "cycle", "budget", "limits", "halt", "guard", "market"])
 def test_a_missing_table_is_named(table: str) -> None:
     assert refused(paper_tree(), drop(table)).field == table
     assert refused(paper_tree(), put(table, 7)).field == table

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maker.app import config
-from maker.drills.configuration import KEY_ENV, TAIL_SECONDS, Addresses, harmless, prepare, toml
+from maker.drills.configuration import KEY_ENV, SHORTENED, TAIL_SECONDS, Addresses, harmless, prepare, toml
 from maker.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -48,9 +48,10 @@ def test_quoting_stays_as_the_user_wants_it(name: str, tmp_path: Path) -> None:
     written = prepare(CONF / name).write(tmp_path, HERE)
     after = tomllib.loads(written.read_text())
     config.load(written)
-    before["halt"]["tail_seconds_max"] = TAIL_SECONDS
+    for table, key in SHORTENED:
+        before[table][key] = min(before[table][key], TAIL_SECONDS)
     assert after["market"] == before["market"]
-    for table in ("cycle", "budget", "limits", "halt"):
+    for table in ("cycle", "budget", "limits", "halt", "guard"):
         assert after[table] == before[table]
     assert after["reference"]["silent_seconds_max"] == before["reference"]["silent_seconds_max"]
     assert after["order_prefix"] == before["order_prefix"]

@@ -16,6 +16,7 @@ from maker.drills.stage import Stage
 from tests.live.support import KEY_ENV, PROJECT
 
 PAPER_CONF: Final = PROJECT / "conf" / "paper.toml"
+GIVE_UP_SOON: Final = {r"^give_up_seconds = .*$": "give_up_seconds = 10.0"}  # a little more than the tail
 
 
 def paper_conf(folder: Path, *, replace: Mapping[str, str] = {}, extra: str = "") -> Path:
@@ -42,9 +43,11 @@ def live_conf(folder: Path, http_port: int, reference_port: int, *, replace: Map
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path, *venue_words: str, hold: Chooser | None = None) -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, *venue_words: str, hold: Chooser | None = None, replace: Mapping[str, str] = {}
+) -> AsyncIterator[Stage]:
     """Set a stage with a live configuration."""
-    configure = partial(live_conf, folder)
+    configure = partial(live_conf, folder, replace=replace)
     environment = {KEY_ENV: TRADE_KEY}
     async with stage.staged(folder, configure, *venue_words, environment=environment, hold=hold) as ready:
         yield ready

@@ -1,0 +1,112 @@
+"""What must hold between the values of a configuration; a broken relation refuses to start, naming field and fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from maker.app.values import positive, require
+from maker.desk.budget import TAIL_CALLS
+from maker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from maker.app.config import Config, Market
+
+LEVELS_MAX: Final = 20  # a side
+GROWTH_MAX: Final = 10  # of sizes from level to level
+HANG_SECONDS_MIN: Final = 1.0  # four heartbeats: less would kill a maker for one slow collection of garbage
+STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
+
+
+def relations(config: Config) -> None:
+    """What must hold between the values. Raises ConfigError."""
+    if not config.markets:
+        raise ConfigError("market", "no market is configured.", "Add a [market.NAME] table.")
+    for section_name in ("reference", "halt", "guard"):
+        positive(getattr(config, section_name), section_name)
+    require(config.cycle.requote_bps > 0, "cycle.requote_bps", "must be above 0.", "Try 1.0.")
+    require(config.cycle.requote_seconds_min > 0, "cycle.requote_seconds_min", "must be above 0.", "Try 0.3.")
+    require(
+        config.cycle.quote_age_seconds_max > config.cycle.requote_seconds_min,
+        "cycle.quote_age_seconds_max",
+        "must be above cycle.requote_seconds_min.",
+        "Try 20.",
+    )
+    budget = config.budget
+    require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
+    require(
+        budget.requests_per_minute > 2 * TAIL_CALLS,
+        "budget.requests_per_minute",
+        f"must be above {2 * TAIL_CALLS}: a reserve of {TAIL_CALLS} is kept for cancels.",
+        "OCX's standard tier is 120.",
+    )
+    require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
+    require(config.limits.value_max > 0, "limits.value_max", "must be above 0.", "Give it in quote currency.")
+    halt = config.halt
+    require(
+        halt.halt_seconds_max > halt.tail_seconds_max + halt.settle_seconds_max,
+        "halt.halt_seconds_max",
+        "must be above halt.tail_seconds_max plus halt.settle_seconds_max, or the tail cannot be finished.",
+        "Try 15 with a tail of 8.",
+    )
+    guard = config.guard
+    require(
+        guard.tail_seconds >= guard.write_delay_seconds_max,
+        "guard.tail_seconds",
+        "must be at least guard.write_delay_seconds_max: a ladder could land after the last cancel-all.",
+        "Try 60 for both.",
+    )
+    require(
+        guard.hang_seconds_max >= HANG_SECONDS_MIN,
+        "guard.hang_seconds_max",
+        f"must be {HANG_SECONDS_MIN} or more: heartbeats come every quarter of a second.",
+        "Try 3.",
+    )
+    require(
+        guard.give_up_seconds > guard.tail_seconds,
+        "guard.give_up_seconds",
+        "must be above guard.tail_seconds, or the tail cannot be finished.",
+        "Try 600.",
+    )
+    if config.paper is not None:
+        presets = ("quiet", "normal", "busy")
+        require(config.paper.preset in presets, "paper.preset", "is not known.", f"One of {', '.join(presets)}.")
+    for name, one in config.markets.items():
+        market_relations(f"market.{name}", one)
+
+
+def market_relations(path: str, one: Market) -> None:
+    ladder, limits = one.ladder, one.limits
+    require(1 <= ladder.levels <= LEVELS_MAX, f"{path}.levels", f"must be 1 to {LEVELS_MAX}.", "Try 4.")
+    for name in ("half_spread_bps", "level_step_bps", "level_size", "position_limit"):
+        require(getattr(ladder, name) > 0, f"{path}.{name}", "must be above 0.", "")
+    for name in ("edge_bps_min", "skew_bps"):
+        require(getattr(ladder, name) >= 0, f"{path}.{name}", "must not be negative.", "")
+    growth_fits = 1 <= ladder.size_growth <= GROWTH_MAX
+    require(growth_fits, f"{path}.size_growth", f"must be 1 to {GROWTH_MAX}.", "1 keeps sizes flat.")
+    require(
+        0 <= ladder.position_soft_ratio < 1, f"{path}.position_soft_ratio", "must be from 0 to below 1.", "Try 0.5."
+    )
+    largest = ladder.level_size * ladder.size_growth ** (ladder.levels - 1)
+    require(
+        largest <= limits.order_size_max,
+        f"{path}.order_size_max",
+        f"is below the outermost level's size of {largest.normalize():f}.",
+        "Raise it, or lower level_size, size_growth or levels.",
+    )
+    require(
+        ladder.level_size <= ladder.position_limit / 2,
+        f"{path}.position_limit",
+        "must be at least twice level_size: a ladder and the one that replaces it must both fit.",
+        "Raise it or lower level_size.",
+    )
+    require(limits.order_value_max > 0, f"{path}.order_value_max", "must be above 0.", "Give it in quote currency.")
+    reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
+    require(
+        reach < limits.collar_bps,
+        f"{path}.collar_bps",
+        f"is below {reach} bp, as far as the skewed ladder itself may reach.",
+        "Raise the collar or narrow the ladder.",
+    )
+    positive(one.fair, path)
+    stale = one.fair.stale_seconds_max
+    require(stale <= STALE_SECONDS_MAX, f"{path}.stale_seconds_max", f"must be at most {STALE_SECONDS_MAX}.", "Try 2.")

@@ -1,0 +1,9 @@
+"""`run` as a process: standard library only. It starts everything, stays as the maker's guard, and says how it ended.
+
+parent    the order of a run: locks, kill file, fire drill, venue, maker under watch, and pulling for one that is gone
+start     starting processes: maker and practice exchange in sessions of their own
+lock      one writer per account and per state folder; crash marks and incidents of the runs before
+report    what a run ends with
+settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
+key       where the API key is kept
+"""

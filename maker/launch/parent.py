@@ -1,0 +1,280 @@
+"""One run, from its locks to its last word. This process is the maker's guard.
+
+    locks        the state folder's, and a live account's: one writer
+    kill file    refuses; so do too many deaths in a short time
+    fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
+                 and route before anything is placed
+    maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch)
+    pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
+                 back through the tail, until empty or time is up (maker.guard.exchange)
+
+What the maker inherits: `--result-fd`, where it writes one JSON object at its end; `--guard-fd`, the link to us, whose
+end tells it that we are gone; and the locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from maker.guard import latch
+from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
+from maker.guard.watch import STOP_SIGNALS, Ended, Watch
+from maker.launch import key, lock, report, settings
+from maker.launch.lock import Lock
+from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
+
+PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
+MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
+START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
+DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
+DRILL_PAUSE_SECONDS = 0.2
+INCIDENTS = "incidents"  # folder in the state folder: a file for each death, for people
+INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exit code must not wait for it
+
+
+def run(configuration: Path, for_seconds: float | None) -> report.Report:
+    """Run the bot to its end and return how it ended; a refusal to start is such an end, and no exception."""
+    try:
+        with contextlib.ExitStack() as stack:
+            return run_in(settings.parent_settings(configuration), for_seconds, stack)
+    except (settings.SettingsError, Refusal, lock.Taken, key.NoKey) as problem:
+        log("refused", str(problem))
+        return report.without_maker(getattr(problem, "exit_code", report.REFUSED_TO_START), str(problem))
+
+
+def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: contextlib.ExitStack) -> report.Report:
+    """Run with all that must be undone on `stack`: undone in the reverse order, whatever happens."""
+    signals = catch_signals(stack)
+    locks = hold_locks(wanted, signals, stack)
+    refuse_latched(wanted, signals)
+    venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
+    secret = PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
+    try:
+        exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
+    except OSError as problem:  # ssl.SSLError among them
+        raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
+    fire_drill(exchange, wanted, signals)
+    result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
+    link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stack.callback(os.close, result_reader)
+    stack.callback(link.close)
+    os.set_blocking(result_reader, False)
+    link.setblocking(False)
+    command = ["maker-process", str(wanted.configuration)]
+    command += ["--result-fd", str(result_writer), "--guard-fd", str(makers_end.fileno())]
+    command += [] if for_seconds is None else ["--for", f"{for_seconds:.3f}s"]
+    command += [] if venue is None else ["--venue-url", venue.venue_url, "--reference-url", venue.reference_url]
+    maker = start_maker(command, (result_writer, makers_end.fileno(), *(one.descriptor for one in locks)))
+    stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)
+    os.close(result_writer)
+    makers_end.close()
+    log("started", f"the maker runs as process {maker.pid}.")
+    write_status(wanted.state_folder / "run.json", maker, venue, stack)
+    watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
+    watch.stop_at = None if for_seconds is None else seconds_now() + for_seconds + START_SECONDS_MAX
+    watch.routine, watch.say = lambda: routine(exchange, venue), log
+    ended = watch.run()
+    for one in locks:
+        one.describe(ending=True)
+    return conclude(wanted, exchange, ended, maker.pid, maker.wait())
+
+
+def catch_signals(stack: contextlib.ExitStack) -> int:
+    """Turn stop signals into bytes in a pipe, so that one poll waits for everything, and return its reader."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    stack.callback(os.close, reader)
+    stack.callback(os.close, writer)
+    stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer, warn_on_full_buffer=False))
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            stack.callback(signal.signal, number, signal.signal(number, lambda _number, _frame: None))
+    return reader
+
+
+def told(signals: int, wait_seconds: float = 0.0) -> bool:
+    """Whether a stop signal came, within so long; it stays there to be read."""
+    return bool(select.select([signals], [], [], wait_seconds)[0])
+
+
+def hold_locks(wanted: settings.ParentSettings, signals: int, stack: contextlib.ExitStack) -> list[Lock]:
+    """Create the state folder and hold every lock of this run. Raises Refusal or Taken."""
+    folder = wanted.state_folder
+    held: list[Lock] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = [(Lock(folder / "maker.lock"), f"in {folder}")]
+        if not wanted.is_paper:  # a practice account belongs to its state folder
+            asked.append((lock.account_lock(wanted), f"on the account {wanted.account!r} on this machine"))
+        for one, _ in asked:
+            stack.callback(os.close, one.descriptor)
+        for one, what in asked:
+            give_up = wanted.guard.give_up_seconds + wanted.guard.tail_seconds
+            one.hold(what, give_up, lambda: told(signals), lambda sentence: log("waiting", sentence))
+            held.append(one)
+    except OSError as problem:
+        raise Refusal(f"cannot use the state folder {folder}: {problem.strerror}.") from None
+    return held
+
+
+def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
+    """Refuse while the kill file is there; after deaths wait, longer each time. Raises Refusal."""
+    why = latch.read(wanted.state_folder)
+    if why is not None:
+        raise Refusal(f"latched: {why}. When a person has looked: python run.py clear {wanted.configuration}")
+    pause = lock.backoff_seconds(wanted.state_folder, wanted.guard.crash_window_seconds)
+    if pause:
+        log("waiting", f"the maker died repeatedly: starting again in {pause:g} s.")
+    if told(signals, pause):
+        raise Refusal("stopped by a signal before anything was placed.")
+
+
+def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
+    """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal."""
+    gives_up_at = seconds_now() + DRILL_SECONDS_MAX
+    if not exchange.look_up():
+        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
+    while True:
+        try:
+            foreign = [row for row in exchange.open_orders() if not ours(row, wanted.order_prefix)]
+            if foreign and not wanted.cancels_foreign:
+                raise Refusal(describe_foreign(foreign))
+            exchange.cancel_all()
+            if not read_back(exchange):
+                return
+            break
+        except NoAnswer as problem:
+            if problem.status in (401, 403):
+                raise Refusal(
+                    f"the exchange answers {problem.status}: the key must have the scope 'trade', be used from a pinned"
+                    " address and not be expired or revoked.",
+                    report.CREDENTIALS,
+                ) from None
+            if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
+                raise Refusal(
+                    f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
+                ) from None
+            if told(signals, max(DRILL_PAUSE_SECONDS, problem.wait_seconds)):
+                raise Refusal("stopped by a signal before anything was placed.") from None
+    swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)
+    if not swept.verified_empty:
+        raise Refusal(f"what rests on the account could not be swept ({swept.trouble}): quotes may rest.")
+
+
+def ours(row: dict[str, Any], prefix: str) -> bool:
+    """Whether an open order carries our prefix."""
+    return str(row.get("clientOrderId") or "").startswith(f"{prefix}-")
+
+
+def describe_foreign(foreign: list[dict[str, Any]]) -> str:
+    named = ", ".join(f"{row.get('marketId')} {row.get('clientOrderId') or row.get('id')}" for row in foreign)
+    return (
+        f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
+        "Give the bot a sub-account of its own, or cancel them yourself."
+    )
+
+
+def routine(exchange: Exchange, venue: Venue | None) -> None:
+    """Once a minute: follow the exchange's name, without waiting for it, and look after the practice exchange."""
+    exchange.look_up(0.0)
+    if venue is not None and venue.process.poll() is not None:
+        log("venue gone", "the practice exchange has ended while the maker runs.")
+
+
+# -- the end --------------------------------------------------------------------------------------------------------
+
+
+def conclude(
+    wanted: settings.ParentSettings, exchange: Exchange, ended: Ended, maker_pid: int, exit_code: int
+) -> report.Report:
+    """Believe a maker that proved its end; for any other, pull what may rest, and say how far that came."""
+    guard = wanted.guard
+    told_us = (
+        f"the maker was killed: {ended.killed_for}" if ended.killed_for else report.from_maker(ended.result, exit_code)
+    )
+    if isinstance(told_us, report.Told):
+        last, if_empty = told_us.report, told_us.exit_code_if_empty
+        proven = last.fields["verified_empty"] and not told_us.unknown_write
+        if proven or not (ended.armed and told_us.may_have_placed):
+            return last
+    else:
+        last, if_empty = report.without_maker(report.UNVERIFIED, told_us), report.FAILED_EMPTY
+    log("pulling", f"{last.fields['reason']}; cancelling everything until the exchange reads empty.")
+    incident = Incident(wanted, last.fields["reason"], ended, maker_pid, is_death=isinstance(told_us, str))
+    began = seconds_now()
+    pulled = pull(exchange, guard.tail_seconds if ended.armed else 0.0, guard.give_up_seconds, incident.open)
+    took = seconds_now() - began
+    code = if_empty if pulled.verified_empty else report.UNVERIFIED
+    sentence = (
+        f"the guard cancelled everything ({pulled.cancels} times acknowledged) and read back empty in {took:.1f} s"
+    )
+    if not pulled.verified_empty:
+        sentence = (
+            f"the guard could not read the exchange back empty in {took:.0f} s ({pulled.trouble}): QUOTES MAY REST"
+        )
+    log("pulled" if pulled.verified_empty else "NOT VERIFIED", sentence)
+    incident.close(sentence, code)
+    return report.after_pull(last, pulled.verified_empty, pulled.open_orders, code, sentence)
+
+
+class Incident:
+    """A file for people about one pull of ours; written beside it in threads that may hang, and never before it."""
+
+    def __init__(
+        self, wanted: settings.ParentSettings, reason: str, ended: Ended, maker_pid: int, *, is_death: bool
+    ) -> None:
+        self.wanted, self.is_death = wanted, is_death
+        now = datetime.now(UTC)
+        self.path = wanted.state_folder / INCIDENTS / f"{now:%Y%m%dT%H%M%S.%f}Z-{maker_pid}.json"
+        beat_age = {"seconds_since_last_write": None}
+        if ended.last_beat.get("last_write") is not None:
+            beat_age = {"seconds_since_last_write": round(seconds_now() - ended.last_beat["last_write"], 3)}
+        self.fields: dict[str, Any] = {
+            "at": now.isoformat(timespec="milliseconds"),
+            "what": reason,
+            "maker_pid": maker_pid,
+            "epoch": ended.last_beat.get("epoch"),
+            "writes_in_flight": ended.last_beat.get("in_flight"),
+            **beat_age,
+            "outcome": "pulling",
+        }
+
+    def open(self) -> None:
+        """Note it, and count it if it was a death, while the pulling goes on."""
+        self.thread = threading.Thread(target=self.begin, daemon=True)
+        self.thread.start()
+
+    def begin(self) -> None:
+        if self.is_death:
+            with contextlib.suppress(OSError):
+                lock.crashed(self.wanted.state_folder, self.wanted)
+        self.write()
+
+    def close(self, outcome: str, exit_code: int) -> None:
+        """Note how it ended."""
+        self.thread.join(INCIDENT_SECONDS_MAX)
+        self.fields |= {"outcome": outcome, "exit_code": exit_code, "ended_at": time.time()}
+        last = threading.Thread(target=self.write, daemon=True)
+        last.start()
+        last.join(INCIDENT_SECONDS_MAX)
+
+    def write(self) -> None:
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            unfinished = self.path.with_suffix(".part")
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(self.fields, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(self.path)
+        except OSError as problem:
+            log("no incident file", f"cannot write {self.path}: {problem.strerror}.")
