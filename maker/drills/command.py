@@ -90,6 +90,7 @@ def main(argv: list[str]) -> int:
     try:
         trio.run(perform_all, wanted, settings, folder, done)
     except KeyboardInterrupt:
+        discard(folder)
         return ended(f"stopped after {len(rows)} of {len(wanted)} drills", ExitCode.FAILURES_FOUND)
     failed = [row for row in rows if not row.passed and not row.skipped]
     if any(row.cannot_quote for row in rows):
@@ -125,10 +126,12 @@ def discard(folder: Path) -> None:
 async def perform_all(
     drills: Sequence[Drill], settings: DrillConfiguration, folder: Path, done: Callable[[Row], None]
 ) -> None:
-    """Do the timed ones one by one, then the others side by side; stop at once if nothing can be quoted."""
+    """Do the timed ones one by one, then the others side by side; begin no further one if nothing can be quoted."""
     places = trio.Semaphore(SIDE_BY_SIDE)
+    cannot_quote = False
 
     async def one(drill: Drill, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        nonlocal cannot_quote
         is_measured = False
 
         def measured() -> None:
@@ -138,22 +141,23 @@ async def perform_all(
                 task_status.started()
 
         row = await perform(drill, settings, folder, measured)
+        cannot_quote = cannot_quote or row.cannot_quote
         measured()
         done(row)
         places.release()
-        if row.cannot_quote:
-            nursery.cancel_scope.cancel(reason="the configuration does not quote")
 
-    async with trio.open_nursery() as nursery:
-        for drill in drills:
-            if drill.alone:
-                await places.acquire()
-                await nursery.start(one, drill)
-    async with trio.open_nursery() as nursery:
-        for drill in drills:
-            if not drill.alone and not nursery.cancel_scope.cancel_called:
-                await places.acquire()
-                nursery.start_soon(partial(one, drill))
+    for timed in (True, False):
+        async with trio.open_nursery() as nursery:
+            for drill in drills:
+                if drill.alone is not timed:
+                    continue
+                await places.acquire()  # here, so that they begin in their order
+                if cannot_quote:
+                    return  # once those under way are done
+                if timed:
+                    await nursery.start(one, drill)
+                else:
+                    nursery.start_soon(partial(one, drill))
 
 
 async def perform(drill: Drill, settings: DrillConfiguration, folder: Path, measured: Callable[[], None]) -> Row:

@@ -33,7 +33,7 @@ async def feed_stale(scene: Scene) -> Finding:
     scene.must_rest()
     at = now_ms()
     scene.stage.reference.hold(everything)
-    return await scene.pulled(at, scene.settings.stale_seconds_max * 1000 + STALE_MARGIN_MS)
+    return await scene.pulled(at, scene.settings.stale_seconds_max * 1000 + STALE_MARGIN_MS, lasts=True)
 
 
 async def feed_cut(scene: Scene) -> Finding:
@@ -41,7 +41,7 @@ async def feed_cut(scene: Scene) -> Finding:
     scene.must_rest()
     at = now_ms()
     scene.stage.reference.cut()
-    return await scene.pulled(at, NOTICED_MS)
+    return await scene.pulled(at, NOTICED_MS, lasts=True)
 
 
 async def stream_silent(scene: Scene) -> Finding:
@@ -49,7 +49,7 @@ async def stream_silent(scene: Scene) -> Finding:
     scene.must_rest()
     at = now_ms()
     scene.stage.exchange.hold(event_streams)
-    return await scene.pulled(at, SILENT_MS)
+    return await scene.pulled(at, SILENT_MS, lasts=True)
 
 
 async def stream_gap(scene: Scene) -> Finding:

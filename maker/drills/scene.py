@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import trio
 
 from maker.drills.configuration import KEY_ENV, Addresses, DrillConfiguration
 from maker.drills.processes import TRADE_KEY, Environment, MakerRun, NotSeen, now_ms, until
@@ -27,6 +28,8 @@ from maker.errors import MakerError
 
 QUOTE_SECONDS_MAX: Final = 20.0  # from the command to a ladder on either side of every market; 2 s on an idle machine
 SEEN_SECONDS_MAX: Final = 10.0  # beyond a limit: a figure is worth more than "not in time"
+LASTS_SECONDS: Final = 3.0  # of a fault that lasts: recovering and quoting again takes less than two
+OVERTAKE_MS: Final = 20.0  # two connections: a ladder sent before the cancel-all may be seen this much after it
 END_SECONDS_MAX: Final = 60.0  # of a whole run's end, the guard's own tail included
 
 PIPE_BYTES: Final = 65_536  # an ordinary pipe's: enough for the log of a start
@@ -52,6 +55,7 @@ class Finding:
     limit_ms: float
     what: str = "no quotes"  # … and what it is
     ends_with: int | None = None  # the exit code it ends with by itself; None: it runs on and is told to stop
+    lasts_from: float | None = None  # the fault goes on: since this unix millisecond nothing may be placed
 
 
 @attrs.define
@@ -126,10 +130,13 @@ class Scene:
 
         return await until(look, seconds_max + SEEN_SECONDS_MAX, "nothing rests at the exchange") - since
 
-    async def pulled(self, since: float, limit_ms: float, ends_with: int | None = None) -> Finding:
-        """Find how long quotes rested, by the limit."""
+    async def pulled(
+        self, since: float, limit_ms: float, *, ends_with: int | None = None, lasts: bool = False
+    ) -> Finding:
+        """Find how long quotes rested, by the limit; where the fault lasts, none may come back while it does."""
         rested = await self.no_quotes(since, limit_ms / 1000)
-        return Finding(rested, rested, limit_ms, ends_with=ends_with)
+        lasts_from = since + rested + OVERTAKE_MS if lasts else None
+        return Finding(rested, rested, limit_ms, ends_with=ends_with, lasts_from=lasts_from)
 
     async def left(self, since: float, limit_ms: float, code: int = CLEAN) -> Finding:
         """Find how long it took until the run had ended, verified: no quotes, and the exit code."""
@@ -160,6 +167,11 @@ class Scene:
 
     async def end(self, finding: Finding) -> None:
         """Bring the run to its end. Raises DrillFailed where exit code, result and record are not as they must be."""
+        if finding.lasts_from is not None:
+            await trio.sleep(LASTS_SECONDS)
+            self.record.refresh()
+            if self.record.placed(finding.lasts_from):
+                raise DrillFailed("new quotes were placed while the fault lasted")
         if finding.ends_with is None:
             self.maker.process.send(signal.SIGTERM)
         expected = CLEAN if finding.ends_with is None else finding.ends_with
