@@ -53,7 +53,7 @@ NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
     "app/halt.py": "its hedge: the same cancel-all on a second lane",
-    "drills/command.py": "timed drills whose tails overlap, then drills side by side",
+    "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from maker.drills.table import BY_NAME
 from maker.errors import ConfigError, ExitCode, MakerError
 
 SENTENCE_CHARACTERS_MAX: Final = 300  # of what is shown of an error: it may quote a log
-INTERRUPTS: Final = (signal.SIGTERM, signal.SIGHUP)  # as Ctrl-C: what was started is ended first
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what was started is ended first
 
 
 @attrs.frozen
@@ -76,8 +77,6 @@ def main(argv: list[str]) -> int:
     unknown = [name for name in words.only if name not in BY_NAME]
     if unknown:
         return ended(f"there is no drill {unknown[0]}; there are: {', '.join(BY_NAME)}", ExitCode.USAGE)
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
     try:
         settings = prepare(words.configuration)
     except ConfigError as wrong:
@@ -87,10 +86,8 @@ def main(argv: list[str]) -> int:
         say(f"note: {note}")
     wanted = [drill for name, drill in BY_NAME.items() if not words.only or name in words.only]
     folder = Path(tempfile.mkdtemp(prefix="maker-drill-"))
-    try:
-        trio.run(perform_all, wanted, settings, folder, done)
-    except KeyboardInterrupt:
-        discard(folder)
+    if trio.run(interruptible, partial(perform_all, wanted, settings, folder, done)):
+        shutil.rmtree(folder, ignore_errors=True)  # one that was just killed may still be at it
         return ended(f"stopped after {len(rows)} of {len(wanted)} drills", ExitCode.FAILURES_FOUND)
     failed = [row for row in rows if not row.passed and not row.skipped]
     if any(row.cannot_quote for row in rows):
@@ -99,7 +96,7 @@ def main(argv: list[str]) -> int:
     counts = f"{len(rows) - skipped} drills done, {len(failed)} failed, {skipped} skipped"
     if failed:
         return ended(f"{counts}; what the processes said is in {folder}", ExitCode.FAILURES_FOUND)
-    discard(folder)
+    shutil.rmtree(folder)
     return ended(counts, ExitCode.CLEAN)
 
 
@@ -116,11 +113,23 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def discard(folder: Path) -> None:
-    """Remove what all drills left."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
+async def interruptible(service: Callable[[], Awaitable[None]]) -> bool:
+    """Perform, and return whether a signal ended it: then everything that was started has been ended too."""
+    heeded = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays in force
+    told = False
+    with trio.open_signal_receiver(*heeded) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal told
+                async for _number in signals:
+                    told = True
+                    nursery.cancel_scope.cancel(reason="told to stop")
+
+            nursery.start_soon(watch)
+            await service()
+            nursery.cancel_scope.cancel(reason="all drills are done")
+    return told
 
 
 async def perform_all(

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from maker.drills.processes import POLL_SECONDS, cleaned, now_ms, start_maker, until
-from maker.drills.scene import FAILED_EMPTY, DrillFailed, Finding, Scene
+from maker.drills.scene import FAILED_EMPTY, RUN_WORDS, DrillFailed, Finding, Scene
 
 STOP_MS: Final = 2_000.0  # a signal → nothing rests, verified, exit 0
 KILLED_MS: Final = 100.0  # kill -9 → a cancel-all is at the exchange
@@ -110,9 +110,8 @@ async def both_killed_then_restart(scene: Scene) -> Finding:
     scene.must_rest()
     orphans = set(scene.record.resting())
     at = now_ms()
-    with cleaned(
-        start_maker(scene.stage.folder, scene.maker.conf, record=scene.record, environment=scene.environment)
-    ) as again:
+    folder, conf = scene.stage.folder, scene.maker.conf
+    with cleaned(start_maker(folder, conf, *RUN_WORDS, record=scene.record, environment=scene.environment)) as again:
         rested = await scene.no_quotes(at, RESTART_MS / 1000)
         await again.quoting(since=at)
         first = scene.record.placed(at)[0]["t"]

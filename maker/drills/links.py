@@ -123,10 +123,13 @@ async def late_ladder(scene: Scene) -> Finding:
     code = await scene.ended()
     if code != 0:
         raise DrillFailed(f"the exit code was {code} instead of 0: {scene.reason}")
-    scene.record.refresh()
     first = await scene.first_cancel(at, 0.0)
-    if not [line for line in scene.record.placed(first.ack or first.begin) if line["t"] >= at]:
-        raise DrillFailed("the ladder did not land after the cancel-all: nothing was proved")
+
+    def landed() -> bool:
+        scene.record.refresh()
+        return bool(scene.record.placed(first.ack or first.begin))
+
+    await until(landed, LATE_SECONDS, "the delayed ladder at the exchange, so that something is proved")
     empty_from = scene.record.empty_from(at)
     if empty_from is None:
         raise DrillFailed(f"{len(scene.record.resting())} orders rest after the tail")

@@ -166,7 +166,11 @@ async def start_venue(
             raise NotSeen(f"the practice exchange ended: {process.log()[-2000:]}")
         return json.loads(text) if text.endswith("\n") else None
 
-    said = await until(ready, START_SECONDS_MAX, "the venue's ready line")
+    try:
+        said = await until(ready, START_SECONDS_MAX, "the venue's ready line")
+    except BaseException:
+        process.kill()
+        raise
     bound, reference_bound = (int(said[name].rpartition(":")[2]) for name in ("venue_url", "reference_url"))
     return VenueProcess(process, bound, reference_bound, Record(path), said.get("ca_file", ""))
 

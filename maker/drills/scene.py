@@ -30,6 +30,7 @@ QUOTE_SECONDS_MAX: Final = 20.0  # from the command to a ladder on either side o
 SEEN_SECONDS_MAX: Final = 10.0  # beyond a limit: a figure is worth more than "not in time"
 LASTS_SECONDS: Final = 3.0  # of a fault that lasts: recovering and quoting again takes less than two
 OVERTAKE_MS: Final = 20.0  # two connections: a ladder sent before the cancel-all may be seen this much after it
+RUN_WORDS: Final = ("--for", "180s")  # longer than any drill: should we be killed, nothing of ours runs on for ever
 END_SECONDS_MAX: Final = 60.0  # of a whole run's end, the guard's own tail included
 
 PIPE_BYTES: Final = 65_536  # an ordinary pipe's: enough for the log of a start
@@ -223,7 +224,14 @@ async def set_scene(folder: Path, drill: Drill, settings: DrillConfiguration) ->
         pipes = (Pipe.opened(stack), Pipe.opened(stack)) if drill.deaf else None
         stdout, stderr = (pipe.writer for pipe in pipes) if pipes else (None, None)
         async with staged(
-            folder, configure, *words, environment=environment, entry=entry, stdout=stdout, stderr=stderr
+            folder,
+            configure,
+            *words,
+            environment=environment,
+            maker_words=RUN_WORDS,
+            entry=entry,
+            stdout=stdout,
+            stderr=stderr,
         ) as stage:
             try:
                 await stage.maker.quoting(seconds=QUOTE_SECONDS_MAX)

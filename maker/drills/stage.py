@@ -44,6 +44,7 @@ async def staged(
     configure: Configure,
     *venue_words: str,
     environment: Environment,
+    maker_words: Sequence[str] = (),
     hold: Chooser | None = None,
     entry: Sequence[str] = ("-m", "maker"),
     stdout: int | None = None,
@@ -62,7 +63,14 @@ async def staged(
             await nursery.start(reference.run)
             conf = configure(exchange.port, reference.port)
             maker = start_maker(
-                folder, conf, record=venue.record, environment=environment, entry=entry, stdout=stdout, stderr=stderr
+                folder,
+                conf,
+                *maker_words,
+                record=venue.record,
+                environment=environment,
+                entry=entry,
+                stdout=stdout,
+                stderr=stderr,
             )
             stage = Stage(folder, venue, exchange, reference, maker)
             try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,8 @@ def drilled(*words: str, **environment: str) -> tuple[int, list[str], dict[str, 
 
 
 def test_end_to_end(tmp_path: Path) -> None:
-    """A live configuration passes three drills, one over TLS; a line and a row each, by the exchange's record."""
-    wanted = ["cancel_all_429", "feed_cut", "sigterm_tls"]
+    """A live configuration passes two drills, one over TLS; a line and a row each, by the exchange's record."""
+    wanted = ["kill_9", "sigterm_tls"]
     code, lines, said = drilled(
         str(CONF / "live.example.toml"), "--only", *wanted, OCX_API_KEY=CANARY, TMPDIR=str(tmp_path)
     )
@@ -129,3 +131,24 @@ async def test_what_is_missing_skips_by_name(tmp_path: Path) -> None:
     row = await perform(drill, prepare(CONF / "paper.toml"), tmp_path, lambda: None)
     assert row.line().split(maxsplit=2) == ["sigterm_tls", "skip", "the command openssl is not installed"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_told_to_stop_it_ends_what_it_started(tmp_path: Path) -> None:
+    """In the middle of a drill: within a moment neither bot nor exchange is left, nor what they wrote; and it is 1."""
+    command = [sys.executable, "-m", "maker", "drill", str(CONF / "live.example.toml"), "--only", "sigterm", "--json"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE) as drill:
+        deadline = time.monotonic() + 30
+        while not (found := list(tmp_path.glob("*/sigterm/run.json"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        status = json.loads(found[0].read_text())
+        drill.send_signal(signal.SIGTERM)
+        assert drill.stdout is not None
+        said = json.loads(drill.stdout.read().splitlines()[-1])
+        assert drill.wait(20) == said["exit_code"] == 1
+    assert "stopped after 0 of 1" in said["reason"]
+    while [pid for pid in (status["guard_pid"], status["maker_pid"]) if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout
