@@ -1,4 +1,4 @@
-"""`python -m maker`: `run` becomes the lean parent process, every other command is the application's.
+"""`python -m maker`: `run` becomes the lean parent process, the red button is as lean, the rest is the application's.
 
 The parent must stay small, so nothing but the standard library is imported on its way. Only this room writes a run's
 result to stdout.
@@ -36,6 +36,10 @@ def main(argv: list[str]) -> int:
         from maker.drills import command
 
         return command.main(argv[1:])
+    if argv[0] in ("cancel-all", "clear"):
+        from maker.launch import buttons
+
+        return buttons.main(argv)
     from maker.app import cli
 
     return cli.main(argv)

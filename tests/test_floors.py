@@ -52,7 +52,7 @@ CLOCK_READS = {"now", "utcnow", "today", "time", "monotonic"}
 NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
-    "app/halt.py": "its hedge: the same cancel-all on a second lane",
+    "app/panic.py": "its hedge: the same request on a second lane",
     "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
@@ -136,7 +136,7 @@ def test_only_the_client_imports_httpx() -> None:
 def test_little_of_the_guard_is_shared() -> None:
     """The application reads configuration and key as its guard does and obeys the same kill file; nothing else."""
     seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
-    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.guard.latch"}
+    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.launch.running", "maker.guard.latch"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:

@@ -19,7 +19,7 @@ import attrs
 import structlog
 import trio
 
-from maker.app import logs, practice
+from maker.app import flatten, logs, practice
 from maker.app.config import Config, api_key, load
 from maker.app.record import Recorder, unix_ms
 from maker.app.supervisor import STOP_SIGNALS, Options, Result, run
@@ -32,10 +32,15 @@ FLUSH_SECONDS_MAX: Final = 2.0  # for journal and log, once the exchange reads e
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
-    commands: dict[str, Callable[[list[str]], int]] = {"maker-process": maker_process, "venue": practice.main}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "maker-process": maker_process,
+        "venue": practice.main,
+        "flatten": flatten.main,
+    }
     name = argv[0] if argv else ""
     if name not in commands:
-        reason = f"unknown command {name!r}. There are: run, venue, drill, test; each takes --help."
+        known = "run, venue, drill, cancel-all, flatten, clear, test"
+        reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")

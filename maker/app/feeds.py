@@ -19,6 +19,7 @@ import trio_websocket
 
 from maker.app.halt import Switch
 from maker.app.record import Recorder
+from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.events import BalanceRead, Event, MarketSpec, ReferenceLost, SpecRead, StreamHeard, StreamLost
 from maker.edge.client import Client
@@ -33,6 +34,7 @@ BACKOFF_RESET_SECONDS: Final = 60.0  # a connection that lived this long was a g
 STATS_SECONDS: Final = 1.0  # between two polls of mark and index
 BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
+LISTING_HALTED_SECONDS: Final = 5.0  # ... while a market is halted: its listing says when it trades again
 READ_SECONDS_MAX: Final = 3.0  # one poll
 
 Row = TypeVar("Row")
@@ -47,25 +49,44 @@ class Inlet:
     recorder: Recorder
     now: Callable[[], float]  # seconds of CLOCK_BOOTTIME
     wake: Callable[[], None]
+    leave: Callable[[Trip], None] = lambda _trip: None  # for a reason that ends the run
+    unsteady: Callable[[], tuple[Reason, str] | None] = lambda: None  # why nothing may be taken for fresh
 
     def deliver(self, event: Event) -> None:
         """Book a fact and pull quotes if it asks for that. Raises StreamBroken for an impossible book."""
         now = self.now()
         trip = self.engine.apply(event, now)
         if trip is not None:
-            self.switch.trip(trip)
+            self.pull(trip)
         if not isinstance(event, StreamHeard):
             self.wake()
         self.recorder.after(event, trip)
 
+    def pull(self, trip: Trip) -> None:
+        """Pull, and leave where the reason ends the run. Nothing comes before the cancel-all."""
+        self.switch.trip(trip)
+        if not trip.reason.recoverable:
+            self.leave(trip)
+
     def watch(self) -> bool:
-        """Let the engine look at the clock; say whether quotes are being pulled for what it saw."""
-        trip = self.engine.watch(self.now())
+        """Look at the clocks, and let the engine; say whether quotes are being pulled for what was seen.
+
+        After a pause they are pulled whatever rests: what waited in the sockets meanwhile looks fresh and is not.
+        """
+        seen = self.unsteady()
+        trip = self.engine.trip(*seen, exposed=True) if seen is not None else self.engine.watch(self.now())
         if trip is None:
             return False
-        self.switch.trip(trip)
+        self.pull(trip)
         self.recorder.tripped(trip)
         return True
+
+    def pull_for(self, reason: Reason, detail: str) -> None:
+        """Pull for a reason that no fact carries, if anything rests."""
+        trip = self.engine.trip(reason, detail)
+        if trip is not None:
+            self.pull(trip)
+            self.recorder.tripped(trip)
 
 
 @attrs.define
@@ -197,10 +218,11 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances):
                 inlet.deliver(balance)
-        if began >= listing_at + LISTING_SECONDS:
+        halted = any(market.halted for market in inlet.engine.markets.values())
+        if began >= listing_at + (LISTING_HALTED_SECONDS if halted else LISTING_SECONDS):
             listing_at = began
-            for spec in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):
-                inlet.deliver(SpecRead(spec))
+            for listed in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):
+                inlet.deliver(listed)
         await trio.sleep_until(began + STATS_SECONDS)
 
 
@@ -208,11 +230,14 @@ def balances(body: bytes) -> tuple[BalanceRead, ...]:
     return (reads.balance(body),)
 
 
-def relisted(body: bytes, specs: Mapping[str, MarketSpec]) -> tuple[MarketSpec, ...]:
+def relisted(body: bytes, specs: Mapping[str, MarketSpec]) -> tuple[SpecRead, ...]:
     """Our markets as the listing has them now, at the fees we know already."""
     rows = reads.markets(body)
     return tuple(
-        reads.market_spec(market_id, rows[market_id], spec.maker_fee_bps, spec.taker_fee_bps)
+        SpecRead(
+            reads.market_spec(market_id, rows[market_id], spec.maker_fee_bps, spec.taker_fee_bps),
+            reads.is_active(rows[market_id]),
+        )
         for market_id, spec in specs.items()
         if market_id in rows
     )

@@ -78,9 +78,11 @@ def parser() -> argparse.ArgumentParser:
         default = field.default
         flag = "--" + field.name.replace("_", "-")
         if isinstance(default, bool):
-            words.add_argument(flag, choices=("true", "false"), help=f"undocumented behaviour (default {default})")
-        else:
-            words.add_argument(flag, help=f"undocumented behaviour (default {default})")
+            told = str(default).lower()
+            words.add_argument(flag, choices=("true", "false"), help=f"undocumented behaviour (default {told})")
+        else:  # no choices: a wrong one is refused by the switches, in a sentence
+            known = "{" + ",".join(field.validator.options) + "}"  # type: ignore[union-attr]  # of `in_`
+            words.add_argument(flag, metavar=known, help=f"undocumented behaviour (default {default})")
     return words
 
 

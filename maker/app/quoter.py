@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
@@ -20,7 +21,8 @@ from maker.app.feeds import Inlet
 from maker.app.halt import HaltReport, Switch, halt
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
-from maker.desk.deadman import Reason
+from maker.app.watches import QUOTING, Pulse
+from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
     LadderRefused,
@@ -44,6 +46,11 @@ PAUSE_SECONDS_MAX: Final = 0.05  # between decision and bytes; more means that t
 CONNECT_SECONDS_MAX: Final = 3.0
 RESUME_SECONDS_MIN: Final = 0.2  # after a pull, before quoting again
 RESUME_SECONDS_MAX: Final = 1.0
+FLAP_SECONDS: Final = 60.0  # more pulls than this many within this time: something flaps, and each pull costs a token
+FLAP_PULLS_MAX: Final = 5
+FLAP_PAUSE_SECONDS_MAX: Final = 30.0  # doubled with each further pull, to this: we are back within a minute (L2)
+ACCOUNT_SECONDS_MAX: Final = 15.0  # four reads, each within 3 s; then from the beginning
+SLACK_SECONDS: Final = 1.0  # on top of a bounded piece of work, before the cycle counts as hung
 
 
 @attrs.define
@@ -63,9 +70,14 @@ class Quoter:
     inlet: Inlet = attrs.field(init=False)
     woken: trio.Event = attrs.field(factory=trio.Event)
     failures: int = 0  # in a row, of calls beside the ladders
+    pulse: Pulse = attrs.field(factory=Pulse)
+    leave: Callable[[Trip], None] = lambda _trip: None
+    pulled_at: deque[float] = attrs.field(factory=deque)  # the loop's clock: pulls of the last minute
 
     def __attrs_post_init__(self) -> None:
-        self.inlet = Inlet(self.engine, self.switch, self.recorder, self.now, self.wake)
+        self.inlet = Inlet(
+            self.engine, self.switch, self.recorder, self.now, self.wake, self.leave, self.pulse.unsteady
+        )
         self.switch.wake = self.wake
 
     def wake(self) -> None:
@@ -79,6 +91,7 @@ class Quoter:
 
     async def step(self) -> None:
         """One turn of the cycle."""
+        self.pulse.check_in(QUOTING)
         if self.switch.latched:
             await self.recover()
             return
@@ -96,7 +109,7 @@ class Quoter:
                 await self.read_orders()
             case ReadAccount():
                 self.recorder.states(self.now())
-                self.inlet.deliver(await self.reader.whole())
+                await self.read_account()
             case Wait(seconds=seconds):
                 self.recorder.states(self.now())
                 with trio.move_on_after(seconds):
@@ -120,10 +133,7 @@ class Quoter:
         self.failures += 1
         if self.failures >= FAILURES_MAX:
             self.failures = 0
-            trip = self.engine.trip(Reason.ORDERS_FAILING, detail)
-            if trip is not None:
-                self.switch.trip(trip)
-                self.recorder.tripped(trip)
+            self.inlet.pull_for(Reason.ORDERS_FAILING, detail)
         await trio.sleep(RETRY_SECONDS)
 
     async def place(self, action: PlaceLadder, decided_at: float) -> None:
@@ -131,6 +141,7 @@ class Quoter:
         spec = self.specs[action.market_id]
         request = self.lane.build("POST", ocx.QUOTES_BULK, orders.ladder_body(spec, action))
         self.recorder.ladder_intended(action)
+        self.pulse.check_in(QUOTING, self.halt_settings.write_seconds_max + SLACK_SECONDS)
         began = self.now()
         with self.switch.writing(self.halt_settings.write_seconds_max):
             outcome: orders.LadderOutcome = LadderUnknown(action.market_id, action.quote_id, "no answer in time")
@@ -152,7 +163,7 @@ class Quoter:
             finally:
                 # Also when the deadline cut the wait short: the lane has closed itself, the outcome is unknown.
                 if isinstance(outcome, LadderUnknown):
-                    self.switch.outcome_unknown = True
+                    self.switch.answer_lost()
                 self.inlet.deliver(outcome)
         self.recorder.ladder_ended(action, outcome, self.now() - began)
 
@@ -168,19 +179,52 @@ class Quoter:
         self.failures = 0
         self.inlet.deliver(read)
 
+    async def read_account(self) -> None:
+        """Read positions, trades and balance together; give up after a while, for whoever asked to ask again."""
+        self.pulse.check_in(QUOTING, ACCOUNT_SECONDS_MAX + SLACK_SECONDS)
+        with trio.move_on_after(ACCOUNT_SECONDS_MAX):
+            self.inlet.deliver(await self.reader.whole())
+
     async def recover(self) -> None:
-        """After a recoverable trip: halt, read back, wait a random moment, quote again."""
+        """After a recoverable trip: halt, read back, wait a random moment, quote again.
+
+        Each piece is bounded and tried again, so that a hung one is told from an exchange that is away.
+        """
         report = HaltReport()
-        await halt(self.switch, self.halt_settings.tail_seconds_max, report)
+        while not report.verified_empty:
+            self.pulse.check_in(QUOTING, self.halt_settings.halt_seconds_max + SLACK_SECONDS)
+            with trio.move_on_after(self.halt_settings.halt_seconds_max):
+                await halt(self.switch, self.halt_settings.tail_seconds_max, report)
         self.recorder.halted(report)
         self.engine.account_read_due = self.engine.account_read_due or "quotes were pulled"
         self.inlet.deliver(ReadEmpty())
-        while self.engine.account_read_due:  # again when a stream broke meanwhile: then the read was not the last word
-            self.inlet.deliver(await self.reader.whole())
+        await self.pause_if_flapping()
+        # Again when a stream broke meanwhile, or when a position is not explained yet: the read was not the last word.
+        while self.engine.account_read_due and not self.switch.final:
+            await self.read_account()
+            self.pulse.check_in(QUOTING)
             await trio.sleep(self.random.uniform(RESUME_SECONDS_MIN, RESUME_SECONDS_MAX))
+        if self.switch.final:
+            return
         self.engine.resume()
         self.switch.rearm()
         self.recorder.info("resumed", "quotes may be placed again once every input is consistent")
+
+    async def pause_if_flapping(self) -> None:
+        """Wait longer with each pull too many within a minute, jittered."""
+        now = trio.current_time()
+        self.pulled_at.append(now)
+        while self.pulled_at[0] < now - FLAP_SECONDS:
+            self.pulled_at.popleft()
+        too_many = len(self.pulled_at) - FLAP_PULLS_MAX
+        if too_many <= 0:
+            return
+        longest = min(FLAP_PAUSE_SECONDS_MAX, RESUME_SECONDS_MAX * 2**too_many)
+        seconds = self.random.uniform(longest / 2, longest)
+        sentence = f"{len(self.pulled_at)} pulls within {FLAP_SECONDS:.0f} s: pausing for {seconds:.1f} s"
+        self.recorder.state("maker", "flapping", sentence)
+        self.pulse.check_in(QUOTING, seconds + SLACK_SECONDS)
+        await trio.sleep(seconds)
 
     def outcome(self, action: PlaceLadder, answer: Answer) -> orders.LadderOutcome:
         """Read an answer to a ladder. Raises Unauthorized."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
-from maker.desk.budget import TAIL_CALLS
+from maker.desk.budget import reserve_calls
 from maker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ def relations(config: Config) -> None:
     budget = config.budget
     require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
     require(
-        budget.requests_per_minute > 2 * TAIL_CALLS,
+        budget.requests_per_minute > 2 * (reserve := reserve_calls(len(config.markets))),
         "budget.requests_per_minute",
-        f"must be above {2 * TAIL_CALLS}: a reserve of {TAIL_CALLS} is kept for cancels.",
+        f"must be above {2 * reserve}: a reserve of {reserve} is kept for cancels, more with each market.",
         "OCX's standard tier is 120.",
     )
     require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
-    require(config.limits.value_max > 0, "limits.value_max", "must be above 0.", "Give it in quote currency.")
+    for name in ("value_max", "drawdown_max", "daily_loss_max"):
+        require(getattr(config.limits, name) > 0, f"limits.{name}", "must be above 0.", "Give it in quote currency.")
     halt = config.halt
     require(
         halt.halt_seconds_max > halt.tail_seconds_max + halt.settle_seconds_max,
@@ -99,6 +101,15 @@ def market_relations(path: str, one: Market) -> None:
         "must be at least twice level_size: a ladder and the one that replaces it must both fit.",
         "Raise it or lower level_size.",
     )
+    sizes = (ladder.level_size * ladder.size_growth**level for level in range(ladder.levels))
+    both_sides = 2 * sum(sizes, Decimal(0))
+    require(
+        limits.burst_size_max >= both_sides,
+        f"{path}.burst_size_max",
+        f"is below {both_sides.normalize():f}, one ladder: a market that sweeps it once would stop us for a person.",
+        "Raise it to several ladders.",
+    )
+    require(limits.burst_seconds > 0, f"{path}.burst_seconds", "must be above 0.", "Try 10.")
     require(limits.order_value_max > 0, f"{path}.order_value_max", "must be above 0.", "Give it in quote currency.")
     reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
     require(

@@ -25,24 +25,27 @@ import trio
 
 from maker.app import startup
 from maker.app.config import Config, trusted
-from maker.app.feeds import Inlet, run_market_stream, run_polls, run_reference
-from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.feeds import run_market_stream, run_polls, run_reference
+from maker.app.halt import HaltReport, Switch, last_halt
 from maker.app.link import GuardLink
+from maker.app.panic import Panic
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.routes import Routes
+from maker.app.watches import PANIC, QUOTING, Pulse, Skew, Watch, measure_lag
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.identity import Identity
 from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint, resolve
-from maker.edge.lane import Connection, Lane, boot_seconds
+from maker.edge.lane import Connection, Lane
 from maker.errors import ExitCode, MakerError, StartRefused, Unauthorized
+from maker.guard import latch
 from maker.wire import limits, ocx
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-WATCH_SECONDS: Final = 0.25  # between two looks of the dead-man's watch at the clock
 RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
 RESOLVE_SECONDS_MAX: Final = 5.0  # for the first one
 START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
@@ -65,6 +68,7 @@ class Result:
     halts: int = 0
     # For the guard, which takes them out of the result:
     may_have_placed: bool = False
+    unknown_write_at: float | None = None  # the begin of the last write of unknown outcome; seconds of BOOTTIME
     exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
@@ -111,6 +115,8 @@ class Run:
     armed: bool = False  # from here on orders of ours may rest: every way out pulls
     stop: Trip | None = None  # the first reason to leave
     report: HaltReport = attrs.field(factory=HaltReport)
+    pulse: Pulse = attrs.field(factory=Pulse)
+    skew: Skew = attrs.field(factory=Skew)
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
@@ -120,6 +126,15 @@ class Run:
             self.stop = trip
             self.recorder.tripped(trip)
         self.quoting.cancel(reason=trip.sentence)
+        if self.armed and trip.reason.latched:
+            self.latch(trip)
+
+    def latch(self, trip: Trip) -> None:
+        """Leave word for whoever starts next; the cancel-all has left, and a full disk changes nothing else."""
+        try:
+            latch.write(self.config.state_folder, trip.reason.name.lower(), trip.sentence)
+        except OSError as error:
+            self.recorder.warning("not latched", f"the kill file cannot be written ({error}): {trip.sentence}")
 
     async def guarded(self, service: Callable[[], Awaitable[object]]) -> None:
         """Run a service; its error pulls every quote before anything unwinds."""
@@ -136,7 +151,12 @@ class Run:
         """Learn the rate limit from any answer of the order path."""
         seen = limits.seen(answer.headers, time.time())
         if seen is not None:
-            self.engine.apply(seen, boot_seconds())
+            self.engine.apply(seen, self.pulse.boot())
+        skewed = self.skew.seen(answer.headers, self.pulse.wall())
+        if skewed is not None:
+            self.leave(skewed)
+        if self.skew.warning:
+            self.recorder.state("clock", "skewed", self.skew.warning)
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -198,10 +218,13 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
-    switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
+    lanes = lane("panic-1"), lane("panic-2")
+    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
+    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
     switch.panic.on_answer = run.on_answer
+    switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
     return run
 
 
@@ -211,7 +234,13 @@ def link_to_guard(run: Run, descriptor: int) -> GuardLink:
     def writes() -> tuple[int, float | None]:
         return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
 
-    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: None)
+    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()))
+
+
+def may_rest(engine: Engine) -> list[str]:
+    """The clientOrderIds of all that may rest, should the exchange not tell."""
+    accounts = [market.account for market in engine.markets.values()]
+    return [name for account in accounts for name in (*account.pending, *account.resting)]
 
 
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
@@ -219,6 +248,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
     config, engine, switch, client, rng = run.config, run.engine, run.switch, run.client, run.rng
     async with trio.open_nursery() as watchers:
         watchers.start_soon(run.guarded, partial(receive_signals, signals, run))
+        watchers.start_soon(run.guarded, partial(measure_lag, run.pulse))
         watchers.start_soon(run.guarded, switch.panic.keep_warm)
         watchers.start_soon(run.guarded, run.route.keep_resolved)
         if run.link is not None:
@@ -227,6 +257,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         async with trio.open_nursery() as feeds:
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
+                startup.refuse_latched(config.state_folder)
                 with trio.fail_after(START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
                     await startup.refuse_foreign(reader, engine.identity)
@@ -241,8 +272,10 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                 run.armed = True
                 try:
                     lane, recorder = run.quoting_lane, run.recorder
-                    quoter = Quoter(engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
+                    parts = (engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
+                    quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave)
                     inlet = quoter.inlet
+                    watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave)
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
@@ -251,11 +284,12 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     trusts = trusted("reference.ca_file", config.reference.ca_file)
                     feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent, trusts))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
-                    feeds.start_soon(run.guarded, partial(watch_clock, inlet, run, options.for_seconds))
+                    feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
+                    run.pulse.unsteady()  # what the start took is no pause
                     await run.guarded(quoter.run)
                 finally:
-                    with trio.move_on_after(config.halt.halt_seconds_max, shield=True):
-                        await halt(switch, config.halt.tail_seconds_max, run.report)
+                    run.pulse.check_in(QUOTING, config.halt.halt_seconds_max + 1.0)
+                    await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
 
@@ -272,21 +306,6 @@ async def watch_guard(link: GuardLink, run: Run) -> None:
     run.leave(Trip(Reason.OWNER_GONE, ""))
 
 
-async def watch_clock(inlet: Inlet, run: Run, for_seconds: float) -> None:
-    """Look at what time alone makes unsafe, at the journal, and at the time asked for."""
-    ends_at = trio.current_time() + for_seconds
-    while True:
-        inlet.watch()
-        run.recorder.sample(boot_seconds())
-        run.recorder.vitals(boot_seconds())
-        if run.recorder.journal_lost:
-            run.leave(Trip(Reason.JOURNAL_LOST, run.recorder.journal_lost))
-        if trio.current_time() >= ends_at:
-            ends_at = math.inf
-            run.leave(Trip(Reason.TIME_UP, ""))
-        await trio.sleep(min(WATCH_SECONDS, max(0.0, ends_at - trio.current_time())))
-
-
 async def take_down(run: Run) -> None:
     """After the halt: read the account once more for the report, then close what is open. Best effort, bounded."""
     with trio.move_on_after(FINAL_READ_SECONDS_MAX, shield=True):
@@ -294,7 +313,7 @@ async def take_down(run: Run) -> None:
             if run.report.verified_empty:
                 grids = {market_id: market.account.spec.grid for market_id, market in run.engine.markets.items()}
                 read = await AccountReader(run.client, grids).whole()
-                run.engine.account_read(read)
+                run.engine.account_read(read, run.pulse.boot())
                 run.recorder.after(read, None)
                 run.recorder.profit()
         except Exception as error:  # noqa: BLE001 - the figures are worth less than the verified end they would lose
@@ -317,6 +336,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
         may_have_placed=run.armed,
+        unknown_write_at=report.unknown_write_at,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence

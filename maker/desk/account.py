@@ -26,6 +26,7 @@ from maker.desk.events import (
 from maker.desk.units import BPS, Side
 
 TRADE_IDS_MAX = 50_000  # remembered a market: far more than any snapshot or read-back repeats
+ORDERS_REMEMBERED = 20_000  # orders of a market whose size we know: hours of replacing, and fills are late by seconds
 FILL_REPORT_SECONDS_MAX = 1.0  # ASSUMED: a stream heard this long after an effect has reported the fills before it
 
 
@@ -80,6 +81,8 @@ class MarketAccount:
     superseded: dict[str, OwnOrder] = attrs.field(factory=dict)
     trade_ids: TradeIds = attrs.field(factory=TradeIds)
     finished: TradeIds = attrs.field(factory=TradeIds)  # clientOrderIds of orders filled whole
+    asked: dict[str, int] = attrs.field(factory=dict)  # clientOrderId -> lots asked for and not filled; oldest first
+    overfilled: str = ""  # what was filled beyond what we asked for
     cash: Decimal = Decimal(0)  # quote, since start: -sign * price * size - fees
     fees: Decimal = Decimal(0)  # quote paid; negative: rebates
     volume: Decimal = Decimal(0)  # quote traded
@@ -95,6 +98,9 @@ class MarketAccount:
             self.pending[order.client_order_id] = OwnOrder(
                 order.client_order_id, order.side, order.ticks, order.lots, order.reduce_only, quote_id
             )
+            self.asked[order.client_order_id] = order.lots
+        while len(self.asked) > ORDERS_REMEMBERED:
+            del self.asked[next(iter(self.asked))]
 
     def placed(self, orders: tuple[PlacedOrder, ...] | None, engine_ms: int | None, now: float) -> bool:
         """The replace was applied: the old ladder is superseded, of the new one rest those the answer names.
@@ -192,7 +198,21 @@ class MarketAccount:
         self.fills += 1
         self.position_summed_lots += fill.side.sign * fill.lots
         self.reduce(fill)
+        self.compare_with_asked(fill)
         return True
+
+    def compare_with_asked(self, fill: Fill) -> None:
+        """Keep what is left of what we asked for, wherever the order is by now; note a fill beyond it (Knight, 2012).
+
+        A fill that names no order, or one of before our memory, cannot be compared.
+        """
+        left = self.asked.get(fill.client_order_id or "")
+        if left is None or fill.client_order_id is None:
+            return
+        self.asked[fill.client_order_id] = left - fill.lots
+        if left < fill.lots:
+            over = self.spec.grid.size.text(fill.lots - left)
+            self.overfilled = f"{over} beyond order {fill.client_order_id}, trade {fill.trade_id}"
 
     def reduce(self, fill: Fill) -> None:
         """Take a fill off the order it belongs to: by clientOrderId, by order id, else by side and price."""

@@ -1,7 +1,10 @@
-"""The table of reasons to pull every quote, and whether the program may quote again by itself afterwards.
+"""The table of reasons to pull every quote: when each fires, and what the program may do by itself afterwards.
 
 A recoverable reason pulls everything (unscoped, before anything else), verifies, waits until every input is consistent
-and quotes again. Any other ends the run through the halt, with its exit code.
+and quotes again without a person. Any other ends the run through the halt, with its exit code. A latched one writes the
+kill file too, once the cancel-all has left: nothing quotes and nothing starts until a person has looked and cleared it.
+
+A threshold says where its number lives: a constant as `room.NAME`, or a configuration key as `[table] key`.
 """
 
 from __future__ import annotations
@@ -12,34 +15,90 @@ import attrs
 
 from maker.errors import ExitCode
 
+AT_ONCE = ()  # no number: the thing itself is the reason
+
 
 @attrs.frozen
 class Row:
     """One reason: the sentence is for the operator; `exit_code` is None where the run goes on."""
 
     sentence: str
+    thresholds: tuple[str, ...]
     exit_code: ExitCode | None = None
+    latched: bool = False  # survives a restart: refused until a person clears it
 
 
 class Reason(enum.Enum):
     """Why quotes are pulled."""
 
-    REFERENCE_STALE = Row("the reference feed is stale or down")
-    STREAM_BROKEN = Row("a market's event stream broke")
-    STREAM_SILENT = Row("a market's event stream is silent, without even a heartbeat")
-    NO_FAIR_VALUE = Row("there is no fair value to quote around")
-    OUTCOME_UNKNOWN = Row("a ladder was sent and no answer to trust came back")
-    ORDERS_FAILING = Row("order calls failed repeatedly")
-    QUOTES_TOO_OLD = Row("quotes rest that could not be replaced in time")
-    MARKET_HALTED = Row("the exchange has halted a market")
-    ORDERS_DISAGREE = Row("an order rests that we do not know")
-    POSITION_UNEXPLAINED = Row("the position changed and no fill of ours explains it")
-    STOP_ASKED = Row("stopped as asked", ExitCode.CLEAN)
-    TIME_UP = Row("the time asked for is over", ExitCode.CLEAN)
-    OWNER_GONE = Row("the parent process is gone", ExitCode.FAILED_EMPTY)
-    JOURNAL_LOST = Row("the journal can no longer be written", ExitCode.FAILED_EMPTY)
-    CREDENTIALS = Row("the exchange does not accept our credentials", ExitCode.CREDENTIALS)
-    UNHANDLED_ERROR = Row("an unexpected error", ExitCode.FAILED_EMPTY)
+    # what we price by
+    REFERENCE_STALE = Row("the reference feed is stale or down", ("[market] stale_seconds_max",))
+    NO_FAIR_VALUE = Row(
+        "there is no fair value to quote around",
+        ("[market] index_stale_seconds_max", "[market] basis_bps_max", "[market] mark_index_bps_max"),
+    )
+    STREAM_BROKEN = Row("a market's event stream broke", AT_ONCE)
+    STREAM_SILENT = Row(
+        "a market's event stream is silent, without even a heartbeat", ("maker.app.config.STREAM_SILENT_SECONDS",)
+    )
+    # our orders
+    OUTCOME_UNKNOWN = Row("a ladder was sent and no answer to trust came back", ("[halt] write_seconds_max",))
+    ORDERS_FAILING = Row(
+        "order calls failed repeatedly", ("maker.desk.market.PLACE_FAILURES_MAX", "maker.app.quoter.FAILURES_MAX")
+    )
+    QUOTES_TOO_OLD = Row(
+        "quotes rest that could not be replaced in time",
+        ("[cycle] quote_age_seconds_max", "maker.desk.engine.QUOTE_AGE_PULL"),
+    )
+    MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.market.MARGIN_REFUSALS_MAX",))
+    MARKET_HALTED = Row("the exchange has halted a market", AT_ONCE)
+    ORDERS_DISAGREE = Row("an order rests that we do not know", AT_ONCE)
+    # our position and our money
+    POSITION_DISAGREES = Row(
+        "the position changed and no fill of ours explains it yet", ("maker.desk.engine.POSITION_GRACE_SECONDS",)
+    )
+    POSITION_UNEXPLAINED = Row(
+        "the account was read back, and still no fill of ours explains its position: a liquidation, or somebody else",
+        ("maker.desk.engine.POSITION_READ_SECONDS",),
+        ExitCode.FAILED_EMPTY,
+        latched=True,
+    )
+    OVERFILLED = Row("more was filled than we ever asked for", AT_ONCE, ExitCode.FAILED_EMPTY, latched=True)
+    POSITION_LIMIT = Row("the position is beyond its limit", ("[market] position_limit",), ExitCode.FAILED_EMPTY)
+    REPEATED_EXECUTION = Row(
+        "more was filled in a short time than a market may trade",
+        ("[market] burst_size_max", "[market] burst_seconds"),
+        ExitCode.FAILED_EMPTY,
+        latched=True,
+    )
+    DRAWDOWN = Row(
+        "the account has lost too much since its best moment",
+        ("[limits] drawdown_max",),
+        ExitCode.FAILED_EMPTY,
+        latched=True,
+    )
+    DAILY_LOSS = Row(
+        "the account has lost too much today", ("[limits] daily_loss_max",), ExitCode.FAILED_EMPTY, latched=True
+    )
+    # this process and this machine
+    LOOP_LAG = Row("this process stood still", ("maker.app.watches.LAG_SECONDS_MAX",))
+    SUSPENDED = Row("this machine was suspended", ("maker.app.watches.SUSPEND_SECONDS_MAX",))
+    CLOCK_JUMPED = Row("this machine's clock was set to another time", ("maker.app.watches.CLOCK_JUMP_SECONDS_MAX",))
+    CLOCK_SKEW = Row(
+        "this machine's clock is not the exchange's",
+        ("maker.app.watches.SKEW_SECONDS_MAX", "maker.app.watches.SKEW_ANSWERS"),
+        ExitCode.FAILED_EMPTY,
+    )
+    JOURNAL_LOST = Row("the journal can no longer be written", AT_ONCE, ExitCode.FAILED_EMPTY)
+    CREDENTIALS = Row("the exchange does not accept our credentials", AT_ONCE, ExitCode.CREDENTIALS)
+    UNHANDLED_ERROR = Row("an unexpected error", AT_ONCE, ExitCode.FAILED_EMPTY)
+    OWNER_GONE = Row("the guard, our parent process, is gone", AT_ONCE, ExitCode.FAILED_EMPTY)
+    # people
+    STOP_ASKED = Row("stopped as asked", AT_ONCE, ExitCode.CLEAN)
+    TIME_UP = Row("the time asked for is over", AT_ONCE, ExitCode.CLEAN)
+    KILLED = Row(
+        "the kill file says stop", ("maker.app.watches.WATCH_SECONDS",), ExitCode.CLEAN, latched=True
+    )  # it is latched already: whoever wrote the file did it
 
     @property
     def sentence(self) -> str:
@@ -48,6 +107,10 @@ class Reason(enum.Enum):
     @property
     def recoverable(self) -> bool:
         return self.value.exit_code is None
+
+    @property
+    def latched(self) -> bool:
+        return self.value.latched
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ from decimal import Decimal
 
 import attrs
 
+from maker.desk.breakers import Losses
 from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import (
@@ -49,7 +50,7 @@ from maker.desk.events import (
 from maker.desk.fair import FairValue, FairValueEstimator, NoFair
 from maker.desk.identity import Identity
 from maker.desk.market import MARGIN_CODE, CycleSettings, MarketDesk, MarketSettings
-from maker.desk.risk import AccountLimits, ApprovedLadder, Refused
+from maker.desk.risk import AccountLimits, ApprovedLadder, Refused, beyond_limit
 from maker.desk.units import Side
 from maker.errors import StreamBroken, StreamFault
 
@@ -59,6 +60,8 @@ QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it 
 WAIT_SECONDS_MIN = 0.001  # a clock of floats must move
 WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
+POSITION_READ_SECONDS = 2.0  # ... and in different reads: an account read again after this still does not explain it
+POSITION_REREAD_SECONDS = 0.5  # between two of those reads
 
 
 @attrs.define
@@ -73,6 +76,9 @@ class Engine:
     holding: Trip | None = None
     emptied: bool = False  # since `holding` began, the exchange was read back empty
     account_read_due: str = "the account has not been read yet"  # empty: not due
+    account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
+    exchange_ms: int | None = None  # the exchange's clock, as its streams told it
+    losses: Losses = attrs.field(init=False)
     balance: Decimal | None = None  # perps bucket, as last read in passing
     balance_read: Decimal | None = None  # as last read together with positions and trades
     balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
@@ -81,6 +87,9 @@ class Engine:
     new_fills: list[Fill] = attrs.field(factory=list)  # booked and not yet taken by `take_fills`
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
     ladders_placed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.losses = Losses(self.account_limits)
 
     def add_market(self, settings: MarketSettings) -> None:
         """Add a market before the first fact."""
@@ -92,11 +101,22 @@ class Engine:
 
     def apply(self, event: Event, now: float) -> Trip | None:
         """Book one fact. A Trip: pull every quote, before anything else. Raises StreamBroken for an impossible book."""
+        trip = self.book(event, now)
+        match event:
+            case StreamDelta(fills=(), positions=(), removed_position_ids=()):
+                return trip  # the book alone, many times a second
+            case StreamDelta() | StreamSnapshot() | MarketStats() | AccountRead():
+                return self.broken(now) or trip
+            case _:
+                return trip
+
+    def book(self, event: Event, now: float) -> Trip | None:
         match event:
             case StreamDelta() | StreamSnapshot():
                 return self.stream_event(self.markets[event.market_id], event, now)
             case StreamHeard():
                 market = self.markets[event.market_id]
+                start_again(market)
                 market.heard_at = now
                 market.account.heard(None, now)
             case StreamLost():
@@ -117,13 +137,13 @@ class Engine:
                 market.fair.stats(event, now)
                 market.marked(event.mark)
             case SpecRead():
-                self.markets[event.spec.market_id].relisted(event.spec)
+                return self.listed(event, now)
             case BudgetSeen():
                 self.budget.seen(event.limit, event.remaining, event.reset_seconds, now)
             case OpenOrdersRead():
                 return self.orders_read(event, now)
             case AccountRead():
-                self.account_read(event)
+                return self.account_read(event, now)
             case BalanceRead():
                 self.balance, self.available = event.balance, event.available
             case ReadEmpty():
@@ -135,6 +155,8 @@ class Engine:
     def stream_event(self, market: MarketDesk, event: StreamSnapshot | StreamDelta, now: float) -> Trip | None:
         market.heard_at = now
         account = market.account
+        if isinstance(event, StreamDelta):
+            start_again(market)
         if isinstance(event, StreamDelta) and not market.live:
             raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
         try:
@@ -149,14 +171,15 @@ class Engine:
             self.book_fill(market, fill)
         if isinstance(event, StreamSnapshot):
             account.positions_whole(event.positions)
-            market.live, market.lost = True, False
+            market.live, market.lost, market.resnapshot_due = True, False, False
         else:
             for seen in event.positions:
                 account.position(seen)
             account.positions_removed(event.removed_position_ids)
         account.heard(event.engine_ms, now)
+        self.exchange_ms = max(self.exchange_ms or 0, event.engine_ms)
         if account.explained:
-            market.unexplained_since = None
+            market.unexplained_since = market.unexplained_read_at = None
         elif market.unexplained_since is None:
             market.unexplained_since = now
         return None
@@ -173,6 +196,7 @@ class Engine:
     def book_fill(self, market: MarketDesk, fill: Fill) -> None:
         if market.account.fill(fill):
             market.disturbed = "filled"
+            market.burst.add(fill)
             self.new_fills.append(fill)
 
     def orders_read(self, read: OpenOrdersRead, now: float) -> Trip | None:
@@ -190,25 +214,46 @@ class Engine:
             return self.trip(Reason.ORDERS_DISAGREE, ", ".join(strangers[:3]), exposed=True)
         return None
 
-    def account_read(self, read: AccountRead) -> None:
-        """Take a complete read of positions, trades and balance, made while nothing of ours rested."""
+    def account_read(self, read: AccountRead, now: float) -> Trip | None:
+        """Take a complete read of positions, trades and balance, made while nothing of ours rested.
+
+        A position that it does not explain is read again, for trades may be told later than positions; one that stays
+        unexplained was changed by a liquidation or by somebody else, and a person must look.
+        """
         for fill in read.fills:
             if fill.market_id in self.markets:
                 self.book_fill(self.markets[fill.market_id], fill)
+        self.account_read_due = ""
+        trip: Trip | None = None
         for market in self.markets.values():
             account = market.account
             account.positions_whole(read.positions)
-            if not account.explained:
-                self.notes.append(
-                    f"{market.market_id}: position is {account.position_lots} lots, our fills say "
-                    f"{account.position_summed_lots}: the exchange's figure is taken"
-                )
-                account.position_summed_lots = account.position_lots
-            market.unexplained_since = None
+            if account.explained:
+                market.unexplained_since = market.unexplained_read_at = None
+                continue
+            size = account.spec.grid.size
+            detail = f"{market.market_id}: position {size.text(account.position_lots)}, our fills say "
+            detail += size.text(account.position_summed_lots)
+            if market.unexplained_read_at is None:
+                market.unexplained_read_at = now
+            elif now - market.unexplained_read_at >= POSITION_READ_SECONDS:
+                trip = trip or self.trip(Reason.POSITION_UNEXPLAINED, detail)
+            self.account_read_due = f"{detail}; reading it again"
+            self.account_read_after = now + POSITION_REREAD_SECONDS
         self.balance, self.available = read.balance, read.available
         self.balance_read = read.balance
         self.balance_explained = sum((market.balance_change for market in self.markets.values()), Decimal(0))
-        self.account_read_due = ""
+        return trip
+
+    def listed(self, event: SpecRead, now: float) -> Trip | None:
+        """Take a listing read again: bands, fees, and whether the market trades."""
+        market = self.markets[event.spec.market_id]
+        market.relisted(event.spec)
+        if event.active:
+            market.trading_again()
+            return None
+        market.halt(now)
+        return self.trip(Reason.MARKET_HALTED, f"{market.market_id}, as its listing says")
 
     def baseline(self, read: AccountRead) -> None:
         """The account as found at the start: its old trades are known, its position is where we begin."""
@@ -235,7 +280,8 @@ class Engine:
         """The pull is verified and the account read back: quote again as soon as every input is consistent."""
         assert self.emptied, "resumed before the exchange was read back empty"
         assert not self.account_read_due, "resumed before the account was read back"
-        self.holding = None
+        if self.holding is None or self.holding.reason.recoverable:
+            self.holding = None
         self.emptied = False
 
     # -- outcomes of our own ladders
@@ -244,8 +290,8 @@ class Engine:
         match event:
             case LadderPlaced():
                 self.ladders_placed += 1
-                self.notes.extend(self.markets[event.market_id].ladder_placed(event, now))
-                return None
+                market = self.markets[event.market_id]
+                return self.margin(market, market.ladder_placed(event, now))
             case LadderRefused():
                 return self.refusal(self.markets[event.market_id], event, now)
             case LadderThrottled():
@@ -268,12 +314,18 @@ class Engine:
         """Refused whole. Whether the old ladder still rests is not documented: read it back."""
         market.ladder_refused()
         if event.code == MARGIN_CODE:
-            self.notes.append(market.margin_refused(now))
-            return None
+            return self.margin(market, [market.margin_refused(now)])
         if event.code == HALTED_CODE:
-            market.hold(now, "the exchange has halted this market")
+            market.halt(now)
             return self.trip(Reason.MARKET_HALTED, event.market_id)
         return self.failure(market, f"{event.status} {event.code} {event.message}", now)
+
+    def margin(self, market: MarketDesk, notes: list[str]) -> Trip | None:
+        """Say that margin was refused; repeatedly: pull, for what rests stands on margin that is not there."""
+        self.notes.extend(notes)
+        if notes and not market.margin_refusals:  # it has just begun to be held
+            return self.trip(Reason.MARGIN_REFUSED, market.market_id)
+        return None
 
     def failure(self, market: MarketDesk, detail: str, now: float) -> Trip | None:
         if market.failed(detail, now):
@@ -288,13 +340,39 @@ class Engine:
         return any(market.account.exposed for market in self.markets.values())
 
     def trip(self, reason: Reason, detail: str, *, exposed: bool | None = None) -> Trip | None:
-        """Start holding. None when it holds already, or when nothing of ours rests: there is nothing to pull."""
-        if self.holding is not None or not (self.exposed if exposed is None else exposed):
+        """Start holding. None when it holds already, or when nothing of ours rests: there is nothing to pull.
+
+        A reason that ends the run needs nothing resting, and is told though the quotes are being pulled already.
+        """
+        final = not reason.recoverable
+        if self.holding is not None and not (final and self.holding.reason.recoverable):
+            return None
+        if not final and not (self.exposed if exposed is None else exposed):
             return None
         self.holding = Trip(reason, detail)
         self.emptied = False
         self.account_read_due = self.account_read_due or "quotes were pulled"
         return self.holding
+
+    def broken(self, now: float) -> Trip | None:
+        """The limits on money and positions that no decision may have broken, after a fact that could show it."""
+        for market in self.markets.values():
+            account = market.account
+            if account.overfilled:
+                return self.trip(Reason.OVERFILLED, f"{market.market_id}: {account.overfilled}")
+            if market.burst.exceeded:
+                size = account.spec.grid.size.text(market.burst.lots)
+                return self.trip(
+                    Reason.REPEATED_EXECUTION, f"{market.market_id}: {size} within {market.burst.seconds:g} s"
+                )
+            beyond = beyond_limit(account, market.limits)
+            if beyond:
+                return self.trip(Reason.POSITION_LIMIT, f"{market.market_id}: {beyond}")
+        if all(market.worth_known(now) for market in self.markets.values()):
+            lost = self.losses.judge(self.equity_change(), self.exchange_ms)
+            if lost is not None:
+                return self.trip(*lost)
+        return None
 
     def watch(self, now: float) -> Trip | None:
         """What the passing of time alone makes unsafe, while anything rests."""
@@ -316,7 +394,7 @@ class Engine:
                 return self.trip(Reason.QUOTES_TOO_OLD, market.market_id)
             since = market.unexplained_since
             if since is not None and now - since > POSITION_GRACE_SECONDS:
-                return self.trip(Reason.POSITION_UNEXPLAINED, market.market_id)
+                return self.trip(Reason.POSITION_DISAGREES, market.market_id)
         return None
 
     # -- decisions
@@ -338,6 +416,8 @@ class Engine:
             if since is not None and now - since > POSITION_GRACE_SECONDS and not self.exposed:
                 self.account_read_due = self.account_read_due or f"the position of {market.market_id} is unexplained"
         if self.account_read_due and not self.exposed:
+            if now < self.account_read_after:
+                return Wait(min(WAIT_SECONDS_MAX, self.account_read_after - now + WAIT_SECONDS_MIN))
             return ReadAccount(self.account_read_due)
         for market in self.markets.values():
             if not market.orders_known:
@@ -421,3 +501,10 @@ class Engine:
     def equity_change(self) -> Decimal:
         """Profit since the start in quote currency: fees and funding included, positions at mark."""
         return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
+
+
+def start_again(market: MarketDesk) -> None:
+    """Raises StreamBroken where a market's stream goes on though what it said is void: its feed connects anew."""
+    if market.resnapshot_due:
+        market.resnapshot_due = False
+        raise StreamBroken(StreamFault.CLOSED, "the market was halted: starting again from a snapshot")

@@ -192,6 +192,7 @@ class SpecRead:
     """A market's listing, read again: bands and fees may have changed; a changed grid ends the run."""
 
     spec: MarketSpec
+    active: bool = True  # it trades
 
 
 # -- outcomes of our own calls ------------------------------------------------------------------------------------

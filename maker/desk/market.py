@@ -9,8 +9,9 @@ import attrs
 
 from maker.desk.account import MarketAccount
 from maker.desk.book import Book
+from maker.desk.breakers import Burst
 from maker.desk.events import LadderPlaced, MarketSpec
-from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
+from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, moved_bps
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
 from maker.desk.units import SUBTICKS, Side
@@ -64,6 +65,8 @@ class MarketDesk:
     lost: bool = False  # since the last snapshot the stream was said to be lost, and what follows from it was done
     lost_detail: str = "its stream has not sent a snapshot yet"
     heard_at: float | None = None  # last byte of the stream, our clock
+    halted: bool = False  # the exchange says so; over when its listing says that it trades
+    resnapshot_due: bool = False  # it was halted: what its stream said before is void
     orders_known: bool = True
     quoted: Ladder | None = None  # what the last applied replace asked for
     quoted_at: float = 0.0
@@ -77,8 +80,14 @@ class MarketDesk:
     margin_refused_at: float = 0.0
     size_factor: Fraction = Fraction(1)
     unexplained_since: float | None = None
+    unexplained_read_at: float | None = None  # the first account read that did not explain the position
     mark: Decimal | None = None
     mark_start: Decimal | None = None  # the first one seen
+    burst: Burst = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        lots_max = self.account.spec.grid.size.count_down(self.limits.burst_size_max)
+        self.burst = Burst(self.limits.burst_seconds, lots_max)
 
     @property
     def market_id(self) -> str:
@@ -117,6 +126,18 @@ class MarketDesk:
         size = account.spec.grid.size
         start = size.value(account.position_start_lots) * account.entry_start
         return account.cash + size.value(account.position_lots) * account.entry_price - start
+
+    def worth_known(self, now: float) -> bool:
+        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
+        fair = self.fair
+        if not self.account.explained:
+            return False
+        if not self.account.position_lots:
+            return True
+        if fair.index_subticks is None or fair.mark_subticks is None or fair.index_at is None:
+            return False
+        fresh = now - fair.index_at <= fair.settings.index_stale_seconds_max
+        return fresh and not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)
 
     def relisted(self, spec: MarketSpec) -> None:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
@@ -161,8 +182,21 @@ class MarketDesk:
             self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
             self.margin_refused_at = now
 
+    def halt(self, now: float) -> None:
+        """The exchange does not trade this market: no order error, and nothing to try before its listing changes."""
+        self.halted = True
+        self.hold(now, "the exchange had halted this market")
+
+    def trading_again(self) -> None:
+        """The listing says that it trades: start again from a new snapshot."""
+        if self.halted:
+            self.halted, self.resnapshot_due = False, True
+            self.live, self.lost, self.lost_detail = False, True, "it was halted"
+
     def not_quoting(self, cycle: CycleSettings, now: float) -> str:
         """Why this market is not quoted now, as a sentence; empty when it may be."""
+        if self.halted:
+            return "the exchange has halted this market; waiting for its listing to say that it trades"
         if not self.live:
             return f"{self.lost_detail}; waiting for a new snapshot"
         if self.heard_at is None or now - self.heard_at > cycle.stream_fresh_seconds_max:

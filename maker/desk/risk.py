@@ -23,6 +23,8 @@ class Limits:
     order_size_max: Decimal  # base, one order
     order_value_max: Decimal  # quote, one order
     collar_bps: Decimal  # no price further than this from fair value
+    burst_size_max: Decimal  # base, both sides: more than this filled within the next line's time stops for a person
+    burst_seconds: float
 
 
 @attrs.frozen
@@ -30,6 +32,8 @@ class AccountLimits:
     """Of the whole account."""
 
     value_max: Decimal  # quote: sum over markets of the larger worst-case position at fair value
+    drawdown_max: Decimal  # quote: lost since the best moment of the run, then stop for a person
+    daily_loss_max: Decimal  # quote: lost since the exchange's day began, or since the start; then stop for a person
 
 
 @attrs.frozen
@@ -78,6 +82,24 @@ def room_lots(account: MarketAccount, limits: Limits, side: Side) -> int:
     position = side.sign * pick(account.position_lots, account.position_summed_lots)
     left = limit - position
     return max(0, min(left - account.may_fill_lots(side), left // 2))
+
+
+def beyond_limit(account: MarketAccount, limits: Limits) -> str:
+    """Say how far the position is beyond its limit; empty when it is not.
+
+    `approve` counts everything that may fill, so our own orders cannot bring it there. A position found beyond the
+    limit at the start may be worked off, never grown. Only a position that our fills explain is judged: one they do not
+    has a reason of its own.
+    """
+    if not account.explained:
+        return ""
+    limit = account.spec.grid.size.count_down(limits.position_limit)
+    for side in Side:
+        allowed = max(limit, side.sign * account.position_start_lots)
+        if side.sign * account.position_lots > allowed:
+            size = account.spec.grid.size
+            return f"{size.text(account.position_lots)}, allowed are {size.text(side.sign * allowed)}"
+    return ""
 
 
 def approve(

@@ -6,4 +6,6 @@ lock      one writer per account and per state folder; crash marks and incidents
 report    what a run ends with
 settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
 key       where the API key is kept
+buttons   `cancel-all` and `clear`, for when everything else may be broken
+running   what a run that is going on, or was killed, says of itself
 """

@@ -28,7 +28,7 @@ from typing import Any
 
 from maker.guard import latch
 from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
-from maker.guard.watch import STOP_SIGNALS, Ended, Watch
+from maker.guard.watch import STOP_SIGNALS, Ended, Watch, read_available
 from maker.launch import key, lock, report, settings
 from maker.launch.lock import Lock
 from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
@@ -102,8 +102,15 @@ def catch_signals(stack: contextlib.ExitStack) -> int:
 
 
 def told(signals: int, wait_seconds: float = 0.0) -> bool:
-    """Whether a stop signal came, within so long; it stays there to be read."""
-    return bool(select.select([signals], [], [], wait_seconds)[0])
+    """Whether a stop signal came, within so long. The alarms of our own calls come by the same pipe, and are none."""
+    ends_at = seconds_now() + wait_seconds
+    while True:
+        if any(number in STOP_SIGNALS for number in read_available(signals)):
+            return True
+        left = ends_at - seconds_now()
+        if left <= 0:
+            return False
+        select.select([signals], [], [], left)
 
 
 def hold_locks(wanted: settings.ParentSettings, signals: int, stack: contextlib.ExitStack) -> list[Lock]:
@@ -201,9 +208,12 @@ def conclude(
     told_us = (
         f"the maker was killed: {ended.killed_for}" if ended.killed_for else report.from_maker(ended.result, exit_code)
     )
+    tail_seconds = guard.tail_seconds if ended.armed else 0.0
     if isinstance(told_us, report.Told):
         last, if_empty = told_us.report, told_us.exit_code_if_empty
-        proven = last.fields["verified_empty"] and not told_us.unknown_write
+        # The maker knows of every write: only what it saw no answer to can still land.
+        tail_seconds = max(0.0, told_us.unknown_write_at + guard.tail_seconds - seconds_now())
+        proven = last.fields["verified_empty"] and not tail_seconds
         if proven or not (ended.armed and told_us.may_have_placed):
             return last
     else:
@@ -211,7 +221,7 @@ def conclude(
     log("pulling", f"{last.fields['reason']}; cancelling everything until the exchange reads empty.")
     incident = Incident(wanted, last.fields["reason"], ended, maker_pid, is_death=isinstance(told_us, str))
     began = seconds_now()
-    pulled = pull(exchange, guard.tail_seconds if ended.armed else 0.0, guard.give_up_seconds, incident.open)
+    pulled = pull(exchange, tail_seconds, guard.give_up_seconds, incident.open)
     took = seconds_now() - began
     code = if_empty if pulled.verified_empty else report.UNVERIFIED
     sentence = (

@@ -41,7 +41,7 @@ class Told(NamedTuple):
 
     report: Report
     may_have_placed: bool
-    unknown_write: bool  # it ended before a write whose answer nobody saw can be ruled out
+    unknown_write_at: float  # begin of the last write whose answer nobody saw, seconds of BOOTTIME; 0: there is none
     exit_code_if_empty: int  # instead of 75, should the exchange be read back empty after all
 
 
@@ -60,12 +60,13 @@ def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
         return f"the maker ended without a report (it {how})"
     if fields.get("exit_code") != maker_exit_code:
         return f"the maker reported exit code {fields.get('exit_code')} but {how}"
-    unknown = fields.pop("unknown_write_at", None) is not None
+    unknown_at = fields.pop("unknown_write_at", None)
+    unknown_at = float(unknown_at) if isinstance(unknown_at, int | float) else 0.0
     placed = fields.pop("may_have_placed", True) is not False
     if_empty = fields.pop("exit_code_if_empty", None)
     if_empty = if_empty if isinstance(if_empty, int) else FAILED_EMPTY
     known = without_maker(maker_exit_code, "no reason given").fields | fields
-    return Told(Report(maker_exit_code, known), placed, unknown, if_empty)
+    return Told(Report(maker_exit_code, known), placed, unknown_at, if_empty)
 
 
 def after_pull(report: Report, verified: bool, open_orders: int | None, exit_code: int, sentence: str) -> Report:

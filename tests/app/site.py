@@ -15,7 +15,8 @@ import structlog
 import trio
 
 from maker.app.feeds import Inlet
-from maker.app.halt import Panic, Switch
+from maker.app.halt import Switch
+from maker.app.panic import Panic
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
 from maker.desk.events import Event
@@ -109,6 +110,7 @@ class Site:
     connections: list[MemoryConnection] = attrs.field(factory=list)
     refusals: int = 0  # so many connections are refused
     dial_seconds: float = 0.0
+    fields: tuple[str, ...] = ()  # header fields of an answer to a ladder
 
     def __attrs_post_init__(self) -> None:
         self.usual = {
@@ -183,7 +185,7 @@ class Site:
             for quote in asked["quotes"]
         ]
         answer = {"marketId": asked["marketId"], "quoteId": asked["quoteId"], "orders": self.resting}
-        await saying(answer)(seen, stream)
+        await saying(answer, 200, *self.fields)(seen, stream)
 
     def client(self) -> Client:
         return Client(URL, {"x-api-key": KEY}, None, dial=self.dial)
@@ -266,7 +268,7 @@ async def staged(desk: Desk | None = None, *, warm: bool = True) -> AsyncIterato
         own = desk or Desk.ready()
         told = a_recorder()
         told.recorder.engine = own.engine
-        switch = Switch(Panic((site.lane("panic-1"), site.lane("panic-2"))), 1.0)
+        switch = Switch(Panic((site.lane("panic-1"), site.lane("panic-2"))), 1.0, clock=trio.current_time)
         if warm:
             for lane in switch.panic.lanes:
                 await lane.connect()

@@ -98,9 +98,9 @@ def test_numbers_are_the_decimals_written() -> None:
     assert market.limits.order_value_max == Decimal(10000)
     money = [
         *attrs.asdict(market.ladder).values(),
-        *attrs.asdict(market.limits).values(),
+        *(value for name, value in attrs.asdict(market.limits).items() if name != "burst_seconds"),
         market.fair.basis_bps_max,
-        config.limits.value_max,
+        *attrs.asdict(config.limits).values(),
     ]
     assert all(type(value) in (Decimal, int) for value in money)
     assert type(market.limits.order_value_max) is Decimal
@@ -137,9 +137,11 @@ BROKEN: list[tuple[str, Any]] = [
     ("cycle.quote_age_seconds_max", Decimal("0.3")),  # not above requote_seconds_min
     ("budget.reserve_ratio", 0),
     ("budget.reserve_ratio", 1),
-    ("budget.requests_per_minute", 24),
+    ("budget.requests_per_minute", 52),  # a reserve of 26 for two markets
     ("budget.burst", 0),
     ("limits.value_max", 0),
+    ("limits.drawdown_max", 0),
+    ("limits.daily_loss_max", -1),
     ("reference.silent_seconds_max", 0),
     ("halt.write_seconds_max", 0),
     ("halt.settle_seconds_max", 0),
@@ -167,6 +169,8 @@ BROKEN: list[tuple[str, Any]] = [
     (f"{BTC}.position_soft_ratio", Decimal("-0.1")),
     (f"{BTC}.order_size_max", Decimal("0.039")),  # the outermost level is 0.02 * 1.25 ** 3 = 0.0390625
     (f"{BTC}.order_value_max", 0),
+    (f"{BTC}.burst_size_max", Decimal("0.2")),  # both sides of the ladder are 0.230625
+    (f"{BTC}.burst_seconds", 0),
     (f"{BTC}.collar_bps", 12),  # as far as the skewed ladder reaches: 2 + 1.5 * 4 + 4
     (f"{BTC}.stale_seconds_max", 0),
     (f"{BTC}.index_stale_seconds_max", 0),
@@ -194,7 +198,7 @@ def test_each_relation_refuses_and_names_its_field(field: str, value: Any) -> No
 
 JUST_RIGHT: list[tuple[str, Any]] = [
     ("cycle.quote_age_seconds_max", Decimal("0.31")),
-    ("budget.requests_per_minute", 25),
+    ("budget.requests_per_minute", 53),
     ("budget.burst", 1),
     ("halt.halt_seconds_max", Decimal("9.01")),
     ("foreign_orders", "cancel"),
@@ -210,6 +214,7 @@ JUST_RIGHT: list[tuple[str, Any]] = [
     (f"{BTC}.position_soft_ratio", 0),
     (f"{BTC}.order_size_max", Decimal("0.0390625")),
     (f"{BTC}.collar_bps", Decimal("12.01")),
+    (f"{BTC}.burst_size_max", Decimal("0.230625")),
     ("order_prefix", "mk345678"),
 ]
 

@@ -104,9 +104,14 @@ LADDER: Final = LadderSettings(
     position_soft_ratio=dec("0.5"),
 )
 LIMITS: Final = Limits(
-    position_limit=dec("0.200"), order_size_max=dec("0.050"), order_value_max=dec("5000"), collar_bps=dec("100")
+    position_limit=dec("0.200"),
+    order_size_max=dec("0.050"),
+    order_value_max=dec("5000"),
+    collar_bps=dec("100"),
+    burst_size_max=dec("0.300"),
+    burst_seconds=10.0,
 )
-ALL_MARKETS: Final = AccountLimits(value_max=dec("30000"))
+ALL_MARKETS: Final = AccountLimits(value_max=dec("30000"), drawdown_max=dec("100"), daily_loss_max=dec("150"))
 CYCLE: Final = CycleSettings(
     requote_bps=dec("1"),
     requote_seconds_min=0.25,

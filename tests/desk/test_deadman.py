@@ -1,6 +1,13 @@
-"""The table of reasons: which let the program go on, and with which code the others end."""
+"""The table of reasons: which let the program go on, with which code the others end, and where their numbers live.
+
+That each row really fires, and what follows, is in tests/app/test_triggers.py, which is parametrised over this table.
+"""
 
 from __future__ import annotations
+
+import importlib
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -10,18 +17,50 @@ from maker.errors import ExitCode
 ENDS = {
     Reason.STOP_ASKED: ExitCode.CLEAN,
     Reason.TIME_UP: ExitCode.CLEAN,
+    Reason.KILLED: ExitCode.CLEAN,
     Reason.OWNER_GONE: ExitCode.FAILED_EMPTY,
     Reason.JOURNAL_LOST: ExitCode.FAILED_EMPTY,
     Reason.CREDENTIALS: ExitCode.CREDENTIALS,
     Reason.UNHANDLED_ERROR: ExitCode.FAILED_EMPTY,
+    Reason.CLOCK_SKEW: ExitCode.FAILED_EMPTY,
+    Reason.POSITION_LIMIT: ExitCode.FAILED_EMPTY,
+    Reason.POSITION_UNEXPLAINED: ExitCode.FAILED_EMPTY,
+    Reason.OVERFILLED: ExitCode.FAILED_EMPTY,
+    Reason.REPEATED_EXECUTION: ExitCode.FAILED_EMPTY,
+    Reason.DRAWDOWN: ExitCode.FAILED_EMPTY,
+    Reason.DAILY_LOSS: ExitCode.FAILED_EMPTY,
 }
+LATCHED = {
+    Reason.KILLED,
+    Reason.POSITION_UNEXPLAINED,
+    Reason.OVERFILLED,
+    Reason.REPEATED_EXECUTION,
+    Reason.DRAWDOWN,
+    Reason.DAILY_LOSS,
+}
+CONF = tomllib.loads((Path(__file__).parents[2] / "conf" / "paper.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_decided_here_too(reason: Reason) -> None:
-    """What ends the program ends it with this code; everything else pulls the quotes and goes on."""
+    """What ends the program ends it with this code; everything else pulls the quotes and goes on. S21: the latched."""
     assert reason.value.exit_code == ENDS.get(reason)
     assert reason.recoverable == (reason not in ENDS)
+    assert reason.latched == (reason in LATCHED)
+    assert not (reason.latched and reason.recoverable), "what goes on by itself cannot wait for a person"
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_threshold_is_where_the_table_says(reason: Reason) -> None:
+    """A constant of a room, or a key of the configuration: a number that moved takes its row along."""
+    for threshold in reason.value.thresholds:
+        if threshold.startswith("["):
+            table, key = threshold[1:].split("] ")
+            place = CONF["market"]["BTC-PERP"] if table == "market" else CONF[table]
+            assert place[key] > 0
+        else:
+            room, name = threshold.rsplit(".", 1)
+            assert getattr(importlib.import_module(room), name) > 0
 
 
 def test_sentences_are_there_and_different() -> None:

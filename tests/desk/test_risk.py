@@ -207,22 +207,29 @@ def test_the_account_value_cap_counts_the_other_markets() -> None:
 
 def test_the_account_value_cap_counts_the_position() -> None:
     """150 lots are 7500, and 20 more 8500."""
-    cap = AccountLimits(value_max=dec("8500"))
+    cap = attrs.evolve(ALL_MARKETS, value_max=dec("8500"))
     assert verdict(GOOD, account=an_account(150), all_markets=cap) == ""
-    assert "value_max" in verdict(GOOD, account=an_account(150), all_markets=AccountLimits(value_max=dec("8499.99")))
+    assert "value_max" in verdict(
+        GOOD, account=an_account(150), all_markets=attrs.evolve(ALL_MARKETS, value_max=dec("8499.99"))
+    )
 
 
 @pytest.mark.parametrize("position", [150, -150])
 def test_above_the_value_cap_what_only_reduces_still_passes(position: int) -> None:
     """The price rose or another market grew: the way down must stay open, with nothing on the side that adds."""
     ladder = ask((500_250, 10)) if position > 0 else bid((499_750, 10))
-    assert verdict(ladder, account=an_account(position), all_markets=AccountLimits(value_max=dec("7000"))) == ""
+    assert (
+        verdict(ladder, account=an_account(position), all_markets=attrs.evolve(ALL_MARKETS, value_max=dec("7000")))
+        == ""
+    )
 
 
 def test_a_reduce_only_side_does_not_excuse_the_other_one_from_the_value_cap() -> None:
     """Long 20 with exits for 20, and bids for 20 beside them: the bids add, so the cap counts."""
     ladder = attrs.evolve(GOOD, reduce_only=Side.SELL)
-    assert "value_max" in verdict(ladder, account=an_account(20), all_markets=AccountLimits(value_max=dec("1999")))
+    assert "value_max" in verdict(
+        ladder, account=an_account(20), all_markets=attrs.evolve(ALL_MARKETS, value_max=dec("1999"))
+    )
 
 
 # -- the seal

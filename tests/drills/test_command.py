@@ -19,6 +19,8 @@ from maker.drills.configuration import KEY_ENV, prepare
 from maker.drills.processes import now_ms
 from maker.drills.scene import Drill, Finding, Scene, set_scene
 from maker.drills.table import BY_NAME
+from maker.launch import lock
+from maker.launch.settings import parent_settings
 
 PROJECT = Path(__file__).parents[2]
 CONF = PROJECT / "conf"
@@ -66,6 +68,10 @@ async def test_no_process_is_given_the_users_key(tmp_path: Path, monkeypatch: py
             assert not [one for one in environment if CANARY.encode() in one]
         assert f"{KEY_ENV}=ocx_sk_paper_trade".encode() in Path(f"/proc/{pids[0]}/environ").read_bytes()
         ready.must_rest()
+        held = lock.account_lock(parent_settings(ready.maker.conf))
+        os.close(held.descriptor)
+        assert held.path.exists()
+    assert not held.path.exists(), "this machine still knows the drill's account"
 
 
 async def test_quotes_that_stay_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

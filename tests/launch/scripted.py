@@ -116,6 +116,8 @@ def maker_process(behaviour):
     if behaviour == "unverified":
         return report(75, verified_empty=False, open_orders=3, exit_code_if_empty=0)
     if behaviour == "unknown":
+        return report(0, unknown_write_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 0.2, exit_code_if_empty=0)
+    if behaviour == "unknown long ago":
         return report(0, unknown_write_at=1.0)
     if behaviour == "babbles":
         link.send(b"hello")

@@ -30,7 +30,7 @@ def failing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def plant(what: str) -> None:
     """Make one function fail, each in another task."""
-    from maker.app.halt import Panic
+    from maker.app.panic import Panic
     from maker.app.quoter import Quoter
     from maker.app.reading import AccountReader
     from maker.app.record import Recorder

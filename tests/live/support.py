@@ -9,7 +9,7 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 READ_KEY: Final = "ocx_sk_paper_read"
 KEY_ENV: Final = "MAKER_TEST_KEY"
 MARKETS: Final = ("BTC-PERP", "ETH-PERP")
-SIZE_MIN: Final = {"BTC-PERP": "0.0001", "ETH-PERP": "0.001"}
+SIZE_MIN: Final = {"BTC-PERP": "0.001", "ETH-PERP": "0.01"}
 
 measured: dict[str, float] = {}  # milliseconds by what they are of; shown after the tests
 

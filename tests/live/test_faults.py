@@ -125,7 +125,9 @@ async def paused(folder: Path) -> None:
         for _ in range(2):
             since = now_ms()
             stage.maker.signal_maker(signal.SIGSTOP)
-            await trio.sleep(3.0)  # longer than the reference may be silent: part of the scene
+            await trio.sleep(
+                2.3
+            )  # longer than the reference may be silent, shorter than the guard bears: part of the scene
             at = now_ms()
             stage.maker.signal_maker(signal.SIGCONT)
             await stage.maker.quoting(since=at, seconds=BACK_SECONDS_MAX)

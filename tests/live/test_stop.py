@@ -48,7 +48,8 @@ def check_order(record: Record, since: float) -> Call:
     last_write = max((c.ack or c.apply or c.begin for c in record.ladders()), default=0.0)
     acknowledged = [c for c in record.cancels(since) if c.ack and c.begin >= last_write]
     assert acknowledged, "no cancel-all was begun after the last ladder's answer"
-    cancelled_at = acknowledged[0].ack or 0.0
+    # Its effect, not `ack`: that is noted once the answer has left, when the next request may be on its way already.
+    cancelled_at = acknowledged[0].apply or 0.0
     reads = [
         c
         for c in record.calls()
