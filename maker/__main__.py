@@ -33,6 +33,10 @@ def main(argv: list[str]) -> int:
     """Run one command and return its exit code. Without a command: `run conf/paper.toml`."""
     if not argv or argv[0] in ("run", "--json"):
         return run(argv[1:] if argv[:1] == ["run"] else argv)
+    if argv[0] == "drill":
+        from maker.drills import command
+
+        return command.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
-    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "__main__"},
+    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
     "__main__": {"guard", "launch", "app", "drills"},
     "__init__": set(),
 }
@@ -53,6 +53,7 @@ NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
     "app/panic.py": "its hedge: the same request on a second lane",
+    "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",

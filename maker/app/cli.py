@@ -39,9 +39,8 @@ def main(argv: list[str]) -> int:
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        reason = (
-            f"unknown command {name!r}. There are: run, venue, cancel-all, flatten, clear, test; each takes --help."
-        )
+        known = "run, venue, drill, cancel-all, flatten, clear, test"
+        reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")

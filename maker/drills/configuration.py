@@ -24,7 +24,7 @@ KEY_ENV: Final = "MAKER_DRILL_KEY"  # holds the practice exchange's published ke
 TAIL_SECONDS: Final = 4.0  # long enough for five cancel-alls of a tail: at 0, 0.25, 1, 2 and 4 s
 TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "reference_symbol", "foreign_orders"})
 REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper"})
-TAILS: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"))
+SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
 Tree = dict[str, Any]
 
@@ -46,8 +46,9 @@ class DrillConfiguration:
     venue_words: tuple[str, ...]  # what the practice exchange must know of it
     key_env: str  # of the user's: taken out of the environment by name, never looked at
     stale_seconds_max: float  # of the most patient market
+    hang_seconds_max: float
     halt_seconds_max: float
-    tail_seconds: float  # the longer of both tails, shortened
+    tail_seconds: float  # the longest of what was shortened
     notes: tuple[str, ...]  # what was changed, a sentence each
 
     def write(self, folder: Path, addresses: Addresses) -> Path:
@@ -89,8 +90,9 @@ def prepare(path: Path) -> DrillConfiguration:
         venue_words=venue_words(tree),
         key_env=checked.exchange.key_env,
         stale_seconds_max=float(max(checked.markets[name].fair.stale_seconds_max for name in kept["market"])),
+        hang_seconds_max=float(checked.guard.hang_seconds_max),
         halt_seconds_max=float(checked.halt.halt_seconds_max),
-        tail_seconds=max((float(kept[table][key]) for table, key in TAILS if key in kept.get(table, {}))),
+        tail_seconds=float(max(kept[table][key] for table, key in SHORTENED)),
         notes=tuple(notes),
     )
 
@@ -109,9 +111,9 @@ def harmless(tree: Mapping[str, Any]) -> Tree:
 def shorten_tails(tree: Tree) -> list[str]:
     """Shorten what is longer than the drills wait, and say so."""
     notes = []
-    for table, key in TAILS:
-        seconds = tree.get(table, {}).get(key)
-        if seconds is not None and seconds > TAIL_SECONDS:
+    for table, key in SHORTENED:
+        seconds = tree[table][key]
+        if seconds > TAIL_SECONDS:
             tree[table][key] = Decimal(str(TAIL_SECONDS))
             notes.append(f"{table}.{key} is {TAIL_SECONDS:g} s instead of {seconds:g} s, to fit the time")
     return notes
@@ -130,16 +132,21 @@ def venue_words(tree: Mapping[str, Any]) -> tuple[str, ...]:
 
 def toml(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
     """Spell a tree of tables, texts, numbers and switches; the standard library only reads TOML."""
-    lines = [f"{json.dumps(key)} = {scalar(value)}" for key, value in tree.items() if not isinstance(value, Mapping)]
-    header = [f"[{'.'.join(json.dumps(part) for part in path)}]"] if path else []
+    lines = [f"{quoted(key)} = {scalar(value)}" for key, value in tree.items() if not isinstance(value, Mapping)]
+    header = [f"[{'.'.join(map(quoted, path))}]"] if path else []
     tables = [toml(value, (*path, key)) for key, value in tree.items() if isinstance(value, Mapping)]
     return "\n".join([*header, *lines, "", *tables])
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string is a JSON string, but that it knows no surrogates and escapes DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def scalar(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value)  # a TOML basic string is a JSON string
+        return quoted(value)
     assert isinstance(value, int | float | Decimal), value
     return str(value)

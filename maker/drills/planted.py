@@ -8,6 +8,7 @@ written into TRIGGER, in unix milliseconds.
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -34,7 +35,6 @@ def enter(module: str, own_words: int, plant: Callable[..., None], argv: list[st
 
         plant(*own)
         return cli.main(words)
-    from maker import __main__
     from maker.launch import start as starting
 
     def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Any:
@@ -46,7 +46,9 @@ def enter(module: str, own_words: int, plant: Callable[..., None], argv: list[st
         )
 
     starting.start = start
-    return __main__.main(words)
+    sys.argv = ["maker", *words]
+    runpy.run_module("maker", run_name="__main__", alter_sys=True)
+    raise AssertionError("the command ends its own process")
 
 
 def plant(what: str, trigger: str) -> None:

@@ -152,11 +152,13 @@ class VenueProcess:
             return json.loads(answer.read())
 
 
-async def start_venue(folder: Path, *words: str, port: int = 0, reference_port: int = 0) -> VenueProcess:
+async def start_venue(
+    folder: Path, *words: str, port: int = 0, reference_port: int = 0, environment: Environment | None = None
+) -> VenueProcess:
     """Start a venue that records into the folder, and wait until it listens."""
     path = folder / "venue-record.jsonl"
     words = ("-m", "maker", "venue", "--port", str(port), "--reference-port", str(reference_port), *words)
-    process = Process.start([*words, "--record", str(path)], folder, f"venue-{time.monotonic_ns()}")
+    process = Process.start([*words, "--record", str(path)], folder, f"venue-{time.monotonic_ns()}", environment)
 
     def ready() -> Any:
         text = process.out.read_text()
@@ -164,7 +166,11 @@ async def start_venue(folder: Path, *words: str, port: int = 0, reference_port: 
             raise NotSeen(f"the practice exchange ended: {process.log()[-2000:]}")
         return json.loads(text) if text.endswith("\n") else None
 
-    said = await until(ready, START_SECONDS_MAX, "the venue's ready line")
+    try:
+        said = await until(ready, START_SECONDS_MAX, "the venue's ready line")
+    except BaseException:
+        process.kill()
+        raise
     bound, reference_bound = (int(said[name].rpartition(":")[2]) for name in ("venue_url", "reference_url"))
     return VenueProcess(process, bound, reference_bound, Record(path), said.get("ca_file", ""))
 

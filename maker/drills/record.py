@@ -43,6 +43,10 @@ class Call:
     def cancels(self) -> bool:
         return self.path == CANCEL_ALL
 
+    @property
+    def reads_orders(self) -> bool:
+        return (self.method, self.path) == ("GET", ORDERS)
+
 
 class Record:
     """A record file, read as far as it is written; `refresh` reads on."""

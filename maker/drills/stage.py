@@ -44,13 +44,14 @@ async def staged(
     configure: Configure,
     *venue_words: str,
     environment: Environment,
+    maker_words: Sequence[str] = (),
     hold: Chooser | None = None,
     entry: Sequence[str] = ("-m", "maker"),
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> AsyncIterator[Stage]:
     """Set a stage; on leaving, everything on it is ended."""
-    venue = await start_venue(folder, *venue_words)
+    venue = await start_venue(folder, *venue_words, environment=environment)
     try:
         async with trio.open_nursery() as nursery:
             shown, trusting = venue.tls()
@@ -62,7 +63,14 @@ async def staged(
             await nursery.start(reference.run)
             conf = configure(exchange.port, reference.port)
             maker = start_maker(
-                folder, conf, record=venue.record, environment=environment, entry=entry, stdout=stdout, stderr=stderr
+                folder,
+                conf,
+                *maker_words,
+                record=venue.record,
+                environment=environment,
+                entry=entry,
+                stdout=stdout,
+                stderr=stderr,
             )
             stage = Stage(folder, venue, exchange, reference, maker)
             try:

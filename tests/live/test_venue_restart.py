@@ -45,8 +45,8 @@ async def restarted(folder: Path, away_seconds: float) -> None:
             assert orphans, "quotes must rest when the exchange dies, or this proves nothing"
             await trio.sleep(away_seconds)
             restarted = now_ms()
-            ports = {"port": first.port, "reference_port": first.reference_port}
-            second = await start_venue(folder, "--state", state, **ports)
+            port, reference_port = first.port, first.reference_port
+            second = await start_venue(folder, "--state", state, port=port, reference_port=reference_port)
             listening = now_ms()
             back_at = await maker.quoting(since=listening, seconds=BACK_SECONDS_MAX)
             measure("exchange listens again -> quoting again", back_at - listening)

@@ -1,0 +1,1 @@
+"""Fire drills: the replaced configuration, the table, the proxy, and some drills end to end."""
