@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.deadman import Reason
+from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
 from maker.desk.events import (
     AccountRead,
@@ -859,7 +859,7 @@ def test_row_14_a_position_that_the_account_read_does_not_explain_stops_for_a_pe
     desk.later(2.1)
     assert desk.watch() is not None
     desk.apply(ReadEmpty())
-    trips = []
+    trips: list[Trip | None] = []
     began = desk.now
     while not any(trips) and desk.now < began + 10:
         trips.append(desk.apply(AccountRead((at_position(7),), (), dec("10000"), dec("9000"))))
