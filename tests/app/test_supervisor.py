@@ -24,7 +24,7 @@ from maker.edge.endpoint import Endpoint
 from maker.errors import ExitCode, MakerError, Refused, StartRefused, Unauthorized
 from maker.guard import latch
 from tests.app.site import Stage, staged
-from tests.desk.scripted import Desk
+from tests.desk.scripted import BTC, Desk
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 
@@ -194,6 +194,18 @@ async def test_a_kill_file_that_cannot_be_written_is_said_and_changes_nothing_el
         assert "12 below its best" in line["sentence"]
         run.report.verified_empty = True
         assert conclude(run, None).exit_code == ExitCode.FAILED_EMPTY
+
+
+async def test_the_kill_file_is_written_after_the_cancel_all_has_left(
+    tmp_path: Path, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H6: a disk that hangs holds up nothing that pulls."""
+    left: list[bool] = []
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        monkeypatch.setattr(latch, "write", lambda *_: left.append(b"cancel-all" in stage.panic_sent))
+        run.leave(Trip(Reason.REPEATED_EXECUTION, BTC))
+        assert left == [True]
 
 
 @pytest.mark.parametrize("first", [ASKED, Trip(Reason.STREAM_BROKEN, "BTC-PERP")])
