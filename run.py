@@ -3,6 +3,7 @@
 
 `python3 run.py [COMMAND ...]`   the same as `.venv/bin/python -m maker [COMMAND ...]`
 `python3 run.py test [ARGS ...]` installs the test tools too, then runs pytest
+`python3 run.py cancel-all|clear …`  runs as it stands: the red button works without `.venv`, network or a free disk
 
 Standard library only. The environment is finished when, and only when, `.venv/made` says what it was made from; that
 file is written last, so an interrupted start leaves no marker and the next one begins again. `.venv.lock` is held
@@ -91,6 +92,8 @@ class Requirements:
             os.fsync(file.fileno())
         os.rename(unfinished, self.marker)
 
+
+NEED_NO_PACKAGES = ("cancel-all", "clear")  # the standard library is enough for these, and may be all there is
 
 RUN = Requirements("requirements.txt", "made")
 TEST = Requirements("requirements-test.txt", "made-test")
@@ -315,6 +318,9 @@ def main(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     if sys.version_info < OLDEST_PYTHON:
         return refuse(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}.", as_json)
+    if arguments[:1] and arguments[0] in NEED_NO_PACKAGES:
+        environment = {**child_environment(), "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
+        os.execve(sys.executable, [sys.executable, "-m", "maker", *arguments], environment)  # noqa: S606 - no shell
     import signal
 
     testing = arguments[:1] == ["test"]

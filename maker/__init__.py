@@ -1,5 +1,6 @@
 """A market maker for the OCX perpetuals exchange. Folders are floors; imports only go down.
 
+drills fire drills: the real programs as processes, with faults between them, judged by the exchange's record
 app    tasks and the order of life and death: configuration, feeds, quoter, halt, supervisor, commands
 paper  an OCX to practise against: exchange, other traders, reference feed (its arithmetic shares nothing with desk)
 edge   I/O without tasks of its own: order lanes, reads and sign-in, journal, HTTP server

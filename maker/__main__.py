@@ -1,4 +1,4 @@
-"""`python -m maker`: `run` becomes the lean parent process, every other command is the application's.
+"""`python -m maker`: `run` becomes the lean parent process, the red button is as lean, the rest is the application's.
 
 The parent must stay small, so nothing but the standard library is imported on its way. Only this room writes a run's
 result to stdout.
@@ -15,8 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from maker.guard import settings
-from maker.launch import parent, report
+from maker.guard.watch import STOP_SIGNALS
+from maker.launch import parent, report, settings
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
@@ -32,6 +32,10 @@ def main(argv: list[str]) -> int:
     """Run one command and return its exit code. Without a command: `run conf/paper.toml`."""
     if not argv or argv[0] in ("run", "--json"):
         return run(argv[1:] if argv[:1] == ["run"] else argv)
+    if argv[0] in ("cancel-all", "clear"):
+        from maker.launch import buttons
+
+        return buttons.main(argv)
     from maker.app import cli
 
     return cli.main(argv)
@@ -42,7 +46,7 @@ def run(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(USAGE)
         return report.CLEAN
-    for number in parent.STOP_SIGNALS:
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             # Before and after the parent listens: a signal while the result is being printed must not lose it.
             signal.signal(number, lambda _number, _frame: None)

@@ -24,8 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"errors", "desk"},
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
-    "app": {"errors", "desk", "wire", "edge", "paper", "guard"},
-    "__main__": {"guard", "launch", "app"},
+    "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
+    "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "__main__"},
+    "__main__": {"guard", "launch", "app", "drills"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -37,6 +38,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore"},
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
+    "drills": {"attrs", "trio"},
     "__main__": set(),
     "__init__": set(),
 }
@@ -50,7 +52,9 @@ CLOCK_READS = {"now", "utcnow", "today", "time", "monotonic"}
 NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
-    "app/halt.py": "its hedge: the same cancel-all on a second lane",
+    "app/panic.py": "its hedge: the same request on a second lane",
+    "drills/proxy.py": "either direction of a connection",
+    "drills/stage.py": "its proxies, and scenes side by side",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }
 GUARD_LINES_MAX = 450
@@ -129,9 +133,9 @@ def test_only_the_client_imports_httpx() -> None:
 
 
 def test_little_of_the_guard_is_shared() -> None:
-    """The application reads TOML through the guard's loader and obeys the same kill file; nothing else."""
-    seen = {name for room in rooms("app") for name in ours(room) if name.startswith("maker.guard")}
-    assert seen <= {"maker.guard.settings", "maker.guard.latch"}
+    """The application reads configuration and key as its guard does and obeys the same kill file; nothing else."""
+    seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
+    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.launch.running", "maker.guard.latch"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:
@@ -192,7 +196,6 @@ def test_the_parent_runs_on_the_standard_library_alone() -> None:
         [sys.executable, "-I", "-S", "-c", program, str(ROOT)], capture_output=True, text=True, check=True
     )
     loaded = set(ast.literal_eval(ended.stdout)) - {"__main__"}
-    assert loaded == {
-        "maker", "maker.__main__", "maker.guard", "maker.guard.settings", "maker.launch", "maker.launch.parent",
-        "maker.launch.report",
-    }  # fmt: skip
+    floors = {name.split(".")[1] for name in loaded if name.count(".")}
+    assert {name.split(".")[0] for name in loaded} == {"maker"}
+    assert floors == {"__main__", "guard", "launch"}

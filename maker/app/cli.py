@@ -19,7 +19,7 @@ import attrs
 import structlog
 import trio
 
-from maker.app import logs, practice
+from maker.app import flatten, logs, practice
 from maker.app.config import Config, api_key, load
 from maker.app.record import Recorder, unix_ms
 from maker.app.supervisor import STOP_SIGNALS, Options, Result, run
@@ -32,10 +32,16 @@ FLUSH_SECONDS_MAX: Final = 2.0  # for journal and log, once the exchange reads e
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
-    commands: dict[str, Callable[[list[str]], int]] = {"maker-process": maker_process, "venue": practice.main}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "maker-process": maker_process,
+        "venue": practice.main,
+        "flatten": flatten.main,
+    }
     name = argv[0] if argv else ""
     if name not in commands:
-        reason = f"unknown command {name!r}. There are: run, venue, test; each takes --help."
+        reason = (
+            f"unknown command {name!r}. There are: run, venue, cancel-all, flatten, clear, test; each takes --help."
+        )
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")
@@ -51,7 +57,7 @@ def maker_process(argv: list[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="maker-process", description="started by `run`, not by hand")
     parser.add_argument("configuration", type=Path)
     parser.add_argument("--result-fd", type=int, required=True)
-    parser.add_argument("--owner-fd", type=int, required=True)
+    parser.add_argument("--guard-fd", type=int, required=True)
     parser.add_argument("--for", dest="for_seconds", type=seconds, default=math.inf)
     parser.add_argument("--venue-url", default="")
     parser.add_argument("--reference-url", default="")
@@ -66,7 +72,7 @@ def maker_process(argv: list[str]) -> NoReturn:
         config = load(words.configuration, words.venue_url, words.reference_url)
         kept = open_journal(config, words.configuration)
         recorder = Recorder(log, kept)
-        options = Options(words.for_seconds, words.owner_fd)
+        options = Options(words.for_seconds, words.guard_fd)
         result = trio.run(run, config, api_key(config, os.environ), options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.errors import ConfigError
-from maker.guard import settings
+from maker.launch import settings
 from maker.paper.switches import Switches
 from maker.wire.ocx import HEARTBEAT_SECONDS
 
@@ -38,6 +39,7 @@ class Exchange:
     base_url: str
     key_env: str = ""  # name of an environment variable
     key_file: str = ""  # path of a file with mode 0600
+    ca_file: str = ""  # path of PEM certificates to trust instead of the machine's store
 
 
 @attrs.frozen
@@ -46,6 +48,7 @@ class Reference:
 
     silent_seconds_max: float
     url: str = ""
+    ca_file: str = ""  # path of PEM certificates to trust instead of the machine's store
 
 
 @attrs.frozen
@@ -69,7 +72,7 @@ class Halt:
 
 @attrs.frozen
 class Guard:
-    """The parent process, which reads these keys for itself (`maker.guard.settings`); seconds."""
+    """The parent process, which reads these keys for itself (`maker.launch.settings`); seconds."""
 
     hang_seconds_max: float
     write_delay_seconds_max: float
@@ -200,6 +203,7 @@ def exchange(tree: Mapping[str, Any], mode: str, venue_url: str) -> Exchange:
     url_scheme("exchange.base_url", found.base_url, ("https", "http"))
     if bool(found.key_env) == bool(found.key_file):
         raise ConfigError("exchange", "needs one place to find the key.", "Give either key_env or key_file.")
+    trusted("exchange.ca_file", found.ca_file)
     return found
 
 
@@ -209,7 +213,20 @@ def reference(tree: Mapping[str, Any], reference_url: str) -> Reference:
         return attrs.evolve(found, url=reference_url)
     if tree.get("mode") == "live":
         url_scheme("reference.url", found.url, ("wss", "ws"))
+    trusted("reference.ca_file", found.ca_file)
     return found
+
+
+def trusted(field: str, ca_file: str) -> ssl.SSLContext | None:
+    """What a TLS client trusts; None: the machine's own store. Raises ConfigError."""
+    if not ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=Path(ca_file).expanduser())
+    except (OSError, RuntimeError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = getattr(error, "strerror", None) or str(error)
+        problem, fix = f"is not a file of PEM certificates: {why}.", "Without it the machine's own store is trusted."
+        raise ConfigError(field, problem, fix) from error
 
 
 def paper(tree: Mapping[str, Any]) -> tuple[Paper, dict[str, Any]]:

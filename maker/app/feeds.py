@@ -7,6 +7,7 @@ that quotes must be pulled, the switch is tripped there and then. A feed that br
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
@@ -156,25 +157,36 @@ def broken_if_silent(seconds: float) -> Iterator[trio.CancelScope]:
 
 
 async def run_reference(
-    url: str, symbols: list[str], inlet: Inlet, rng: random.Random, silent_seconds_max: float
+    url: str,
+    symbols: list[str],
+    inlet: Inlet,
+    rng: random.Random,
+    silent_seconds_max: float,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> NoReturn:
-    """Keep the reference feed."""
+    """Keep the reference feed; without a context the machine's certificate store is trusted."""
     backoff = Backoff(rng)
     while True:
         began = trio.current_time()
         try:
-            await follow_reference(url, symbols, inlet, silent_seconds_max)
+            await follow_reference(url, symbols, inlet, silent_seconds_max, ssl_context)
         except StreamBroken as broken:
             inlet.deliver(ReferenceLost(str(broken)))
         await trio.sleep(backoff.next_pause(trio.current_time() - began))
 
 
-async def follow_reference(url: str, symbols: list[str], inlet: Inlet, silent_seconds_max: float) -> NoReturn:
+async def follow_reference(
+    url: str,
+    symbols: list[str],
+    inlet: Inlet,
+    silent_seconds_max: float,
+    ssl_context: ssl.SSLContext | None = None,
+) -> NoReturn:
     """One connection, until it breaks. Raises StreamBroken."""
     try:
         with broken_if_silent(CONNECT_SECONDS_MAX) as scope:
             async with trio_websocket.open_websocket_url(
-                url, max_message_size=reference.MESSAGE_BYTES_MAX, disconnect_timeout=1.0
+                url, ssl_context, max_message_size=reference.MESSAGE_BYTES_MAX, disconnect_timeout=1.0
             ) as socket:
                 await socket.send_message(reference.subscription(symbols))
                 while True:

@@ -1,7 +1,8 @@
 """`venue`: the practice exchange as a command of its own, for the maker or for anyone's client.
 
-Its one line on stdout says where it listens. In paper mode the maker's parent starts it in a session of its own, so
-that it outlives a killed maker just as the real exchange would; it ends ORPHAN_SECONDS after its owner is gone.
+Its one line on stdout says where it listens and, with --tls, which authority a client must trust. In paper mode the
+maker's parent starts it in a session of its own, so that it outlives a killed maker just as the real exchange would; it
+ends ORPHAN_SECONDS after its owner is gone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +21,7 @@ import attrs
 import structlog
 import trio
 
-from maker.app import config, logs
+from maker.app import authority, config, logs
 from maker.errors import ConfigError, ExitCode, MakerError
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings, run_venue
@@ -35,7 +37,14 @@ def main(argv: list[str]) -> int:
     words = parser().parse_args(argv)
     writer = logs.configure("venue")
     try:
-        code, reason = trio.run(run, venue_settings(words), words.owner_pid)
+        wanted = venue_settings(words)
+        with contextlib.ExitStack() as stack:
+            ca_file = ""
+            if words.tls or words.tls_folder is not None:
+                folder = words.tls_folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maker-tls-")))
+                wanted = attrs.evolve(wanted, ssl_context=authority.server_context(folder, wanted.host))
+                ca_file = str((folder / authority.CA_FILE).resolve())
+            code, reason = trio.run(run, wanted, words.owner_pid, ca_file)
     except ConfigError as wrong:
         code, reason = ExitCode.REFUSED_TO_START, str(wrong)
     if code is not ExitCode.CLEAN:
@@ -61,15 +70,19 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--requests-per-minute", type=int, help="order-path limit of a user (default 120)")
     words.add_argument("--record", type=Path, help="write every request and every change of a resting order here")
     words.add_argument("--state", type=Path, help="survive a restart by this file")
+    words.add_argument("--tls", action="store_true", help="HTTPS and WSS, by an authority made for it; needs openssl")
+    words.add_argument("--tls-folder", type=Path, help="keep authority and certificate here, or go on with those here")
     words.add_argument("--owner-pid", type=int, help="end some time after this process is gone")
     words.add_argument("--json", action="store_true", help="end with a JSON line too; the ready line always is one")
     for field in attrs.fields(Switches):
         default = field.default
         flag = "--" + field.name.replace("_", "-")
         if isinstance(default, bool):
-            words.add_argument(flag, choices=("true", "false"), help=f"undocumented behaviour (default {default})")
-        else:
-            words.add_argument(flag, help=f"undocumented behaviour (default {default})")
+            told = str(default).lower()
+            words.add_argument(flag, choices=("true", "false"), help=f"undocumented behaviour (default {told})")
+        else:  # no choices: a wrong one is refused by the switches, in a sentence
+            known = "{" + ",".join(field.validator.options) + "}"  # type: ignore[union-attr]  # of `in_`
+            words.add_argument(flag, metavar=known, help=f"undocumented behaviour (default {default})")
     return words
 
 
@@ -108,11 +121,11 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
         raise ConfigError("paper", f"cannot be used: {error.args[0]}.", "See `run.py venue --help`.") from error
 
 
-async def run(wanted: VenueSettings, owner_pid: int | None) -> tuple[ExitCode, str]:
+async def run(wanted: VenueSettings, owner_pid: int | None, ca_file: str = "") -> tuple[ExitCode, str]:
     """Serve; return how it ended, in one sentence where that is the machine's fault."""
     cause: BaseException
     try:
-        await serve(wanted, owner_pid)
+        await serve(wanted, owner_pid, ca_file)
     except* (OSError, ValueError, MakerError) as group:
         cause = group
         while isinstance(cause, BaseExceptionGroup):
@@ -123,17 +136,18 @@ async def run(wanted: VenueSettings, owner_pid: int | None) -> tuple[ExitCode, s
     return ended
 
 
-async def serve(wanted: VenueSettings, owner_pid: int | None) -> None:
+async def serve(wanted: VenueSettings, owner_pid: int | None, ca_file: str = "") -> None:
     """Serve until a signal comes or the owner has long been gone. Raises what `run_venue` raises."""
     begin_record(wanted)
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             bound = await nursery.start(run_venue, wanted)
+            secure = "s" if wanted.ssl_context is not None else ""
             ready = {
-                "venue_url": f"http://{wanted.host}:{bound.http}",
-                "reference_url": f"ws://{wanted.host}:{bound.reference}",
+                "venue_url": f"http{secure}://{wanted.host}:{bound.http}",
+                "reference_url": f"ws{secure}://{wanted.host}:{bound.reference}",
                 "pid": os.getpid(),
-            }
+            } | ({"ca_file": ca_file} if ca_file else {})
             sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()
             if owner_pid is not None:

@@ -163,7 +163,7 @@ class Quoter:
             finally:
                 # Also when the deadline cut the wait short: the lane has closed itself, the outcome is unknown.
                 if isinstance(outcome, LadderUnknown):
-                    self.switch.outcome_unknown = True
+                    self.switch.answer_lost()
                 self.inlet.deliver(outcome)
         self.recorder.ladder_ended(action, outcome, self.now() - began)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
-from maker.desk.budget import TAIL_CALLS
+from maker.desk.budget import reserve_calls
 from maker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def relations(config: Config) -> None:
     budget = config.budget
     require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
     require(
-        budget.requests_per_minute > 2 * TAIL_CALLS,
+        budget.requests_per_minute > 2 * (reserve := reserve_calls(len(config.markets))),
         "budget.requests_per_minute",
-        f"must be above {2 * TAIL_CALLS}: a reserve of {TAIL_CALLS} is kept for cancels.",
+        f"must be above {2 * reserve}: a reserve of {reserve} is kept for cancels, more with each market.",
         "OCX's standard tier is 120.",
     )
     require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")

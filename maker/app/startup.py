@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from maker.app.config import Config
-from maker.app.halt import ATTEMPT_SECONDS_MAX, EMPTY_BODY, RETRY_SECONDS_MIN, Panic
+from maker.app.panic import ATTEMPT_SECONDS_MAX, RETRY_SECONDS_MIN, Panic, Said
 from maker.app.reading import AccountReader
 from maker.desk.account import MarketAccount
 from maker.desk.budget import Budget
@@ -24,7 +24,12 @@ from maker.wire import ocx, reads
 
 def make_engine(config: Config, identity: Identity) -> Engine:
     """An engine without markets yet."""
-    return Engine(identity=identity, cycle=config.cycle, account_limits=config.limits, budget=Budget(config.budget))
+    return Engine(
+        identity=identity,
+        cycle=config.cycle,
+        account_limits=config.limits,
+        budget=Budget(config.budget, len(config.markets)),
+    )
 
 
 def refuse_latched(state_folder: Path) -> None:
@@ -88,8 +93,6 @@ async def sweep(panic: Panic) -> None:
     while True:
         answer = await one_cancel_all(panic)
         if answer is not None:
-            panic.on_answer(answer)
-            panic.cancels_sent += 1
             if answer.status in (401, 403):
                 raise StartRefused(
                     f"the exchange answers {answer.status} to cancel-all: the key must have the scope 'trade', be used "
@@ -98,7 +101,8 @@ async def sweep(panic: Panic) -> None:
                 )
             if 200 <= answer.status < 300 and await panic.verified_empty():
                 return
-        await trio.sleep(pause)
+        throttled = answer is not None and answer.status == 429
+        await panic.wait(pause, Said.THROTTLED if throttled else Said.LOST)
         pause = min(pause * 2, 1.0)
 
 
@@ -107,7 +111,7 @@ async def one_cancel_all(panic: Panic) -> Answer | None:
     for lane in panic.lanes:
         with trio.move_on_after(ATTEMPT_SECONDS_MAX):
             try:
-                return await lane.call("POST", ocx.CANCEL_ALL, EMPTY_BODY)
+                return await panic.call(lane, panic.request)
             except (OcxError, trio.BusyResourceError):  # busy: the read that keeps it warm is on its way
                 continue
     return None

@@ -24,12 +24,15 @@ import attrs
 import trio
 
 from maker.app import startup
-from maker.app.config import Config
+from maker.app.config import Config, trusted
 from maker.app.feeds import run_market_stream, run_polls, run_reference
-from maker.app.halt import HaltReport, Panic, Switch, halt
+from maker.app.halt import HaltReport, Switch, last_halt
+from maker.app.link import GuardLink
+from maker.app.panic import Panic
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.routes import Routes
 from maker.app.watches import PANIC, QUOTING, Pulse, Skew, Watch, measure_lag
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
@@ -63,6 +66,10 @@ class Result:
     position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
     pnl: str = "0"  # quote: change of equity at mark, fees and funding included
     halts: int = 0
+    # For the guard, which takes them out of the result:
+    may_have_placed: bool = False
+    unknown_write_at: float | None = None  # the begin of the last write of unknown outcome; seconds of BOOTTIME
+    exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
 @attrs.frozen
@@ -70,7 +77,7 @@ class Options:
     """What the command line adds to the configuration."""
 
     for_seconds: float = math.inf
-    owner_fd: int | None = None  # its end of file: the parent is gone
+    guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
 
 
 @attrs.define
@@ -104,6 +111,7 @@ class Run:
     quoting_lane: Lane
     quoting: trio.CancelScope
     rng: random.Random
+    link: GuardLink | None = None
     armed: bool = False  # from here on orders of ours may rest: every way out pulls
     stop: Trip | None = None  # the first reason to leave
     report: HaltReport = attrs.field(factory=HaltReport)
@@ -181,14 +189,19 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
         error: BaseException | None = None
         try:
             with trio.fail_after(RESOLVE_SECONDS_MAX):
-                route = Route(config.exchange.base_url, await resolve(config.exchange.base_url))
+                url, trusts = config.exchange.base_url, trusted("exchange.ca_file", config.exchange.ca_file)
+                route = Route(url, await resolve(url, trusts))
             wired = wire(config, key, route, recorder)
+            if options.guard_fd is not None:
+                wired.link = link_to_guard(wired, options.guard_fd)
             await run_nurseries(wired, options, signals)
         except Exception as problem:  # noqa: BLE001 - the top of this process: it ends here, and says why
             error = problem
             recorder.crashed(problem)
         if wired is None:
             return Result(reason=f"the exchange cannot be found: {describe(error)}" if error else "not started")
+        if wired.link is not None:
+            wired.link.send(ending=True)
         await take_down(wired)
         return conclude(wired, error)
 
@@ -205,12 +218,29 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
-    switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
+    lanes = lane("panic-1"), lane("panic-2")
+    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
+    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
     switch.panic.on_answer = run.on_answer
     switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
     return run
+
+
+def link_to_guard(run: Run, descriptor: int) -> GuardLink:
+    """Take up the link; heartbeats are held back while quoting goes on and something that must run does not."""
+
+    def writes() -> tuple[int, float | None]:
+        return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
+
+    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()))
+
+
+def may_rest(engine: Engine) -> list[str]:
+    """The clientOrderIds of all that may rest, should the exchange not tell."""
+    accounts = [market.account for market in engine.markets.values()]
+    return [name for account in accounts for name in (*account.pending, *account.resting)]
 
 
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
@@ -221,8 +251,9 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.start_soon(run.guarded, partial(measure_lag, run.pulse))
         watchers.start_soon(run.guarded, switch.panic.keep_warm)
         watchers.start_soon(run.guarded, run.route.keep_resolved)
-        if options.owner_fd is not None:
-            watchers.start_soon(run.guarded, partial(watch_owner, options.owner_fd, run))
+        if run.link is not None:
+            watchers.start_soon(run.guarded, run.link.beat)
+            watchers.start_soon(run.guarded, partial(watch_guard, run.link, run))
         async with trio.open_nursery() as feeds:
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
@@ -234,6 +265,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
                     engine.baseline(await reader.whole())
+                    if run.link is not None:
+                        await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: later collections need not walk it, and stall us less
                 run.armed = True
@@ -248,15 +281,15 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
                     symbols = sorted({one.fair.reference_symbol for one in config.markets.values()})
                     url, silent = config.reference.url, config.reference.silent_seconds_max
-                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent))
+                    trusts = trusted("reference.ca_file", config.reference.ca_file)
+                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent, trusts))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
                     run.pulse.unsteady()  # what the start took is no pause
                     await run.guarded(quoter.run)
                 finally:
                     run.pulse.check_in(QUOTING, config.halt.halt_seconds_max + 1.0)
-                    with trio.move_on_after(config.halt.halt_seconds_max, shield=True):
-                        await halt(switch, config.halt.tail_seconds_max, run.report)
+                    await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
 
@@ -267,9 +300,9 @@ async def receive_signals(signals: AsyncIterator[int], run: Run) -> None:
         run.leave(Trip(Reason.STOP_ASKED, signal.Signals(number).name))
 
 
-async def watch_owner(owner_fd: int, run: Run) -> None:
-    """Leave when the parent is gone: nobody would pull our quotes if we died too."""
-    await trio.lowlevel.wait_readable(owner_fd)
+async def watch_guard(link: GuardLink, run: Run) -> None:
+    """Leave when the guard is gone: nobody would pull our quotes if we died too."""
+    await link.listen()
     run.leave(Trip(Reason.OWNER_GONE, ""))
 
 
@@ -302,6 +335,8 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
         halts=run.switch.trips,
+        may_have_placed=run.armed,
+        unknown_write_at=report.unknown_write_at,
     )
     if run.stop is not None:
         result.reason = run.stop.sentence
@@ -320,6 +355,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
             result.reason += " before anything was placed"
     elif not report.verified_empty:
         result.exit_code = ExitCode.UNVERIFIED
+        result.exit_code_if_empty = ExitCode.FAILED_EMPTY if code is None or error is not None else code
         result.reason += "; the exchange could not be read back empty: quotes may rest"
     else:
         result.exit_code = ExitCode.FAILED_EMPTY if code is None else code

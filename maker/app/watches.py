@@ -140,17 +140,6 @@ async def measure_lag(pulse: Pulse) -> NoReturn:
         await trio.sleep(BEAT_SECONDS)
 
 
-def kill_file_says(folder: Path) -> str | None:
-    """The sentence of the kill file; None: there is none. A look costs no descriptor, for there may be none left."""
-    try:
-        (folder / latch.KILL_FILE).lstat()
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        return f"the kill file cannot be looked for ({problem.strerror})"
-    return latch.read(folder) or latch.BY_HAND
-
-
 @attrs.define
 class Watch:
     """What is looked at a few times a second, whatever else happens."""
@@ -175,7 +164,7 @@ class Watch:
     def look(self) -> None:
         """One look. Pulling comes before writing anything down."""
         self.inlet.watch()
-        killed = kill_file_says(self.state_folder)
+        killed = latch.read(self.state_folder)
         if killed is not None:
             self.leave(Trip(Reason.KILLED, killed))
         if self.recorder.journal_lost:

@@ -10,10 +10,16 @@ from __future__ import annotations
 import attrs
 
 WINDOW_SECONDS = 60.0  # documented: requests a minute
-TAIL_CALLS = 12  # cancel-alls of one full tail (0, 0.25, 1 … 60 s) and its scoped repeats: the reserve is never less
+TAIL_CALLS = 12  # cancel-alls of one full tail (0, 0.25, 1 … 60 s), one over a write, and two hedges
+SCOPED_ORDERS_MAX = 10  # orders cancelled one by one in a round of scoped routes: the rest have their turn in the next
 PACE_AFTER_THROTTLE = 0.5
 WAIT_MARGIN_SECONDS = 0.001  # a clock of floats must move, and be past the moment
 PACE_RECOVERY_SECONDS = 60.0  # from half the pace back to all of it
+
+
+def reserve_calls(markets: int) -> int:
+    """The least reserve: one full tail and one round of scoped routes (each market twice, some orders by name)."""
+    return TAIL_CALLS + 2 * markets + SCOPED_ORDERS_MAX
 
 
 @attrs.frozen
@@ -30,6 +36,7 @@ class Budget:
     """Requests left, as far as we know."""
 
     settings: BudgetSettings
+    markets: int = 1  # ours: a round of scoped cancels visits each
     limit: int = 0
     remaining: int = 0
     window_ends_at: float = 0.0  # our clock
@@ -47,7 +54,7 @@ class Budget:
     @property
     def reserve(self) -> int:
         """Requests only cancels may spend."""
-        return max(TAIL_CALLS, round(self.limit * self.settings.reserve_ratio))
+        return max(reserve_calls(self.markets), round(self.limit * self.settings.reserve_ratio))
 
     @property
     def tokens_per_second(self) -> float:
@@ -91,11 +98,11 @@ class Budget:
 
     def spend(self, now: float) -> None:
         """A quoting request leaves."""
-        self.refill(now)
+        self.cancel_spent(now)
         self.tokens -= 1
-        self.cancel_spent()
 
-    def cancel_spent(self) -> None:
-        """A request of the reserve leaves (or was counted by `spend`)."""
+    def cancel_spent(self, now: float) -> None:
+        """A request of the reserve leaves (or was counted by `spend`). Counted before its answer says so."""
+        self.refill(now)
         self.remaining = max(0, self.remaining - 1)
         self.spent += 1

@@ -123,6 +123,9 @@ class Lane:
     requests: int = attrs.field(init=False, default=0)
     answers: int = attrs.field(init=False, default=0)
     last_answer_at: float | None = attrs.field(init=False, default=None)
+    last_request_at: float | None = attrs.field(
+        init=False, default=None
+    )  # by the lane's clock; even if it was not whole
 
     def __attrs_post_init__(self) -> None:
         fields = {"host": self.host_header, **self.headers}
@@ -245,6 +248,7 @@ class Lane:
 
     def put(self, connection: Connection, request: bytes) -> bool:
         """Send on an idle connection; False, and closed, when the kernel took no byte."""
+        self.last_request_at = self.clock()
         if not connection.send_nowait(request):
             self.close()
             return False

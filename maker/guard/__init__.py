@@ -1,5 +1,6 @@
 """Whoever outlives the maker: standard library only, and nothing of the other floors, so that it stays small and alive.
 
-settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
+watch     one maker's life: armed, heartbeats, kill file, told to stop, killed
+exchange  cancel-all and "what rests", until it reads empty
 latch     the kill file: while it exists nothing quotes and nothing starts
 """

@@ -18,12 +18,19 @@ BY_HAND = "the kill file was put there by hand"
 
 
 def read(folder: Path) -> str | None:
-    """Return why nothing may quote, as a sentence; None: no kill file. One that cannot be read still counts."""
+    """Return why nothing may quote, as a sentence; None: no kill file. One that cannot be read still counts.
+
+    While there is none a look costs no descriptor: there may be none left.
+    """
+    try:
+        (folder / KILL_FILE).lstat()
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return f"the kill file cannot be looked for ({problem.strerror})"
     try:
         with (folder / KILL_FILE).open("rb") as file:
             content = file.read(FILE_BYTES_MAX)
-    except FileNotFoundError:
-        return None
     except OSError as problem:
         return f"the kill file cannot be read ({problem.strerror})"
     with contextlib.suppress(ValueError, KeyError, TypeError):

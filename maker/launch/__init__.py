@@ -1,5 +1,11 @@
-"""`run` as a process: standard library only; starts venue and maker, and says how it ended.
+"""`run` as a process: standard library only. It starts everything, stays as the maker's guard, and says how it ended.
 
-parent    starts them in sessions of their own, passes signals on, watches by pidfd
-report    what a run ends with: the maker's own result, or what must be assumed without one
+parent    the order of a run: locks, kill file, fire drill, venue, maker under watch, and pulling for one that is gone
+start     starting processes: maker and practice exchange in sessions of their own
+lock      one writer per account and per state folder; crash marks and incidents of the runs before
+report    what a run ends with
+settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
+key       where the API key is kept
+buttons   `cancel-all` and `clear`, for when everything else may be broken
+running   what a run that is going on, or was killed, says of itself
 """

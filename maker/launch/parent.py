@@ -1,56 +1,45 @@
-"""The parent process: starts venue and maker, passes signals on, watches, and says how it ended.
+"""One run, from its locks to its last word. This process is the maker's guard.
 
-Venue and maker each get a session of their own, so that a terminal's Ctrl-C reaches only this process, which passes it
-to the maker alone: the practice exchange must outlive a maker exactly as the real one would. The maker is watched by
-its pidfd, which sees its death in under a millisecond and cannot be held open by a helper that inherited a pipe.
+    locks        the state folder's, and a live account's: one writer
+    kill file    refuses; so do too many deaths in a short time
+    fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
+                 and route before anything is placed
+    maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch)
+    pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
+                 back through the tail, until empty or time is up (maker.guard.exchange)
 
-What the maker inherits: `--result-fd`, where it writes one JSON object at its end; `--owner-fd`, whose end of file
-tells it that we are gone; the lock of the state folder, which so outlives a killed parent while the maker unwinds; and
-the stop signals BLOCKED, so that one that comes while it is still importing waits until its receiver is open and it
-unblocks them, instead of killing it without a report.
+What the maker inherits: `--result-fd`, where it writes one JSON object at its end; `--guard-fd`, the link to us, whose
+end tells it that we are gone; and the locks.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
 import signal
-import subprocess
-import sys
+import socket
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from maker.guard import settings
-from maker.launch import report
+from maker.guard import latch
+from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
+from maker.guard.watch import STOP_SIGNALS, Ended, Watch, read_available
+from maker.launch import key, lock, report, settings
+from maker.launch.lock import Lock
+from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-VENUE_READY_SECONDS_MAX = 10.0  # it listens within 0.5 s; an overloaded machine twenty times that
-VENUE_STOP_SECONDS_MAX = 5.0  # it only has to write its files
-MAKER_STOP_SECONDS_MAX = 30.0  # twice the 15 s within which the maker promises to have ended
-MAKER_START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
-POLL_SECONDS_MAX = 3600.0  # poll() takes milliseconds in 31 bits
-PIPE_READ_BYTES = 1 << 16  # a pipe holds no more
-MESSAGE_BYTES_MAX = 1 << 20  # a ready line has 200 bytes, a result of four markets 1 KB
-LOG_LINE_BYTES_MAX = 4096  # a pipe that polls writable takes this much without blocking (PIPE_BUF)
-
-Process = subprocess.Popen[bytes]
-
-
-class Refusal(Exception):
-    """The run must not start; nothing was placed. The message is one sentence."""
-
-
-class Venue(NamedTuple):
-    """The running practice exchange."""
-
-    process: Process
-    venue_url: str
-    reference_url: str
+PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
+MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
+START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
+DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
+DRILL_PAUSE_SECONDS = 0.2
+INCIDENTS = "incidents"  # folder in the state folder: a file for each death, for people
+INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exit code must not wait for it
 
 
 def run(configuration: Path, for_seconds: float | None) -> report.Report:
@@ -58,89 +47,46 @@ def run(configuration: Path, for_seconds: float | None) -> report.Report:
     try:
         with contextlib.ExitStack() as stack:
             return run_in(settings.parent_settings(configuration), for_seconds, stack)
-    except (settings.SettingsError, Refusal) as problem:
+    except (settings.SettingsError, Refusal, lock.Taken, key.NoKey) as problem:
         log("refused", str(problem))
-        return report.without_maker(report.REFUSED_TO_START, str(problem))
+        return report.without_maker(getattr(problem, "exit_code", report.REFUSED_TO_START), str(problem))
 
 
 def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: contextlib.ExitStack) -> report.Report:
     """Run with all that must be undone on `stack`: undone in the reverse order, whatever happens."""
-    lock = hold_lock(wanted.state_folder, stack)
     signals = catch_signals(stack)
+    locks = hold_locks(wanted, signals, stack)
+    refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
+    secret = PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
+    try:
+        exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
+    except OSError as problem:  # ssl.SSLError among them
+        raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
+    fire_drill(exchange, wanted, signals)
     result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
-    owner_reader, owner_writer = os.pipe2(os.O_CLOEXEC)
+    link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.callback(os.close, result_reader)
-    stack.callback(os.close, owner_writer)
+    stack.callback(link.close)
     os.set_blocking(result_reader, False)
+    link.setblocking(False)
     command = ["maker-process", str(wanted.configuration)]
-    command += ["--result-fd", str(result_writer), "--owner-fd", str(owner_reader)]
+    command += ["--result-fd", str(result_writer), "--guard-fd", str(makers_end.fileno())]
     command += [] if for_seconds is None else ["--for", f"{for_seconds:.3f}s"]
     command += [] if venue is None else ["--venue-url", venue.venue_url, "--reference-url", venue.reference_url]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    maker = start(command, pass_fds=(result_writer, owner_reader, lock))
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)  # an error of our own: it still gets the time to pull its quotes
+    maker = start_maker(command, (result_writer, makers_end.fileno(), *(one.descriptor for one in locks)))
+    stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)
     os.close(result_writer)
-    os.close(owner_reader)
+    makers_end.close()
     log("started", f"the maker runs as process {maker.pid}.")
     write_status(wanted.state_folder / "run.json", maker, venue, stack)
-    stop_at = None if for_seconds is None else seconds_now() + for_seconds + MAKER_START_SECONDS_MAX
-    result = watch(pidfd(maker, stack), venue and pidfd(venue.process, stack), signals, result_reader, stop_at)
-    return report.from_maker(result, maker.wait())
-
-
-def watch(maker: int, venue: int | None, signals: int, result_reader: int, stop_at: float | None) -> bytes:
-    """Pass signals on until the maker has ended, and return what it wrote as its result. All by descriptors.
-
-    A maker that was told to stop, or whose time is up, and does not end is killed: it promised to end by itself long
-    before, so whatever it still does cannot be trusted.
-    """
-    result = b""
-    kill_at: float | None = None
-    waiting = select.poll()
-    for one in (maker, venue, signals, result_reader):
-        if one is not None:
-            waiting.register(one, select.POLLIN)
-    while True:
-        next_at = stop_at if kill_at is None else kill_at
-        wait_seconds = POLL_SECONDS_MAX if next_at is None else min(max(0.0, next_at - seconds_now()), POLL_SECONDS_MAX)
-        ready = {one for one, _ in waiting.poll(wait_seconds * 1000)}
-        told = [number for number in read_available(signals) if number in STOP_SIGNALS]
-        if kill_at is None and stop_at is not None and seconds_now() >= stop_at:
-            log("overdue", "the maker's time is up and it still runs: telling it to stop.")
-            told.append(signal.SIGTERM)
-        for number in told:
-            signal.pidfd_send_signal(maker, number)
-            kill_at = seconds_now() + MAKER_STOP_SECONDS_MAX if kill_at is None else kill_at
-        if result_reader in ready:
-            chunk = read_available(result_reader)
-            result += chunk
-            if not chunk or len(result) > MESSAGE_BYTES_MAX:
-                waiting.unregister(result_reader)
-        if maker in ready:
-            return result + read_available(result_reader)
-        if venue is not None and venue in ready:
-            waiting.unregister(venue)
-            log("venue gone", "the practice exchange has ended while the maker runs.")
-        if kill_at is not None and seconds_now() >= kill_at:
-            log("killed", f"the maker did not end within {MAKER_STOP_SECONDS_MAX:g} s of being told to.")
-            signal.pidfd_send_signal(maker, signal.SIGKILL)
-            return b""
-
-
-def hold_lock(folder: Path, stack: contextlib.ExitStack) -> int:
-    """Create the state folder, take its lock and return the descriptor that holds it. Raises Refusal."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "maker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        stack.callback(os.close, lock)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Refusal(f"another maker is running, or still unwinding, in {folder}: stop it first.") from None
-    except OSError as problem:
-        raise Refusal(f"cannot use the state folder {folder}: {problem.strerror}.") from None
-    return lock
+    watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
+    watch.stop_at = None if for_seconds is None else seconds_now() + for_seconds + START_SECONDS_MAX
+    watch.routine, watch.say = lambda: routine(exchange, venue), log
+    ended = watch.run()
+    for one in locks:
+        one.describe(ending=True)
+    return conclude(wanted, exchange, ended, maker.pid, maker.wait())
 
 
 def catch_signals(stack: contextlib.ExitStack) -> int:
@@ -155,97 +101,190 @@ def catch_signals(stack: contextlib.ExitStack) -> int:
     return reader
 
 
-def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Process:
-    """Start `python -m maker COMMAND` in a session of its own, with our stderr and without our stdin."""
-    words = [sys.executable, "-m", "maker", *command]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True)
+def told(signals: int, wait_seconds: float = 0.0) -> bool:
+    """Whether a stop signal came, within so long. The alarms of our own calls come by the same pipe, and are none."""
+    ends_at = seconds_now() + wait_seconds
+    while True:
+        if any(number in STOP_SIGNALS for number in read_available(signals)):
+            return True
+        left = ends_at - seconds_now()
+        if left <= 0:
+            return False
+        select.select([signals], [], [], left)
 
 
-def start_venue(wanted: settings.ParentSettings, signals: int, stack: contextlib.ExitStack) -> Venue:
-    """Start the practice exchange and return it once it says where it listens. Raises Refusal."""
-    command = ["venue", "--conf", str(wanted.configuration), "--owner-pid", str(os.getpid())]
-    process = start([*command, "--port", str(wanted.venue_port)], stdout=subprocess.PIPE)
-    stack.callback(end, process, VENUE_STOP_SECONDS_MAX)
-    assert process.stdout is not None  # it is the pipe asked for
-    reader = process.stdout.fileno()
-    line = b""
-    deadline = seconds_now() + VENUE_READY_SECONDS_MAX
-    while b"\n" not in line:
-        ready, _, _ = select.select([reader, signals], [], [], max(0.0, deadline - seconds_now()))
-        if not ready:
-            raise Refusal(f"the practice exchange was not ready after {VENUE_READY_SECONDS_MAX:g} s.")
-        if signals in ready:
-            raise Refusal("stopped by a signal before anything was placed.")
-        chunk = os.read(reader, PIPE_READ_BYTES)
-        line += chunk
-        if not chunk or len(line) > MESSAGE_BYTES_MAX:
-            raise Refusal("the practice exchange did not start: its log above says why.")
+def hold_locks(wanted: settings.ParentSettings, signals: int, stack: contextlib.ExitStack) -> list[Lock]:
+    """Create the state folder and hold every lock of this run. Raises Refusal or Taken."""
+    folder = wanted.state_folder
+    held: list[Lock] = []
     try:
-        said = json.loads(line)
-        return Venue(process, str(said["venue_url"]), str(said["reference_url"]))
-    except (ValueError, TypeError, KeyError):
-        raise Refusal(f"the practice exchange did not say where it listens, but {line[:200]!r}.") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = [(Lock(folder / "maker.lock"), f"in {folder}")]
+        if not wanted.is_paper:  # a practice account belongs to its state folder
+            asked.append((lock.account_lock(wanted), f"on the account {wanted.account!r} on this machine"))
+        for one, _ in asked:
+            stack.callback(os.close, one.descriptor)
+        for one, what in asked:
+            give_up = wanted.guard.give_up_seconds + wanted.guard.tail_seconds
+            one.hold(what, give_up, lambda: told(signals), lambda sentence: log("waiting", sentence))
+            held.append(one)
+    except OSError as problem:
+        raise Refusal(f"cannot use the state folder {folder}: {problem.strerror}.") from None
+    return held
 
 
-def write_status(path: Path, maker: Process, venue: Venue | None, stack: contextlib.ExitStack) -> None:
-    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen."""
-    fields = {
-        "guard_pid": os.getpid(),
-        "maker_pid": maker.pid,
-        "venue_pid": venue.process.pid if venue else None,
-        "venue_url": venue.venue_url if venue else None,
-        "monitor_url": None,
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }
-    unfinished = path.with_suffix(".part")
-    try:
-        unfinished.write_text(json.dumps(fields) + "\n", encoding="utf-8")
-        unfinished.rename(path)
-    except OSError as problem:  # a full disk: people miss a file, the maker is watched all the same
-        log("no status", f"cannot write {path}: {problem.strerror}.")
-    stack.callback(path.unlink, missing_ok=True)
+def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
+    """Refuse while the kill file is there; after deaths wait, longer each time. Raises Refusal."""
+    why = latch.read(wanted.state_folder)
+    if why is not None:
+        raise Refusal(f"latched: {why}. When a person has looked: python run.py clear {wanted.configuration}")
+    pause = lock.backoff_seconds(wanted.state_folder, wanted.guard.crash_window_seconds)
+    if pause:
+        log("waiting", f"the maker died repeatedly: starting again in {pause:g} s.")
+    if told(signals, pause):
+        raise Refusal("stopped by a signal before anything was placed.")
 
 
-def read_available(reader: int) -> bytes:
-    """Return what a non-blocking pipe holds now; empty at its end and when there is nothing."""
-    try:
-        return os.read(reader, PIPE_READ_BYTES)
-    except BlockingIOError:
-        return b""
+def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
+    """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal."""
+    gives_up_at = seconds_now() + DRILL_SECONDS_MAX
+    if not exchange.look_up():
+        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
+    while True:
+        try:
+            foreign = [row for row in exchange.open_orders() if not ours(row, wanted.order_prefix)]
+            if foreign and not wanted.cancels_foreign:
+                raise Refusal(describe_foreign(foreign))
+            exchange.cancel_all()
+            if not read_back(exchange):
+                return
+            break
+        except NoAnswer as problem:
+            if problem.status in (401, 403):
+                raise Refusal(
+                    f"the exchange answers {problem.status}: the key must have the scope 'trade', be used from a pinned"
+                    " address and not be expired or revoked.",
+                    report.CREDENTIALS,
+                ) from None
+            if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
+                raise Refusal(
+                    f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
+                ) from None
+            if told(signals, max(DRILL_PAUSE_SECONDS, problem.wait_seconds)):
+                raise Refusal("stopped by a signal before anything was placed.") from None
+    swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)
+    if not swept.verified_empty:
+        raise Refusal(f"what rests on the account could not be swept ({swept.trouble}): quotes may rest.")
 
 
-def pidfd(process: Process, stack: contextlib.ExitStack) -> int:
-    """Return a descriptor that becomes readable when the process ends, and never means another one."""
-    descriptor = os.pidfd_open(process.pid)
-    stack.callback(os.close, descriptor)
-    return descriptor
+def ours(row: dict[str, Any], prefix: str) -> bool:
+    """Whether an open order carries our prefix."""
+    return str(row.get("clientOrderId") or "").startswith(f"{prefix}-")
 
 
-def end(process: Process, grace_seconds: float) -> None:
-    """Make sure that a process of ours has ended: SIGTERM and, after the grace, SIGKILL."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(grace_seconds)
-    process.kill()
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+def describe_foreign(foreign: list[dict[str, Any]]) -> str:
+    named = ", ".join(f"{row.get('marketId')} {row.get('clientOrderId') or row.get('id')}" for row in foreign)
+    return (
+        f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
+        "Give the bot a sub-account of its own, or cancel them yourself."
+    )
 
 
-def log(event: str, sentence: str) -> None:
-    """Say one thing on stderr, or nothing if that would block: a full pipe must never hold the one who watches."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    fields = {"time": now, "level": "info", "event": event, "process": "guard", "sentence": sentence}
-    try:
-        line = f"{event}: {sentence}" if os.isatty(2) else json.dumps(fields, ensure_ascii=False)
-        content = line.encode()[: LOG_LINE_BYTES_MAX - 1] + b"\n"
-        if select.select([], [2], [], 0)[1]:
-            os.write(2, content)
-    except OSError:
-        pass  # stderr is closed: nobody listens, and that is no reason to stop watching
+def routine(exchange: Exchange, venue: Venue | None) -> None:
+    """Once a minute: follow the exchange's name, without waiting for it, and look after the practice exchange."""
+    exchange.look_up(0.0)
+    if venue is not None and venue.process.poll() is not None:
+        log("venue gone", "the practice exchange has ended while the maker runs.")
 
 
-def seconds_now() -> float:
-    """Return seconds on the clock that also counts suspended time."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+# -- the end --------------------------------------------------------------------------------------------------------
+
+
+def conclude(
+    wanted: settings.ParentSettings, exchange: Exchange, ended: Ended, maker_pid: int, exit_code: int
+) -> report.Report:
+    """Believe a maker that proved its end; for any other, pull what may rest, and say how far that came."""
+    guard = wanted.guard
+    told_us = (
+        f"the maker was killed: {ended.killed_for}" if ended.killed_for else report.from_maker(ended.result, exit_code)
+    )
+    tail_seconds = guard.tail_seconds if ended.armed else 0.0
+    if isinstance(told_us, report.Told):
+        last, if_empty = told_us.report, told_us.exit_code_if_empty
+        # The maker knows of every write: only what it saw no answer to can still land.
+        tail_seconds = max(0.0, told_us.unknown_write_at + guard.tail_seconds - seconds_now())
+        proven = last.fields["verified_empty"] and not tail_seconds
+        if proven or not (ended.armed and told_us.may_have_placed):
+            return last
+    else:
+        last, if_empty = report.without_maker(report.UNVERIFIED, told_us), report.FAILED_EMPTY
+    log("pulling", f"{last.fields['reason']}; cancelling everything until the exchange reads empty.")
+    incident = Incident(wanted, last.fields["reason"], ended, maker_pid, is_death=isinstance(told_us, str))
+    began = seconds_now()
+    pulled = pull(exchange, tail_seconds, guard.give_up_seconds, incident.open)
+    took = seconds_now() - began
+    code = if_empty if pulled.verified_empty else report.UNVERIFIED
+    sentence = (
+        f"the guard cancelled everything ({pulled.cancels} times acknowledged) and read back empty in {took:.1f} s"
+    )
+    if not pulled.verified_empty:
+        sentence = (
+            f"the guard could not read the exchange back empty in {took:.0f} s ({pulled.trouble}): QUOTES MAY REST"
+        )
+    log("pulled" if pulled.verified_empty else "NOT VERIFIED", sentence)
+    incident.close(sentence, code)
+    return report.after_pull(last, pulled.verified_empty, pulled.open_orders, code, sentence)
+
+
+class Incident:
+    """A file for people about one pull of ours; written beside it in threads that may hang, and never before it."""
+
+    def __init__(
+        self, wanted: settings.ParentSettings, reason: str, ended: Ended, maker_pid: int, *, is_death: bool
+    ) -> None:
+        self.wanted, self.is_death = wanted, is_death
+        now = datetime.now(UTC)
+        self.path = wanted.state_folder / INCIDENTS / f"{now:%Y%m%dT%H%M%S.%f}Z-{maker_pid}.json"
+        beat_age = {"seconds_since_last_write": None}
+        if ended.last_beat.get("last_write") is not None:
+            beat_age = {"seconds_since_last_write": round(seconds_now() - ended.last_beat["last_write"], 3)}
+        self.fields: dict[str, Any] = {
+            "at": now.isoformat(timespec="milliseconds"),
+            "what": reason,
+            "maker_pid": maker_pid,
+            "epoch": ended.last_beat.get("epoch"),
+            "writes_in_flight": ended.last_beat.get("in_flight"),
+            **beat_age,
+            "outcome": "pulling",
+        }
+
+    def open(self) -> None:
+        """Note it, and count it if it was a death, while the pulling goes on."""
+        self.thread = threading.Thread(target=self.begin, daemon=True)
+        self.thread.start()
+
+    def begin(self) -> None:
+        if self.is_death:
+            with contextlib.suppress(OSError):
+                lock.crashed(self.wanted.state_folder, self.wanted)
+        self.write()
+
+    def close(self, outcome: str, exit_code: int) -> None:
+        """Note how it ended."""
+        self.thread.join(INCIDENT_SECONDS_MAX)
+        self.fields |= {"outcome": outcome, "exit_code": exit_code, "ended_at": time.time()}
+        last = threading.Thread(target=self.write, daemon=True)
+        last.start()
+        last.join(INCIDENT_SECONDS_MAX)
+
+    def write(self) -> None:
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            unfinished = self.path.with_suffix(".part")
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(self.fields, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(self.path)
+        except OSError as problem:
+            log("no incident file", f"cannot write {self.path}: {problem.strerror}.")

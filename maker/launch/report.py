@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 CLEAN = 0
 USAGE = 2
+FAILED_EMPTY = 70
 UNVERIFIED = 75  # could not verify: quotes may rest
+CREDENTIALS = 77
 REFUSED_TO_START = 78
 
 
@@ -34,8 +36,17 @@ def without_maker(exit_code: int, reason: str) -> Report:
     return Report(exit_code, fields)
 
 
-def from_maker(result: bytes, maker_exit_code: int) -> Report:
-    """Return the maker's result if it can be believed, else `quotes may rest`.
+class Told(NamedTuple):
+    """What the maker said of its own end, apart from what the public gets to see."""
+
+    report: Report
+    may_have_placed: bool
+    unknown_write_at: float  # begin of the last write whose answer nobody saw, seconds of BOOTTIME; 0: there is none
+    exit_code_if_empty: int  # instead of 75, should the exchange be read back empty after all
+
+
+def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
+    """Return what the maker reported if it can be believed, else why not.
 
     It is believed when it is one JSON object whose exit code is the one that the process really ended with: a maker
     that was killed after its last word has not finished what it said.
@@ -46,18 +57,28 @@ def from_maker(result: bytes, maker_exit_code: int) -> Report:
     except ValueError:
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("position", {}), dict):
-        return without_maker(UNVERIFIED, f"the maker ended without a report: quotes may rest (it {how})")
+        return f"the maker ended without a report (it {how})"
     if fields.get("exit_code") != maker_exit_code:
-        said = f"the maker reported exit code {fields.get('exit_code')} but {how}: quotes may rest"
-        unproven = {"reason": said, "exit_code": UNVERIFIED, "verified_empty": False, "open_orders": None}
-        return Report(UNVERIFIED, without_maker(UNVERIFIED, said).fields | fields | unproven)
-    return Report(maker_exit_code, without_maker(maker_exit_code, "no reason given").fields | fields)
+        return f"the maker reported exit code {fields.get('exit_code')} but {how}"
+    unknown_at = fields.pop("unknown_write_at", None)
+    unknown_at = float(unknown_at) if isinstance(unknown_at, int | float) else 0.0
+    placed = fields.pop("may_have_placed", True) is not False
+    if_empty = fields.pop("exit_code_if_empty", None)
+    if_empty = if_empty if isinstance(if_empty, int) else FAILED_EMPTY
+    known = without_maker(maker_exit_code, "no reason given").fields | fields
+    return Told(Report(maker_exit_code, known), placed, unknown_at, if_empty)
+
+
+def after_pull(report: Report, verified: bool, open_orders: int | None, exit_code: int, sentence: str) -> Report:
+    """Return a report brought up to what the guard did and saw afterwards."""
+    proven = {"exit_code": exit_code, "verified_empty": verified, "open_orders": open_orders}
+    return Report(exit_code, report.fields | proven | {"reason": f"{report.fields['reason']}; {sentence}"})
 
 
 def for_people(report: Report) -> str:
     """Return a summary of a few lines."""
     fields = report.fields
-    if report.exit_code in (USAGE, REFUSED_TO_START):
+    if report.exit_code in (USAGE, CREDENTIALS, REFUSED_TO_START) and not report.fields["verified_empty"]:
         return f"Not started: {fields['reason']}"
     empty = "read back empty" if fields["verified_empty"] else "NOT verified empty: quotes may rest"
     position = ", ".join(f"{market} {size}" for market, size in fields["position"].items()) or "none"

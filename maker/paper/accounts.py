@@ -5,7 +5,12 @@ Money is cash flow: a purchase takes price x quantity out, a sale brings it in, 
     equity = deposited + traded - fees_paid - funding_paid + sum of position x mark
 
 holds exactly, with no division anywhere. Over all accounts `traded` and `funding_paid` sum to zero at every moment,
-and so do the positions of each market. Average entry prices are shown, rounded to 28 digits, and never enter equity.
+and so do the positions of each market. A position carries what it cost: closing a part takes that part of the cost out,
+rounded to 18 decimals where it does not end, and the last part takes the rest. So
+
+    traded = sum of realised profits - sum of costs of what is open
+
+holds exactly too. Average entry prices are shown, rounded to 28 digits, and nothing is reckoned from them.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import attrs
 
 from maker.paper.candles import DAY_MS
 from maker.paper.identifiers import UlidSource
-from maker.paper.money import ZERO, ratio
+from maker.paper.money import ZERO, ratio, share
 from maker.paper.orders import SIGN, FundingRecord, LiquidationRecord, OwnTrade, PositionRecord
 
 BUCKETS: Final = ("wallet", "perps", "options", "spot")
@@ -37,6 +42,7 @@ class Position:
     position_id: str
     market_id: str
     quantity: Decimal
+    cost: Decimal  # quote units, signed as the quantity: what was paid for what is still open
     entry_price: Decimal
     opened_ms: int
     updated_ms: int
@@ -74,10 +80,7 @@ class Account:
 
     def unrealized(self, marks: Mapping[str, Decimal]) -> Decimal:
         """Return what closing at the marks would realise."""
-        return sum(
-            (each.quantity * marks[name] - each.quantity * each.entry_price for name, each in self.positions.items()),
-            ZERO,
-        )
+        return sum((each.quantity * marks[name] - each.cost for name, each in self.positions.items()), ZERO)
 
     def quantity(self, market_id: str) -> Decimal:
         """Return the signed position, zero when there is none."""
@@ -99,13 +102,16 @@ class Account:
         position.updated_ms = now_ms
         position.version = self.positions_version
         if (position.quantity > 0) == (signed > 0):
-            value = position.entry_price * position.quantity + price * signed
+            position.cost += price * signed
             position.quantity += signed
-            position.entry_price = ratio(value, position.quantity)
+            position.entry_price = ratio(position.cost, position.quantity)
             return
         closing = min(quantity, abs(position.quantity)) * SIGN[side]
-        position.realized_pnl -= (price - position.entry_price) * closing
-        if position.quantity + closing:
+        is_part = bool(position.quantity + closing)
+        cost = share(position.cost, -closing, position.quantity) if is_part else position.cost
+        position.realized_pnl -= price * closing + cost
+        if is_part:
+            position.cost -= cost
             position.quantity += closing
             return
         record = self.record(position)
@@ -119,6 +125,7 @@ class Account:
             position_id=ids.make(now_ms),
             market_id=market_id,
             quantity=signed,
+            cost=price * signed,
             entry_price=price,
             opened_ms=now_ms,
             updated_ms=now_ms,

@@ -22,6 +22,7 @@ MARK_SPREAD_MAX_BPS: Final = Decimal(50)  # ours: a book wider than this is not 
 MARK_DISTANCE_MAX_BPS: Final = Decimal(100)  # ours: a mid further than this from the index is not near it
 TAKER_FEE_BPS: Final = Decimal(5)
 MAKER_FEE_BPS: Final = Decimal("-0.5")  # negative: a rebate
+MINIMUM_STEPS: Final = 10  # ours: the smallest order; more than one step, or nobody could ever be under it
 FEE_TIER: Final = "standard"  # the only one: fees do not depend on volume here
 HALF: Final = Decimal("0.5")
 
@@ -156,7 +157,7 @@ def default_markets(
             base=market_id.split("-", maxsplit=1)[0],
             tick_size=Decimal(tick),
             step_size=Decimal(step),
-            quantity_min=Decimal(step),
+            quantity_min=MINIMUM_STEPS * Decimal(step),
             quantity_max=Decimal(quantity_max),
             index_start=Decimal(index),
             taker_fee_bps=taker_fee_bps,

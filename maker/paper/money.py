@@ -2,7 +2,7 @@
 
 Every amount here is a `decimal.Decimal`, and sums and products of amounts are never rounded: the exchange works
 under `EXACT`, which raises `decimal.Inexact` where a result would not fit. The only roundings are the ones that go
-through `ratio` and `to_grid`, which name their precision.
+through `ratio`, `share` and the grids, which name their precision.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ R = TypeVar("R")
 ZERO: Final = Decimal(0)
 BASIS_POINTS: Final = Decimal("0.0001")  # a fraction per basis point; a product, so that fees need no division
 
-# 80 digits: the longest true product is an entry price of 28 digits times a size, with room for sums of 10^15 of them.
+# 80 digits: the longest true product is a price times a size, 72 digits, with room for sums of 10^8 of them.
 EXACT: Final = Context(prec=80, traps=[Inexact, FloatOperation, InvalidOperation, DivisionByZero, Overflow])
 
 # 28 digits, decimal's own default: what average entry prices and other quotients are rounded to.
@@ -38,6 +38,8 @@ _QUOTIENT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOper
 _DOWN: Final = Context(prec=80, rounding=ROUND_FLOOR, traps=[InvalidOperation, DivisionByZero, Overflow])
 _UP: Final = Context(prec=80, rounding=ROUND_CEILING, traps=[InvalidOperation, DivisionByZero, Overflow])
 _NEAREST: Final = Context(prec=80, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+_SHARE: Final = Decimal(1).scaleb(-18)  # what the cost of a part of a position is rounded to
 
 # An amount from outside may have this many decimals and leading digits, and no more: the border of exactness.
 DECIMALS_MAX: Final = 18
@@ -58,6 +60,11 @@ def exactly(function: Callable[P, R]) -> Callable[P, R]:
 def ratio(numerator: Decimal, denominator: Decimal) -> Decimal:
     """Divide, rounding half-even to 28 significant digits."""
     return _QUOTIENT.divide(numerator, denominator)
+
+
+def share(whole: Decimal, part: Decimal, total: Decimal) -> Decimal:
+    """Return whole x part / total, rounded half-even to 18 decimals; whoever divides a sum keeps the rest."""
+    return round_to(_NEAREST.divide(_NEAREST.multiply(whole, part), total), _SHARE)
 
 
 def round_to(value: Decimal, quantum: Decimal) -> Decimal:

@@ -30,7 +30,7 @@ from maker.paper.orders import (
 from maker.paper.registry import IdMemory, OrderRegistry
 from maker.paper.state import ChangeSink, ExchangeSettings, ExchangeState, Market
 
-VERSION: Final = 1  # of the written form; another one is refused
+VERSION: Final = 2  # of the written form; another one is refused
 
 T = TypeVar("T")
 

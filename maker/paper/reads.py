@@ -148,7 +148,10 @@ def open_orders(ask: Question) -> object:
 def positions(ask: Question) -> object:
     """ASSUMED: open ones, and the lately closed ones too with openOnly=false."""
     open_only = boolean(ask.query, "openOnly", default=True)
-    rows = ask.exchange.positions(ask.user, market_id=ask.query.get("marketId"), open_only=open_only)
+    market_id = ask.query.get("marketId")
+    if market_id is not None:
+        ask.exchange.index(market_id)  # an unknown one is refused
+    rows = ask.exchange.positions(ask.user, market_id=market_id, open_only=open_only)
     return [spelling.position(row) for row in rows]
 
 

@@ -98,9 +98,9 @@ class Routes:
             return outcome
         if method == "POST" and path in SIGN_IN:
             raise Refused(503, "SIGN_IN_NOT_AVAILABLE", "this practice exchange has no sign-in yet: use its API keys")
-        if (method, known) in SESSION_ONLY:
-            raise Refused(401, "SESSION_REQUIRED", "only a signed-in session may do this, never an API key")
         allowed = methods(path)
+        if (method, known) in SESSION_ONLY and method in allowed:
+            raise Refused(401, "SESSION_REQUIRED", "only a signed-in session may do this, never an API key")
         if allowed:
             raise Refused(405, "METHOD_NOT_ALLOWED", f"{method} is not for {path}", (("Allow", ", ".join(allowed)),))
         raise Refused(404, "NOT_FOUND", f"there is no {path}")

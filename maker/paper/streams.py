@@ -5,7 +5,8 @@ up another; a client that does not read is dropped by the HTTP server. `eventSeq
 events from 1. An idle connection hears `:heartbeat` every HEARTBEAT_SECONDS.
 
 The book a connection sees is the best `depth` levels of each side: a level that falls out of them is sent as size "0"
-like one that is gone, and sent again when it comes back.
+like one that is gone, and sent again when it comes back. A level's `total` is the size of all levels up to it, so a
+change is followed by the levels behind it, whose totals moved.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import partial
+from itertools import accumulate
 from typing import Final, Protocol
 
 import attrs
@@ -32,7 +34,7 @@ HEARTBEAT_SECONDS: Final = 15.0  # documented: about every 15 s on an idle strea
 HEARTBEAT: Final = sse.encode_comment("heartbeat")
 SNAPSHOT_TRADES_MAX: Final = 50  # own trades in a snapshot; a client reads older ones back
 
-Levels = list[tuple[Decimal, Decimal]]
+Side = dict[Decimal, tuple[Decimal, Decimal]]  # size and total by price, best first
 
 
 @attrs.frozen
@@ -109,8 +111,8 @@ class BookPart:
     market_id: str
     depth: int
     sequence: int = -1
-    bids: dict[Decimal, Decimal] = attrs.field(factory=dict)
-    asks: dict[Decimal, Decimal] = attrs.field(factory=dict)
+    bids: Side = attrs.field(factory=dict)
+    asks: Side = attrs.field(factory=dict)
 
     def whole(self) -> dict[str, object]:
         """Return the book from the best level to the depth."""
@@ -123,9 +125,9 @@ class BookPart:
             return {}
         first = self.sequence < 0
         self.sequence = sequence
-        bids, asks = self.exchange.book_levels(self.market_id, self.depth)
+        bids, asks = (with_totals(levels) for levels in self.exchange.book_levels(self.market_id, self.depth))
         changed_bids, changed_asks = difference(self.bids, bids), difference(self.asks, asks)
-        self.bids, self.asks = dict(bids), dict(asks)
+        self.bids, self.asks = bids, asks
         if not (first or changed_bids or changed_asks):
             return {}  # it changed out of sight
         return {"book": self._book(changed_bids, changed_asks)}
@@ -134,16 +136,20 @@ class BookPart:
         return ocx.StreamBook(market_id=self.market_id, sequence=self.sequence, bids=bids, asks=asks)
 
 
-def difference(old: Mapping[Decimal, Decimal], new: Levels) -> list[ocx.Level]:
-    """List the levels that are new or have another size, best first, then those that are gone, as size "0"."""
-    changed = []
-    total = Decimal(0)
-    for price, size in new:
-        total += size
-        if old.get(price) != size:
-            changed.append(ocx.Level(price=plain(price), size=plain(size), total=plain(total)))
-    kept = {price for price, _ in new}
-    changed += [ocx.Level(price=plain(price), size="0", total="0") for price in old if price not in kept]
+def with_totals(levels: list[tuple[Decimal, Decimal]]) -> Side:
+    """Add to each level, best first, the sum of the sizes up to it."""
+    totals = accumulate(size for _, size in levels)
+    return {price: (size, total) for (price, size), total in zip(levels, totals, strict=True)}
+
+
+def difference(old: Side, new: Side) -> list[ocx.Level]:
+    """List the levels that are new or have another size or total, best first, then those gone, as size "0"."""
+    changed = [
+        ocx.Level(price=plain(price), size=plain(size), total=plain(total))
+        for price, (size, total) in new.items()
+        if old.get(price) != (size, total)
+    ]
+    changed += [ocx.Level(price=plain(price), size="0", total="0") for price in old if price not in new]
     return changed
 
 
@@ -200,6 +206,7 @@ class Streams:
     """Open event streams for one venue."""
 
     keeper: Keeper
+    run: int = 0  # which run of the state file this is: a higher number than every one before
     opened: int = 0
 
     def open(
@@ -218,9 +225,8 @@ class Streams:
             assert user_id is not None, "a stream with an account needs a key"
             parts.append(AccountPart(exchange, user_id, market_id, boolean(query, "openOnly", default=False)))
         self.opened += 1
-        stream = OneStream(
-            self.keeper, kind, parts, market_id, secret, f"evt_{self.keeper.place.start_ms}_{self.opened}"
-        )
+        name = f"evt_{self.keeper.place.start_ms}_{self.run}_{self.opened}"
+        stream = OneStream(self.keeper, kind, parts, market_id, secret, name)
         return partial(stream.run, interval_ms / 1000)
 
 

@@ -104,7 +104,7 @@ def open_venue(settings: VenueSettings, *, clock: Callable[[], Moment] = moment_
         witness.flush()
         undo.pop_all()
     keeper = Keeper(place, venue_clock, witness, state)
-    return Venue(keeper, Routes(keeper, Streams(keeper)))
+    return Venue(keeper, Routes(keeper, Streams(keeper, run=0 if state is None else state.generation)))
 
 
 def resting(place: Marketplace) -> list[dict[str, str]]:

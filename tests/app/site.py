@@ -15,7 +15,8 @@ import structlog
 import trio
 
 from maker.app.feeds import Inlet
-from maker.app.halt import Panic, Switch
+from maker.app.halt import Switch
+from maker.app.panic import Panic
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
 from maker.desk.events import Event
@@ -267,7 +268,7 @@ async def staged(desk: Desk | None = None, *, warm: bool = True) -> AsyncIterato
         own = desk or Desk.ready()
         told = a_recorder()
         told.recorder.engine = own.engine
-        switch = Switch(Panic((site.lane("panic-1"), site.lane("panic-2"))), 1.0)
+        switch = Switch(Panic((site.lane("panic-1"), site.lane("panic-2"))), 1.0, clock=trio.current_time)
         if warm:
             for lane in switch.panic.lanes:
                 await lane.connect()

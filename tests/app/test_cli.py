@@ -31,19 +31,18 @@ def a_conf(folder: Path, change: Callable[[str], str] = lambda text: text) -> Pa
 def maker_process(conf: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     """Run it as its parent does, but for a parent that is gone at once; return code, result and log."""
     result_read, result_write = os.pipe()
-    owner_read, owner_write = os.pipe()
-    os.close(owner_write)
+    link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link.close()
     try:
         command = [sys.executable, "-m", "maker", "maker-process", str(conf)]
-        command += ["--result-fd", str(result_write), "--owner-fd", str(owner_read), *words]
-        ended = subprocess.run(
-            command, cwd=PROJECT, pass_fds=(result_write, owner_read), capture_output=True, timeout=SECONDS_MAX
-        )
+        command += ["--result-fd", str(result_write), "--guard-fd", str(makers_end.fileno()), *words]
+        passed = (result_write, makers_end.fileno())
+        ended = subprocess.run(command, cwd=PROJECT, pass_fds=passed, capture_output=True, timeout=SECONDS_MAX)
         os.close(result_write)
         with os.fdopen(result_read, "rb") as pipe:
             return ended.returncode, json.loads(pipe.read()), ended.stderr.decode()
     finally:
-        os.close(owner_read)
+        makers_end.close()
 
 
 @pytest.mark.parametrize("words", [[], ["fly"], ["run"], ["--help"]])
@@ -52,7 +51,10 @@ def test_an_unknown_command_is_a_sentence(words: list[str], capsys: pytest.Captu
     shown = capsys.readouterr()
     assert shown.out == ""
     name = words[0] if words else ""
-    assert shown.err == f"unknown command {name!r}. There are: run, venue, test; each takes --help.\n"
+    assert (
+        shown.err
+        == f"unknown command {name!r}. There are: run, venue, cancel-all, flatten, clear, test; each takes --help.\n"
+    )
 
 
 def test_a_bad_configuration_is_told_to_the_parent(tmp_path: Path) -> None:

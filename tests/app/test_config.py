@@ -137,7 +137,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("cycle.quote_age_seconds_max", Decimal("0.3")),  # not above requote_seconds_min
     ("budget.reserve_ratio", 0),
     ("budget.reserve_ratio", 1),
-    ("budget.requests_per_minute", 24),
+    ("budget.requests_per_minute", 52),  # a reserve of 26 for two markets
     ("budget.burst", 0),
     ("limits.value_max", 0),
     ("limits.drawdown_max", 0),
@@ -198,7 +198,7 @@ def test_each_relation_refuses_and_names_its_field(field: str, value: Any) -> No
 
 JUST_RIGHT: list[tuple[str, Any]] = [
     ("cycle.quote_age_seconds_max", Decimal("0.31")),
-    ("budget.requests_per_minute", 25),
+    ("budget.requests_per_minute", 53),
     ("budget.burst", 1),
     ("halt.halt_seconds_max", Decimal("9.01")),
     ("foreign_orders", "cancel"),

@@ -5,26 +5,49 @@ Every judgement is made from the exchange's own log, never from what the halt sa
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import itertools
+import json
+import logging
+import socket
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import attrs
 import pytest
 import trio
 import trio.testing
 
-from maker.app import halt as room
-from maker.app.halt import HaltReport, Latched, Panic, Switch, halt
+from maker.app import panic as room
+from maker.app.config import load
+from maker.app.halt import TAIL_SECONDS, HaltReport, Latched, Switch, halt, last_halt
+from maker.app.panic import Panic
+from maker.app.routes import Routes
 from maker.app.startup import sweep
+from maker.app.supervisor import Route as Place
+from maker.app.supervisor import may_rest, wire
+from maker.desk.budget import SCOPED_ORDERS_MAX, TAIL_CALLS, Budget, reserve_calls
 from maker.desk.deadman import Reason, Trip
 from maker.edge.answer import Answer
+from maker.edge.endpoint import resolve
 from maker.edge.lane import Lane, LaneState
 from maker.errors import OutcomeUnknown
 from maker.wire import ocx
-from tests.support.wires import MemoryConnection, ServerEnd, answer_bytes, cancelled_at_wait, play, read_request
+from tests.app.site import a_recorder
+from tests.desk.scripted import BUDGET, Desk
+from tests.support.wires import (
+    MemoryConnection,
+    ServerEnd,
+    answer_bytes,
+    cancelled_at_wait,
+    loopback,
+    play,
+    read_request,
+)
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 
@@ -35,6 +58,7 @@ TAIL_SECONDS_MAX = 8.0
 AT_ONCE = 0.05  # S10: the first byte of a cancel-all, plus at most one connect
 BROKEN = Trip(Reason.STREAM_BROKEN, "BTC-PERP")
 STOPPED = Trip(Reason.STOP_ASKED, "SIGTERM")
+MARKETS = ("BTC-PERP", "ETH-PERP")
 CANCEL_ALL = (
     b"POST /perps/orders/cancel-all HTTP/1.1\r\nhost: ocx.test\r\nx-api-key: " + KEY.encode() + b"\r\n"
     b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -52,20 +76,28 @@ class Request:
     lane: str
     began: float
     answered: float = float("inf")  # the last byte left
+    scope: str = ""  # of a cancel: "" everything, a market, a clientOrderId, or "ladder" and a market
     status: int = 0
     listed: int | None = None  # open orders in the answer to a read
 
 
 @attrs.define(eq=False)
 class Exchange:
-    """Rests orders, cancels them all, lists them; each answer may be scripted, the usual one follows."""
+    """Rests orders, cancels them, lists them; each answer may be scripted, the usual one follows.
+
+    An order rests on BTC-PERP, or on the market after its @.
+    """
 
     resting: list[str] = attrs.field(factory=list)
     log: list[Request] = attrs.field(factory=list)
+    quote_ids: list[str] = attrs.field(factory=list)
     cancels: deque[Behaviour] = attrs.field(factory=deque)
     reads: deque[Behaviour] = attrs.field(factory=deque)
     always_cancel: Behaviour | None = None  # what follows the scripted ones, where not the usual
     always_read: Behaviour | None = None
+    by_market: Behaviour | None = None  # and of the other routes
+    by_order: Behaviour | None = None
+    by_ladder: Behaviour | None = None
 
     async def serve(self, lane: str, stream: trio.abc.Stream) -> None:
         while True:
@@ -74,12 +106,21 @@ class Exchange:
             assert f"x-api-key: {KEY}".encode() in raw
             request = Request(path, lane, trio.current_time())
             self.log.append(request)
-            assert (method, path) in (("POST", ocx.CANCEL_ALL), ("GET", ocx.ORDERS))
-            if path == ocx.CANCEL_ALL:
-                assert raw == CANCEL_ALL
-                script, usual = self.cancels, self.always_cancel or applied
-            else:
-                script, usual = self.reads, self.always_read or listing
+            script: deque[Behaviour] = deque()
+            match method, path, json.loads(raw.partition(b"\r\n\r\n")[2] or b"null"):
+                case "GET", ocx.ORDERS, None:
+                    script, usual = self.reads, self.always_read or listing
+                case "POST", ocx.CANCEL_ALL, {"marketId": market, **rest} if not rest:
+                    request.scope, usual = market, self.by_market or applied
+                case "POST", ocx.CANCEL_ALL, {"clientOrderId": name, **rest} if not rest:
+                    request.scope, usual = name, self.by_order or applied
+                case "POST", ocx.QUOTES_BULK, {"marketId": market, "cancelAll": True, "quotes": [], "quoteId": quote}:
+                    assert quote not in self.quote_ids, "S12: a quoteId is never sent twice"
+                    self.quote_ids.append(quote)
+                    request.scope, usual = f"ladder {market}", self.by_ladder or applied
+                case _:
+                    assert raw == CANCEL_ALL
+                    script, usual = self.cancels, self.always_cancel or applied
             await (script.popleft() if script else usual)(self, request, stream)
 
     async def answer(self, request: Request, stream: trio.abc.Stream, status: int, body: bytes) -> None:
@@ -87,9 +128,17 @@ class Exchange:
         await stream.send_all(answer_bytes(status, body))
         request.answered = trio.current_time()
 
+    def take(self, scope: str) -> None:
+        """Cancel what a scope names."""
+        market = scope.removeprefix("ladder ")
+        if scope:
+            self.resting[:] = [name for name in self.resting if f"mk-{name}" != scope and market_of(name) != market]
+        else:
+            self.resting.clear()
+
     def list_body(self) -> bytes:
         rows = ",".join(
-            f'{{"id":"{name}","marketId":"BTC-PERP","clientOrderId":"mk-{name}","side":"buy","price":"1","quantity":"1",'
+            f'{{"id":"{name}","marketId":"{market_of(name)}","clientOrderId":"mk-{name}","side":"buy","price":"1","quantity":"1",'
             f'"remainingQuantity":"1","status":"open"}}'
             for name in self.resting
         )
@@ -97,7 +146,18 @@ class Exchange:
 
     @property
     def cancel_alls(self) -> list[Request]:
-        return [request for request in self.log if request.path == ocx.CANCEL_ALL]
+        """The unscoped ones."""
+        return [request for request in self.log if request.path == ocx.CANCEL_ALL and not request.scope]
+
+    @property
+    def order_path(self) -> list[Request]:
+        """All that costs a request."""
+        return [request for request in self.log if request.path != ocx.ORDERS]
+
+    @property
+    def scopes(self) -> list[str]:
+        """What each cancel named, in the order of sending; the repeats of one in a row once."""
+        return [scope for scope, _ in itertools.groupby(request.scope for request in self.order_path)]
 
     @property
     def began_at(self) -> list[float]:
@@ -109,11 +169,15 @@ class Exchange:
         return [request for request in self.log if request.path == ocx.ORDERS]
 
 
+def market_of(name: str) -> str:
+    return name.partition("@")[2] or "BTC-PERP"
+
+
 Behaviour = Callable[[Exchange, Request, trio.abc.Stream], Awaitable[None]]
 
 
 async def applied(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
-    exchange.resting.clear()
+    exchange.take(request.scope)
     await exchange.answer(request, stream, 200, b'{"cancelled":1}')
 
 
@@ -138,7 +202,7 @@ async def reset(_exchange: Exchange, _request: Request, stream: trio.abc.Stream)
 
 
 async def applied_and_reset(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
-    exchange.resting.clear()
+    exchange.take(request.scope)
     await reset(exchange, request, stream)
 
 
@@ -147,9 +211,10 @@ async def ended(_exchange: Exchange, _request: Request, stream: trio.abc.Stream)
     await trio.sleep_forever()
 
 
-async def dripping(exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+async def dripping(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
     """H10: applied, but the answer comes a byte every 200 ms."""
-    exchange.resting.clear()
+    if request.path != ocx.ORDERS:
+        exchange.take(request.scope)
     for byte in answer_bytes(200, b'{"cancelled":1}'):
         await stream.send_all(bytes([byte]))
         await trio.sleep(0.2)
@@ -165,6 +230,16 @@ def bytes_of(raw: bytes) -> Behaviour:
 def refusing(status: int, body: bytes = b'{"error":"X","message":"no"}') -> Behaviour:
     async def behave(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
         await exchange.answer(request, stream, status, body)
+
+    return behave
+
+
+def throttling(seconds: float, field: str = "Retry-After") -> Behaviour:
+    async def behave(exchange: Exchange, request: Request, stream: trio.abc.Stream) -> None:
+        request.status = 429
+        body = b'{"error":"RATE_LIMITED","retryAfterMs":%d}' % (seconds * 1000) if field == "retryAfterMs" else b""
+        await stream.send_all(answer_bytes(429, body, *([f"Retry-After: {seconds:.0f}"] if not body else [])))
+        request.answered = trio.current_time()
 
     return behave
 
@@ -233,11 +308,17 @@ class World:
         await trio.testing.wait_all_tasks_blocked()
         assert self.lanes[0].state is LaneState.SENT
 
+    def lose_a_write(self) -> None:
+        """A write was begun at this moment, and no answer came."""
+        with self.switch.writing(1.0):
+            self.switch.answer_lost()
+
     async def halt(self, tail_seconds_max: float = TAIL_SECONDS_MAX) -> HaltReport:
-        """As every way out does it."""
+        """As every way out does it; one without an end fails the test."""
         report = HaltReport()
-        with trio.move_on_after(HALT_SECONDS_MAX, shield=True):
-            await halt(self.switch, tail_seconds_max, report)
+        with trio.fail_after(4 * HALT_SECONDS_MAX) as watched:
+            watched.shield = True
+            await last_halt(self.switch, tail_seconds_max, HALT_SECONDS_MAX, report)
         return report
 
 
@@ -254,8 +335,11 @@ async def a_world(*resting: str, warm: bool = True) -> AsyncIterator[World]:
         first, second = (
             Lane(route.name, route.dial, "ocx.test", {"x-api-key": KEY}, clock=trio.current_time) for route in routes
         )
-        panic = Panic((first, second))
-        world = World(exchange, routes, panic, Switch(panic, SETTLE_SECONDS_MAX), nursery)
+        quote_ids = (f"mk-q{number}" for number in itertools.count())
+        others = Routes(first.build, MARKETS, new_quote_id=partial(next, quote_ids))
+        panic = Panic((first, second), budget=Budget(BUDGET), clock=trio.current_time, routes=others)
+        switch = Switch(panic, SETTLE_SECONDS_MAX, clock=trio.current_time)
+        world = World(exchange, routes, panic, switch, nursery)
         panic.on_answer = world.answers.append
         if warm:
             await world.warm()
@@ -267,15 +351,19 @@ async def a_world(*resting: str, warm: bool = True) -> AsyncIterator[World]:
 
 def proved_empty(exchange: Exchange, writes_ended_at: float = 0.0) -> bool:
     """S3: an acknowledged cancel-all begun after the last write, then two empty reads 250 ms apart, and now nothing."""
-    acknowledged = [c for c in exchange.cancel_alls if 200 <= c.status < 300 and c.began >= writes_ended_at]
-    answered = [read for read in exchange.order_reads if read.status == 200 and read.listed is not None]
+    acknowledged = [
+        c
+        for c in exchange.order_path
+        if 200 <= c.status < 300 and c.answered < float("inf") and c.began >= writes_ended_at
+    ]
+    answered = [read for read in exchange.order_reads if read.listed is not None and read.answered < float("inf")]
     if not acknowledged or len(answered) < 2:
         return False
     one, two = answered[-2:]
     return (
         one.listed == two.listed == 0
         and two.began - one.answered >= 0.25 - 1e-9
-        and one.began >= min(cancel.answered for cancel in acknowledged)
+        and one.began >= max(cancel.answered for cancel in acknowledged)
         and not exchange.resting
     )
 
@@ -401,16 +489,17 @@ async def test_writes_begin_again_only_when_rearmed(autojump_clock: Clock) -> No
     async with a_world() as world:
         with world.switch.writing(1.0):
             world.switch.trip(BROKEN)
-            world.switch.outcome_unknown = True
+            world.switch.answer_lost()
         await world.halt()
         with pytest.raises(Latched), world.switch.writing(1.0):
             pass
         world.switch.rearm()
         with world.switch.writing(1.0) as scope:
             assert world.switch.write_scope is scope
-        assert (world.switch.write_over_trip, world.switch.outcome_unknown) == (False, False)
+        assert not world.switch.write_over_trip
         world.switch.trip(STOPPED)
         assert world.switch.trips == 2
+        assert (await world.halt()).seconds < 0.5
 
 
 async def write(world: World, seconds: float, seconds_max: float) -> float:
@@ -472,6 +561,7 @@ async def test_a_halt_in_a_healthy_world(autojump_clock: Clock) -> None:
             "open_orders": 0,
             "cancels_sent": 1,
             "seconds": pytest.approx(0.25),
+            "unknown_write_at": None,
         }
         assert world.exchange.began_at == [0.0]
         assert proved_empty(world.exchange)
@@ -549,7 +639,7 @@ async def test_any_answer_to_the_cancel_all_is_survived(name: str, times: int, a
         assert report.verified_empty, report
         assert proved_empty(world.exchange)
         assert len(world.exchange.cancel_alls) >= min(times, 2)
-        assert report.cancels_sent == len(world.exchange.cancel_alls)
+        assert report.cancels_sent == len(world.exchange.order_path)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -574,12 +664,14 @@ async def test_one_attempt_has_an_end(autojump_clock: Clock) -> None:
 async def test_pauses_between_rounds_grow_to_a_limit(autojump_clock: Clock) -> None:
     """A storm of refusals is not answered by one."""
     async with a_world("a") as world:
-        world.exchange.always_cancel = refusing(500)
+        world.exchange.always_cancel = world.exchange.by_market = refusing(500)
+        world.exchange.by_order = world.exchange.by_ladder = refusing(500)
         await world.halt()
         began = world.exchange.began_at
         pauses = [round(then - now, 3) for now, then in zip(began[1::2], began[2::2], strict=False)]
-        assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
-        assert set(pauses[5:]) == {2.0}
+        routes = 0.3  # after each second round: a tenth after each of the three
+        assert pauses[:6] == [0.1, 0.2 + routes, 0.4, 0.8 + routes, 1.6, 2.0 + routes]
+        assert set(pauses[5:]) == {2.0, 2.0 + routes}
 
 
 @pytest.mark.parametrize("how", [reset, ended, refusing(500)], ids=["reset", "ended", "500"])
@@ -621,6 +713,271 @@ async def test_a_warm_read_under_way_does_not_cost_the_hedge(autojump_clock: Clo
         assert world.exchange.began_at[1] <= room.WARM_READ_SECONDS_MAX + 0.1 + AT_ONCE
 
 
+# -- the other routes ---------------------------------------------------------------------------------------------
+
+
+async def never(_exchange: Exchange, _request: Request, stream: trio.abc.Stream) -> None:
+    """An answer of a byte each 200 ms to what is not done: it is whole long after everybody has given up."""
+    for byte in answer_bytes(200, b"{}"):
+        await stream.send_all(bytes([byte]))
+        await trio.sleep(0.2)
+
+
+TROUBLES: dict[str, Behaviour] = {
+    "400": refusing(400),
+    "401": refusing(401),
+    "403": refusing(403),
+    "409": refusing(409),
+    "500": refusing(500),
+    "503 page": refusing(503, b"<html>Unavailable</html>"),
+    "301": refusing(301, b""),
+    "reset": reset,
+    "silent": silent,
+    "dripping": never,
+    "not HTTP": bytes_of(b"<html>\r\n\r\n"),
+}
+LEAVES_A_ROUTE = set(TROUBLES) - {"400", "409"}  # a plain refusal of one request says nothing of the next
+
+
+@pytest.mark.parametrize("broken", [1, 2, 3], ids=["unscoped", "by market too", "by order too"])
+@pytest.mark.parametrize("name", TROUBLES)
+async def test_a_cancel_all_that_is_never_acknowledged_has_other_routes(
+    name: str, broken: int, autojump_clock: Clock
+) -> None:
+    """H26, H27, H10: by market, then by name, then an empty ladder, within one halt's time whatever the trouble."""
+    async with a_world("a", "b@ETH-PERP") as world:
+        exchange, trouble = world.exchange, TROUBLES[name]
+        exchange.always_cancel = trouble
+        expected = ["", "BTC-PERP", "ETH-PERP"]
+        if broken > 1:
+            exchange.by_market = trouble
+            expected = ["", "BTC-PERP", *([] if name in LEAVES_A_ROUTE else ["ETH-PERP"]), "mk-a", "mk-b@ETH-PERP"]
+        if broken > 2:
+            exchange.by_order = trouble
+            expected = [one for one in expected if name not in LEAVES_A_ROUTE or one != "mk-b@ETH-PERP"]
+            expected += ["ladder BTC-PERP", "ladder ETH-PERP"]
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert exchange.scopes == expected
+        assert len(exchange.cancel_alls) == 2 * room.UNSCOPED_ROUNDS
+        assert report.verified_empty
+        assert proved_empty(exchange)
+
+
+async def test_scoped_cancels_are_one_attempt_each_unless_nothing_is_answered(autojump_clock: Clock) -> None:
+    """H26: a refusal is not asked for twice; silence is hedged on the other lane."""
+    async with a_world("a") as world:
+        exchange = world.exchange
+        exchange.always_cancel, exchange.by_market, exchange.by_order = refusing(500), refusing(404), silent
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        by_market = [request for request in exchange.order_path if request.scope in MARKETS]
+        assert [request.scope for request in by_market] == list(MARKETS)
+        first, second = (request for request in exchange.order_path if request.scope == "mk-a")
+        assert first.lane != second.lane
+        assert second.began - first.began == pytest.approx(room.HEDGE_SECONDS)
+
+
+async def test_a_cancel_all_acknowledged_in_vain_has_other_routes(autojump_clock: Clock) -> None:
+    """F30: yes, says the exchange, and the orders rest. Unscoped stays first in every round."""
+    async with a_world("a", "b@ETH-PERP") as world:
+        exchange = world.exchange
+        exchange.always_cancel = exchange.by_market = exchange.by_order = ineffective
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        by_name = ["mk-a", "mk-b@ETH-PERP"]
+        assert exchange.scopes == ["", *MARKETS, *by_name, *(f"ladder {market}" for market in MARKETS)]
+        assert [request.scope for request in exchange.order_path[:3]] == ["", "", ""]
+        assert report.verified_empty
+        assert proved_empty(exchange)
+
+
+async def test_the_first_route_that_empties_the_book_is_the_last_one_tried(autojump_clock: Clock) -> None:
+    async with a_world("a") as world:
+        world.exchange.always_cancel = ineffective
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.scopes == ["", *MARKETS]
+
+
+async def test_orders_on_a_market_that_is_not_ours_are_reached(autojump_clock: Clock) -> None:
+    """The read back names them: by market in the round after, by name at once."""
+    async with a_world("x@SOL-PERP") as world:
+        world.exchange.always_cancel = refusing(500)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.verified_empty
+        assert world.exchange.scopes == ["", *MARKETS, "mk-x@SOL-PERP"]
+
+
+async def test_what_may_rest_is_named_when_no_read_tells(autojump_clock: Clock) -> None:
+    """And is no proof: it takes an acknowledged route that covers everything, and the reads."""
+    async with a_world("a") as world:
+        exchange = world.exchange
+        world.panic.routes.may_rest = lambda: ["mk-a", "mk-gone"]
+        exchange.always_cancel = exchange.by_market = refusing(500)
+        exchange.reads.extend([refusing(500)] * 4)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert exchange.scopes == ["", "BTC-PERP", "mk-a", "mk-gone", "ladder BTC-PERP", "ladder ETH-PERP"]
+
+
+async def test_when_every_route_is_closed_the_report_says_what_rests(autojump_clock: Clock) -> None:
+    """Bounded, unscoped first in each round, and no claim."""
+    async with a_world("a") as world:
+        exchange = world.exchange
+        exchange.always_cancel = exchange.by_market = exchange.by_order = exchange.by_ladder = refusing(503)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert (report.verified_empty, report.open_orders) == (False, 1)
+        assert exchange.scopes[:8] == ["", "BTC-PERP", "mk-a", "ladder BTC-PERP"] * 2
+        assert len(exchange.order_path) <= 40
+
+
+async def test_a_route_that_worked_comes_next_in_the_tail(autojump_clock: Clock) -> None:
+    """Later cancels of the same halt try the unscoped one once, and then do not wait for what is known to fail."""
+    async with a_world("a") as world:
+        world.exchange.always_cancel = refusing(500)
+        world.lose_a_write()
+        world.switch.trip(BROKEN)
+        assert (await world.halt(2.0)).verified_empty
+        assert world.exchange.scopes == ["", *MARKETS] * 4  # 0, 0.25, 1 and 2 s
+        unscoped = [len(list(group)) for scope, group in itertools.groupby(r.scope for r in world.exchange.order_path) if not scope]  # fmt: skip  # noqa: E501
+        assert unscoped == [4, 2, 2, 2]
+
+
+async def test_a_forbidden_cancel_all_comes_again_by_fresh_connections_and_never_spins(autojump_clock: Clock) -> None:
+    """H27, F27: the other lane, then new connections, then the other routes, with pauses."""
+    async with a_world("a") as world:
+        exchange = world.exchange
+        exchange.always_cancel = exchange.by_market = exchange.by_order = exchange.by_ladder = refusing(401)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert not report.verified_empty
+        assert [request.lane for request in exchange.cancel_alls[:4]] == ["one", "two"] * 2
+        assert all(len(route.connections) >= 4 for route in world.routes)
+        for second in range(int(HALT_SECONDS_MAX)):
+            assert sum(second <= request.began < second + 1 for request in exchange.order_path) <= 12
+        assert len(exchange.order_path) <= 40
+
+
+# -- 429: only waiting helps --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["Retry-After", "retryAfterMs"])
+async def test_a_throttled_cancel_all_waits_as_told(field: str, autojump_clock: Clock) -> None:
+    """H26, S9: no hedge, no scoped route and no second try before its time; quoting is held back as well."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([throttling(2.0, field)] * 3)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert world.exchange.began_at == [0, 2, 4, 6]
+        assert world.exchange.scopes == [""]
+        assert report.verified_empty
+        assert world.panic.budget is not None
+        assert (world.panic.budget.throttles, world.panic.budget.throttled_until) == (3, 6.0)
+
+
+async def test_no_scoped_route_is_spent_on_a_429(autojump_clock: Clock) -> None:
+    """H26: however often it is throttled."""
+    async with a_world("a") as world:
+        world.exchange.always_cancel = throttling(0.5, "retryAfterMs")
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert not report.verified_empty
+        assert world.exchange.scopes == [""]
+        assert len(world.exchange.order_path) <= HALT_SECONDS_MAX / 0.5
+
+
+async def test_a_429_on_a_scoped_route_ends_the_round(autojump_clock: Clock) -> None:
+    """H26: wait as told, then everything again, unscoped first."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([refusing(500)] * 4)
+        world.exchange.by_market = throttling(3.0)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.scopes == ["", "BTC-PERP", ""]
+        assert world.exchange.began_at[-1] == pytest.approx(3.1)
+
+
+async def test_a_wait_beyond_the_deadline_leaves_time_for_one_last_try(autojump_clock: Clock) -> None:
+    """H26: Retry-After is obeyed only within the deadline, for what it says may be wrong."""
+    async with a_world("a") as world:
+        world.exchange.cancels.append(throttling(60.0))
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert world.exchange.began_at == [0, HALT_SECONDS_MAX - room.LAST_TRY_SECONDS]
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_one_last_try_is_one(autojump_clock: Clock) -> None:
+    async with a_world("a") as world:
+        world.exchange.always_cancel = throttling(60.0)
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert len(world.exchange.order_path) == 2
+        assert not report.verified_empty
+        assert report.seconds == pytest.approx(HALT_SECONDS_MAX)
+
+
+async def test_a_tail_that_a_429_held_up_makes_up_for_nothing(autojump_clock: Clock) -> None:
+    """Moments that passed meanwhile are covered by the cancel-all that came after them: no request is spent on them."""
+    async with a_world() as world:
+        world.exchange.cancels.extend([applied, throttling(3.0)])
+        world.lose_a_write()
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.began_at == [0, 0.25, 3.25, 4, 8]
+
+
+# -- the budget ---------------------------------------------------------------------------------------------------
+
+
+async def test_every_cancel_counts_before_its_answer(autojump_clock: Clock) -> None:
+    """S9: the fired one in the same step; each hedge, repeat and scoped one as it leaves; reads never."""
+    async with a_world("a") as world:
+        budget = world.panic.budget
+        assert budget is not None
+        world.exchange.cancels.extend([silent, after(0.2, refusing(500)), refusing(500), refusing(401)])
+        world.switch.trip(BROKEN)
+        assert (budget.spent, budget.remaining) == (1, 119)
+        report = await world.halt()
+        assert budget.spent == len(world.exchange.order_path) == report.cancels_sent == 6
+        assert budget.remaining == 120 - 6
+
+
+async def test_what_never_left_is_not_counted(autojump_clock: Clock) -> None:
+    async with a_world(warm=False) as world:
+        for route in world.routes:
+            route.down = True
+        world.switch.trip(BROKEN)
+        await world.halt()
+        assert world.panic.budget is not None
+        assert world.panic.budget.spent == 0
+
+
+async def test_the_reserve_covers_a_tail_and_a_round_of_scoped_routes(autojump_clock: Clock) -> None:
+    """H26: the whole tail after a write over the trip, and every route for as many orders as may be named at once."""
+    async with a_world(*(f"o{number}" for number in range(30))) as world:
+        world.lose_a_write()
+        world.switch.trip(BROKEN)
+        world.switch.write_over_trip = True
+        await halt(world.switch, TAIL_SECONDS[-1], HaltReport())
+        tail = len(world.exchange.order_path)
+        assert len(TAIL_SECONDS) + 2 == tail <= TAIL_CALLS
+    async with a_world(*(f"o{number}" for number in range(30))) as world:
+        world.exchange.by_market = world.exchange.by_order = world.exchange.by_ladder = refusing(404)
+        await world.panic.read_back()
+        await world.panic.other_routes()
+        names = [request.scope for request in world.exchange.order_path][len(MARKETS) : -len(MARKETS)]
+        assert names == [f"mk-o{number}" for number in range(SCOPED_ORDERS_MAX)]
+        assert len(world.exchange.order_path) <= reserve_calls(len(MARKETS)) - TAIL_CALLS
+        await world.panic.other_routes()  # the others have their turn
+        assert world.exchange.scopes.index("mk-o10") > world.exchange.scopes.index("mk-o9")
+        assert "mk-o19" in world.exchange.scopes
+
+
 # -- settle and tail ----------------------------------------------------------------------------------------------
 
 
@@ -649,7 +1006,7 @@ TAILS = {
 async def test_the_tail_after_an_unknown_outcome(seconds: float, autojump_clock: Clock) -> None:
     """S12: pulled again and again until nothing can arrive any more; only then read back."""
     async with a_world() as world:
-        world.switch.outcome_unknown = True
+        world.lose_a_write()
         world.switch.trip(BROKEN)
         report = await world.halt(seconds)
         assert world.exchange.began_at == TAILS[seconds]
@@ -658,10 +1015,53 @@ async def test_the_tail_after_an_unknown_outcome(seconds: float, autojump_clock:
         assert report.seconds == pytest.approx(seconds + 0.25)
 
 
+async def test_the_tail_is_measured_from_the_write(autojump_clock: Clock) -> None:
+    """H24, S15: it ends when the write of unknown outcome is as old as is believed possible, not later."""
+    async with a_world() as world:
+        world.lose_a_write()
+        await trio.sleep(3.0)
+        world.switch.trip(BROKEN)
+        report = await world.halt(8.0)
+        assert world.exchange.began_at == [3, 3.25, 4, 5, 7, 8]
+        assert report.verified_empty
+        assert report.unknown_write_at == 0.0
+
+
+async def test_a_write_older_than_the_tail_needs_none_and_is_told_all_the_same(autojump_clock: Clock) -> None:
+    """S1: whoever believes in a longer tail than ours, the parent, can finish it."""
+    async with a_world() as world:
+        world.lose_a_write()
+        await trio.sleep(8.0)
+        world.switch.trip(BROKEN)
+        report = await world.halt(8.0)
+        assert world.exchange.began_at == [8]
+        assert report.unknown_write_at == 0.0
+        world.switch.rearm()
+        await write(world, 0.1, 3.0)
+        world.switch.trip(STOPPED)
+        assert (await world.halt()).unknown_write_at == 0.0
+
+
+async def test_it_is_the_last_write_of_unknown_outcome_that_counts(autojump_clock: Clock) -> None:
+    """By its begin; one that was answered since changes nothing."""
+    async with a_world() as world:
+        world.lose_a_write()
+        await trio.sleep(1.0)
+        with world.switch.writing(3.0):
+            await trio.sleep(0.5)
+            world.switch.answer_lost()
+        await write(world, 0.5, 3.0)
+        world.exchange.always_cancel = world.exchange.by_market = silent
+        world.exchange.by_order = world.exchange.by_ladder = silent
+        world.switch.trip(STOPPED)
+        report = await world.halt()
+        assert (report.verified_empty, report.unknown_write_at) == (False, 1.0)
+
+
 async def test_the_longest_tail(autojump_clock: Clock) -> None:
     """The whole table where somebody believes a minute possible."""
     async with a_world() as world:
-        world.switch.outcome_unknown = True
+        world.lose_a_write()
         await halt(world.switch, 60.0, HaltReport())
         assert world.exchange.began_at == [0, 0.25, 1, 2, 4, 8, 16, 32, 60]
 
@@ -670,7 +1070,7 @@ async def test_the_longest_tail(autojump_clock: Clock) -> None:
 async def test_a_ladder_that_lands_in_the_tail_is_pulled(landed_at: float, autojump_clock: Clock) -> None:
     """F6, H24: as long after as is believed possible."""
     async with a_world() as world:
-        world.switch.outcome_unknown = True
+        world.lose_a_write()
         world.switch.trip(BROKEN)
         world.nursery.start_soon(land, world, landed_at)
         assert (await world.halt()).verified_empty
@@ -685,8 +1085,8 @@ async def land(world: World, at: float) -> None:
 async def test_each_cancel_all_of_the_tail_is_acknowledged(autojump_clock: Clock) -> None:
     """One that is refused is repeated, and the tail goes on by the clock."""
     async with a_world() as world:
-        world.exchange.cancels.extend([applied, refusing(429), refusing(500)])
-        world.switch.outcome_unknown = True
+        world.exchange.cancels.extend([applied, throttling(0.3, "retryAfterMs"), refusing(500)])
+        world.lose_a_write()
         world.switch.trip(BROKEN)
         assert (await world.halt()).verified_empty
         acknowledged = [round(c.began, 3) for c in world.exchange.cancel_alls if c.status == 200]
@@ -710,12 +1110,13 @@ async def test_no_tail_without_need(autojump_clock: Clock) -> None:
 async def test_an_order_that_stays_is_cancelled_until_it_is_gone(autojump_clock: Clock) -> None:
     """F30: the exchange says yes and one order is left."""
     async with a_world("stays") as world:
-        world.exchange.cancels.extend([ineffective] * 4)
+        world.exchange.cancels.append(ineffective)
         world.switch.trip(BROKEN)
         report = await world.halt()
         assert report.verified_empty
-        assert len(world.exchange.cancel_alls) == 5
-        assert [read.listed for read in world.exchange.order_reads] == [1, 1, 1, 1, 0, 0]
+        assert world.exchange.scopes == [""]
+        assert len(world.exchange.cancel_alls) == 2
+        assert [read.listed for read in world.exchange.order_reads] == [1, 0, 0]
         assert proved_empty(world.exchange)
 
 
@@ -727,6 +1128,32 @@ async def test_an_order_that_shows_up_between_the_reads(autojump_clock: Clock) -
         assert (await world.halt()).verified_empty
         assert [read.listed for read in world.exchange.order_reads] == [0, 1, 0, 0]
         assert len(world.exchange.cancel_alls) == 2
+        assert proved_empty(world.exchange)
+
+
+@pytest.mark.parametrize("trouble", [silent, never, after(2.0, listing)], ids=["silent", "dripping", "slow"])
+@pytest.mark.parametrize("place", [0, 1], ids=["the first read", "the second read"])
+async def test_a_read_is_hedged_too(place: int, trouble: Behaviour, autojump_clock: Clock) -> None:
+    """S3, H10: half a second, then the other lane; the two that count are 250 ms apart, after the acknowledgement."""
+    async with a_world("a") as world:
+        world.exchange.cancels.extend([silent, after(0.3, applied)])  # the hedge is acknowledged, the fired one never
+        world.exchange.reads.extend([*[listing] * place, trouble])
+        world.switch.trip(BROKEN)
+        report = await world.halt()
+        assert report.seconds == pytest.approx(0.8 + 0.5 + 0.25)
+        assert proved_empty(world.exchange)
+
+
+async def test_a_cancel_all_that_is_acknowledged_late_makes_both_reads_late(autojump_clock: Clock) -> None:
+    """S3: an order seen in between is cancelled, and both reads come after that acknowledgement, on new connections."""
+    async with a_world() as world:
+        world.exchange.cancels.extend([applied, reset, reset, after(0.4, applied)])
+        world.switch.trip(BROKEN)
+        world.nursery.start_soon(land, world, 0.1)
+        assert (await world.halt()).verified_empty
+        last = world.exchange.cancel_alls[-1]
+        assert all(read.began >= last.answered for read in world.exchange.order_reads[-2:])
+        assert len(world.routes[0].connections) > 1
         assert proved_empty(world.exchange)
 
 
@@ -792,22 +1219,24 @@ async def test_no_lane_to_read_on_is_no_answer(autojump_clock: Clock) -> None:
 async def test_a_deadline_leaves_a_truthful_report_of_a_silent_exchange(autojump_clock: Clock) -> None:
     """H1, S15: shielded, and not for ever."""
     async with a_world("a") as world:
-        world.exchange.always_cancel = silent
+        world.exchange.always_cancel = world.exchange.by_market = silent
+        world.exchange.by_order = world.exchange.by_ladder = world.exchange.always_read = silent
         world.switch.trip(BROKEN)
         report = await world.halt()
         assert (report.verified_empty, report.open_orders) == (False, None)
-        assert report.cancels_sent == len(world.exchange.cancel_alls) >= 4
+        assert report.cancels_sent == len(world.exchange.order_path) >= 4
         assert report.seconds == pytest.approx(HALT_SECONDS_MAX)
         assert trio.current_time() == pytest.approx(HALT_SECONDS_MAX)
 
 
 async def test_a_deadline_leaves_a_truthful_report_of_an_order_that_stays(autojump_clock: Clock) -> None:
     async with a_world("a", "b") as world:
-        world.exchange.always_cancel = ineffective
+        world.exchange.always_cancel = world.exchange.by_market = ineffective
+        world.exchange.by_order = world.exchange.by_ladder = ineffective
         world.switch.trip(BROKEN)
         report = await world.halt()
         assert (report.verified_empty, report.open_orders) == (False, 2)
-        assert report.cancels_sent == len(world.exchange.cancel_alls)
+        assert report.cancels_sent == len(world.exchange.order_path)
 
 
 async def test_a_deadline_leaves_a_truthful_report_when_there_is_no_route(autojump_clock: Clock) -> None:
@@ -827,19 +1256,20 @@ async def test_what_an_earlier_halt_read_is_not_reported_again(autojump_clock: C
         assert (await world.halt()).open_orders == 0
         world.switch.rearm()
         world.exchange.resting.append("b")
-        world.exchange.always_cancel = silent
+        world.exchange.always_cancel = world.exchange.always_read = world.exchange.by_market = silent
         world.switch.trip(STOPPED)
         report = await world.halt()
         assert (report.verified_empty, report.open_orders) == (False, None)
 
 
 async def test_the_halt_runs_inside_a_cancelled_scope(autojump_clock: Clock) -> None:
-    """H1: as it does on every way out, the shield and the deadline being the caller's."""
+    """H1: as it does on every way out."""
     async with a_world("a") as world:
+        report = HaltReport()
         with trio.CancelScope() as scope:
             scope.cancel()
             world.switch.trip(STOPPED)
-            report = await world.halt()
+            await last_halt(world.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, report)
         assert report.verified_empty
         assert proved_empty(world.exchange)
 
@@ -853,7 +1283,8 @@ async def test_cancelled_at_any_await_it_claims_nothing_and_can_be_repeated(
     while True:
         async with a_world("a") as world:
             world.exchange.cancels.extend([after(0.6, ineffective), after(0.2, ineffective)])
-            world.switch.outcome_unknown = unknown
+            if unknown:
+                world.lose_a_write()
             world.switch.trip(BROKEN)
             report = HaltReport()
             cut = await cancelled_at_wait(wait, partial(halt, world.switch, 2.0, report))
@@ -865,7 +1296,150 @@ async def test_cancelled_at_any_await_it_claims_nothing_and_can_be_repeated(
         wait += 1
         if not cut:
             break
-    assert wait > 10
+    assert wait > 8
+
+
+@pytest.mark.parametrize("seconds", [step * 0.11 for step in range(40)])
+async def test_cut_short_at_any_moment_it_claims_nothing_and_can_be_repeated(
+    seconds: float, autojump_clock: Clock
+) -> None:
+    """S15: as above, in the middle of attempts, hedges, routes and reads."""
+    async with a_world("a", "b@ETH-PERP") as world:
+        world.exchange.cancels.extend([after(0.6, refusing(500)), *[after(0.3, refusing(403))] * 4])
+        world.exchange.by_market, world.exchange.reads = after(0.4, refusing(503)), deque([after(0.7, listing)] * 3)
+        world.lose_a_write()
+        world.switch.trip(BROKEN)
+        report = HaltReport()
+        with trio.move_on_after(seconds) as cut:
+            await halt(world.switch, 2.0, report)
+        assert report.verified_empty <= proved_empty(world.exchange)
+        assert report.unknown_write_at == 0.0
+        assert cut.cancelled_caught or report.verified_empty
+        assert all(lane.state is not LaneState.SENT or lane is world.panic.fired for lane in world.lanes)
+        assert (await world.halt()).verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_an_error_of_our_own_bookkeeping_comes_after_the_proof(autojump_clock: Clock) -> None:
+    """H6, S14: figures are no reason to leave quotes resting; the error is not lost."""
+    async with a_world("a") as world:
+
+        def broken(_answer: Answer) -> None:
+            raise ZeroDivisionError
+
+        world.panic.on_answer = broken
+        world.switch.trip(BROKEN)
+        report = HaltReport()
+        with pytest.raises(ZeroDivisionError):
+            await last_halt(world.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, report)
+        assert report.verified_empty
+        assert proved_empty(world.exchange)
+
+
+async def test_a_deadline_does_not_replace_the_reason_to_leave(autojump_clock: Clock) -> None:
+    """H2: giving up is reported, not raised: the first cause goes on."""
+    async with a_world("a") as world:
+        world.exchange.always_cancel = world.exchange.by_market = silent
+        world.exchange.by_order = world.exchange.by_ladder = silent
+        report = HaltReport()
+        with pytest.raises(KeyError), trio.fail_after(60) as watched:  # noqa: PT012 - the way out is the point
+            watched.shield = True
+            try:
+                raise KeyError
+            finally:
+                await last_halt(world.switch, TAIL_SECONDS_MAX, 3.0, report)
+        assert not report.verified_empty
+
+
+# -- what a halt must not need ------------------------------------------------------------------------------------
+
+CONFIG = load(Path(__file__).parents[2] / "conf" / "paper.toml", "http://127.0.0.1:1", "ws://127.0.0.1:1")
+
+
+@attrs.define(eq=False)
+class Small:
+    """An exchange on real sockets that ends the first connection on which a cancel-all comes."""
+
+    resting: int = 2
+    log: list[str] = attrs.field(factory=list)
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        while True:
+            path = (await read_request(stream)).split(b" ", 2)[1].decode()
+            self.log.append(path)
+            if path == ocx.CANCEL_ALL:
+                if self.log.count(path) == 1:
+                    return
+                self.resting = 0
+            row = b'{"id":"a","marketId":"BTC-PERP","side":"buy","quantity":"1","status":"open"}'
+            await stream.send_all(answer_bytes(200, b"[" + b",".join([row] * self.resting) + b"]"))
+
+
+def forbid(patch: pytest.MonkeyPatch, used: list[str], place: object, name: str) -> None:
+    def forbidden(*_words: object, **_named: object) -> None:
+        used.append(name)
+        raise RuntimeError(name)
+
+    patch.setattr(place, name, forbidden)
+
+
+async def test_no_thread_no_look_up_no_log_and_no_journal_between_trip_and_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S10, H6, H12, H13: as the supervisor wires it, over real sockets, one of them lost and dialled anew meanwhile."""
+    exchange, used = Small(), list[str]()
+    async with loopback(exchange.serve) as address:
+        told = a_recorder()
+        route = Place(url := f"http://127.0.0.1:{address.port}", await resolve(url))
+        run = wire(CONFIG, KEY, route, told.recorder)
+        panic = run.switch.panic
+        try:
+            for lane in panic.lanes:
+                await lane.connect()
+            # Tools of pytest and of this test may use them before and after, nobody in between.
+            with monkeypatch.context() as patch:
+                for place, name in (
+                    (trio.to_thread, "run_sync"),
+                    (trio.lowlevel, "start_thread_soon"),
+                    (threading.Thread, "start"),
+                    (socket, "getaddrinfo"),
+                    (socket, "gethostbyname"),
+                    (trio.socket, "getaddrinfo"),
+                    (logging.Logger, "handle"),
+                    (told.recorder.log, "info"),
+                    (told.recorder.log, "warning"),
+                    (told.recorder.log, "error"),
+                    (told.journal, "put"),
+                    (builtins, "open"),
+                    (builtins, "print"),
+                ):
+                    forbid(patch, used, place, name)
+                run.switch.trip(STOPPED)
+                await last_halt(run.switch, TAIL_SECONDS_MAX, HALT_SECONDS_MAX, run.report)
+        finally:
+            panic.close()
+            run.quoting_lane.close()
+            await run.client.aclose()
+        assert run.report.verified_empty
+        assert used == []
+        assert told.lines == []
+        assert exchange.log == [ocx.CANCEL_ALL, ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS]
+        assert panic.lanes[0].connects + panic.lanes[1].connects >= 3
+
+
+async def test_the_supervisor_tells_the_panic_lanes_what_they_need(autojump_clock: Clock) -> None:
+    """H26: the engine's own budget, our markets, names for ladders that never come twice, and what may rest."""
+    run = wire(CONFIG, KEY, Place("http://127.0.0.1:1", await resolve("http://127.0.0.1:1")), a_recorder().recorder)
+    panic = run.switch.panic
+    assert panic.budget is run.engine.budget
+    assert panic.budget.reserve >= reserve_calls(len(CONFIG.markets))
+    assert panic.routes.markets == tuple(CONFIG.markets)
+    assert panic.routes.new_quote_id == run.engine.identity.quote_id
+    assert list(panic.routes.may_rest()) == []
+    desk = Desk.ready()
+    pending = desk.quote()
+    assert may_rest(desk.engine) == [order.client_order_id for order in pending.orders]
+    await run.client.aclose()
 
 
 # -- warm lanes ---------------------------------------------------------------------------------------------------
@@ -980,4 +1554,15 @@ async def test_the_sweep_outlives_an_unanswered_call(autojump_clock: Clock) -> N
         world.exchange.cancels.append(silent)
         with trio.move_on_after(10):
             await sweep(world.panic)
+        assert proved_empty(world.exchange)
+
+
+async def test_a_throttled_sweep_waits_as_told(autojump_clock: Clock) -> None:
+    """H26: a start is no reason to spend more requests on a 429, and each one counts."""
+    async with a_world("left over") as world:
+        world.exchange.cancels.extend([throttling(3.0)] * 2)
+        await sweep(world.panic)
+        assert world.exchange.began_at == [0, 3, 6]
+        assert world.panic.budget is not None
+        assert world.panic.budget.spent == world.panic.cancels_sent == 3
         assert proved_empty(world.exchange)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from maker.app import practice
 from maker.app.practice import begin_record, parser, venue_settings
 from maker.errors import ConfigError
+from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings
 
 CONF = Path(__file__).parents[2] / "conf" / "paper.toml"
@@ -44,6 +47,19 @@ def test_words_win_over_the_configuration(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_a_sentence(words: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError):
         settings_of(*words)
+
+
+@pytest.mark.parametrize("switch", attrs.fields(Switches), ids=lambda switch: switch.name)
+def test_the_help_lists_every_position_of_a_switch(switch: Any) -> None:
+    """Read off the validator that refuses all others, so that no list can fall behind; the help names the default."""
+    known = ("true", "false") if isinstance(switch.default, bool) else switch.validator.options
+    told = " ".join(parser().format_help().split())
+    flag = "--" + switch.name.replace("_", "-")
+    default = str(switch.default).lower()
+    assert f"{flag} {{{','.join(known)}}} undocumented behaviour (default {default})" in told
+    for position in known:
+        said = getattr(settings_of(flag, position).switches, switch.name)
+        assert str(said).lower() == position
 
 
 @pytest.mark.parametrize("goes_on", [True, False])

@@ -123,7 +123,9 @@ async def test_the_figures_of_the_result(autojump_clock: Clock) -> None:
         run = a_run(stage, armed=True, stop=ASKED)
         run.leave(ASKED)
         run.report.open_orders = 0
+        run.report.unknown_write_at = 1234.5
         result = conclude(run, None)
+        assert attrs.asdict(result)["unknown_write_at"] == 1234.5  # the parent finishes the tail
         assert (result.quotes_sent, result.halts, result.open_orders) == (1, 1, 0)
         assert result.position == {"BTC-PERP": "0.000"}
         assert Decimal(result.pnl) == 0

@@ -18,7 +18,8 @@ import trio
 from maker.app import startup, supervisor
 from maker.app.config import Config, load
 from maker.app.feeds import Inlet
-from maker.app.halt import Panic, Switch
+from maker.app.halt import Switch
+from maker.app.panic import Panic
 from maker.app.supervisor import Options, Result, Route, Run, conclude, run_nurseries
 from maker.app.watches import PANIC, Pulse
 from maker.desk.deadman import Trip

@@ -18,7 +18,7 @@ from typing import Any
 NEAR_BPS = Decimal(10)
 TWO_SIDED_SHARE_MIN = 0.95
 FILLS_MIN = 10
-SIZE_MIN = {"BTC-PERP": Decimal("0.0001"), "ETH-PERP": Decimal("0.001"), "SOL-PERP": Decimal("0.01")}
+SIZE_MIN = {"BTC-PERP": Decimal("0.001"), "ETH-PERP": Decimal("0.01"), "SOL-PERP": Decimal("0.1")}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.budget import TAIL_CALLS, WINDOW_SECONDS, Budget, BudgetSettings
+from maker.desk.budget import WINDOW_SECONDS, Budget, BudgetSettings, reserve_calls
 
 from .scripted import BUDGET, START, quick, thorough
 
@@ -32,10 +32,11 @@ def after_waiting(budget: Budget, now: float) -> float:
     raise AssertionError(f"{WAITS_MAX} waits were not enough: {budget!r}")
 
 
-def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_one_tail() -> None:
-    """H26: max(20 %, the calls of one full tail)."""
+def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_a_tail_and_the_scoped_routes() -> None:
+    """H26: max(20 %, the calls of one full tail and of one round of scoped routes)."""
     assert Budget(BUDGET).reserve == 24
-    assert Budget(attrs.evolve(BUDGET, requests_per_minute=30)).reserve == TAIL_CALLS
+    assert Budget(attrs.evolve(BUDGET, requests_per_minute=30)).reserve == reserve_calls(1) == 24
+    assert Budget(BUDGET, markets=5).reserve == reserve_calls(5) == 32
 
 
 def test_a_burst_then_the_even_pace() -> None:
@@ -55,9 +56,19 @@ def test_at_the_reserve_quoting_waits_for_the_window_and_cancels_go_on() -> None
     budget.spend(START)
     assert budget.wait_seconds(START) == pytest.approx(17.0, abs=0.01)
     for left in range(23, -1, -1):
-        budget.cancel_spent()
+        budget.cancel_spent(START)
         assert budget.remaining == left
     assert budget.wait_seconds(START + 17.0) == 0
+
+
+def test_a_cancel_counts_in_the_window_it_is_sent_in() -> None:
+    """S9: the first request after a window's end is of the new one, whether or not anybody asked meanwhile."""
+    budget = Budget(BUDGET)
+    budget.seen(120, 30, 10.0, START)
+    budget.cancel_spent(START + 10.0)
+    assert budget.remaining == 119
+    assert budget.wait_seconds(START + 10.0) == 0
+    assert budget.remaining == 119
 
 
 steps_of_time = st.tuples(st.just("wait"), st.floats(0, 20))
@@ -84,7 +95,7 @@ def test_quoting_never_spends_the_reserve(
     """
     settings = BudgetSettings(requests_per_minute=limit, reserve_ratio=0.2, burst=burst)
     budget = Budget(settings)
-    reserve = max(TAIL_CALLS, round(limit * 0.2))
+    reserve = max(24, round(limit * 0.2))
     now, ends_at, left = START, START + window_seconds, limit
     budget.seen(limit, left, ends_at - now, now)
     barred_until = now
@@ -99,7 +110,7 @@ def test_quoting_never_spends_the_reserve(
                 assert left >= reserve, "quoting spent a request of the reserve"
                 assert now >= barred_until, "quoting went on before a 429's time was over"
             case "cancel" if left > 0:
-                budget.cancel_spent()
+                budget.cancel_spent(now)
                 left -= 1
             case "answer":
                 budget.seen(limit, left, ends_at - now, now)

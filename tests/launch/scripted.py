@@ -10,17 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import maker
+from tests.support.venue_script import ScriptedExchange
 
+KEY = "ocx_sk_canary_scripted"
 REAL = Path(maker.__file__).parent
-WAIT_SECONDS_MAX = 20.0  # a start takes 0.2 s; a busy machine far longer
+WAIT_SECONDS_MAX = 20.0  # a start takes 0.6 s; a busy machine far longer
 
 # Each behaviour is a function of the same name. What the script learns it writes as files into the current directory.
 SCRIPT = """
-import json, os, signal, sys, time
+import json, os, signal, socket, sys, threading, time
 from pathlib import Path
 
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -57,15 +60,34 @@ def venue(behaviour):
     if behaviour == "venue_babbles":
         print("hello", flush=True)
     elif behaviour != "venue_silent":
-        where = {"venue_url": "http://127.0.0.1:1", "reference_url": "ws://127.0.0.1:2", "pid": os.getpid()}
+        url = Path("venue_url").read_text()
+        where = {"venue_url": url, "reference_url": "ws://127.0.0.1:2", "pid": os.getpid()}
         print(json.dumps(where), flush=True)
     signal.sigwait({signal.SIGTERM})
     Path("venue_stopped").touch()
     return 0
 
 
+def beat(link, **more):
+    fields = {"epoch": "e1", "in_flight": 1, "last_write": None, "ending": False, **more}
+    link.send(json.dumps(fields).encode())
+
+
+def beating(link):
+    while True:
+        beat(link)
+        time.sleep(0.1)
+
+
 def maker_process(behaviour):
     Path("maker_argv").write_text(json.dumps(sys.argv))
+    link = socket.socket(fileno=int(value("--guard-fd")))
+    if behaviour.startswith("armed:"):  # beats, and is allowed to quote, before it behaves
+        behaviour = behaviour.partition(":")[2]
+        beat(link)
+        Path("armed").write_bytes(link.recv(4096))
+        if behaviour != "silent":
+            threading.Thread(target=beating, args=(link,), daemon=True).start()
     if behaviour == "reports":
         return report(0, quotes_sent=7, position={"BTC-PERP": "0.5"}, argv=sys.argv)
     if behaviour == "waits":
@@ -91,12 +113,30 @@ def maker_process(behaviour):
         return report(70, reason="a task failed")
     if behaviour == "large":
         return report(0, reason="x" * 300_000)
+    if behaviour == "unverified":
+        return report(75, verified_empty=False, open_orders=3, exit_code_if_empty=0)
+    if behaviour == "unknown":
+        return report(0, unknown_write_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 0.2, exit_code_if_empty=0)
+    if behaviour == "unknown long ago":
+        return report(0, unknown_write_at=1.0)
+    if behaviour == "babbles":
+        link.send(b"hello")
+        time.sleep(3600)
+    if behaviour == "changes":
+        beat(link, epoch="e2")
+        time.sleep(3600)
+    if behaviour == "hangs up":
+        link.shutdown(socket.SHUT_RDWR)
+        time.sleep(3600)
+    if behaviour == "silent":
+        Path("maker_ready").touch()
+        time.sleep(3600)
     if behaviour == "hangs":
         Path("maker_ready").touch()
         time.sleep(3600)
     if behaviour == "orphan":  # sees the parent's death by the end of file, and takes its time
         Path("maker_ready").touch()
-        assert os.read(int(value("--owner-fd")), 1) == b""
+        assert link.recv(1) == b""
         Path("owner_gone").touch()
         wait_for("go")
         return report(0)
@@ -104,11 +144,29 @@ def maker_process(behaviour):
 """
 
 
+GUARD: dict[str, object] = {
+    "hang_seconds_max": 1.0,
+    "tail_seconds": 0.6,
+    "give_up_seconds": 5.0,
+    "crashes_max": 3,
+    "crash_window_seconds": 60.0,
+}
+
+
 class ScriptedRun:
     """One `python -m maker run` in a folder of its own, with a scripted venue and maker."""
 
-    def __init__(self, folder: Path, behaviour: str, *, mode: str = "paper", venue: str = "") -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        behaviour: str,
+        exchange: ScriptedExchange,
+        *,
+        mode: str = "paper",
+        venue: str = "",
+        changes: Mapping[str, object] = {},
+    ) -> None:
+        self.folder, self.exchange = folder, exchange
         for name in ("guard", "launch"):
             shutil.copytree(REAL / name, folder / "maker" / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("__init__.py", "__main__.py"):
@@ -117,6 +175,13 @@ class ScriptedRun:
         (folder / "maker" / "app" / "cli.py").write_text(SCRIPT)
         lines = [f'mode = "{mode}"', 'state_folder = "state"', f'behaviour = "{behaviour}"']
         lines += [f'venue_behaviour = "{venue}"'] if venue else []
+        lines += ['account = "scripted"', 'order_prefix = "mk"', 'foreign_orders = "refuse"']
+        guard = {**GUARD, **{name: value for name, value in changes.items() if name in GUARD}}
+        lines = [line for line in lines if line.partition(" ")[0] not in changes]
+        lines += [f'{name} = "{value}"' for name, value in changes.items() if name not in GUARD]
+        lines += ["[guard]", *(f"{name} = {value}" for name, value in guard.items())]
+        lines += ["[exchange]", f'base_url = "{exchange.url}"', 'key_env = "SCRIPTED_KEY"'] if mode == "live" else []
+        (folder / "venue_url").write_text(exchange.url)
         (folder / "conf.toml").write_text("\n".join(lines) + "\n")
 
         self.started: list[subprocess.Popen[bytes]] = []
@@ -139,7 +204,13 @@ class ScriptedRun:
         """Start the run; `limits` is Python that shortens the parent's named limits."""
         program = ["-m", "maker"]
         if limits:
-            lines = ["import sys", "from maker import __main__ as command", "from maker.launch import parent", limits]
+            lines = [
+                "import sys",
+                "from maker import __main__ as command",
+                "from maker.guard import watch",
+                "from maker.launch import lock, parent, start",
+                limits,
+            ]
             program = ["-c", "\n".join([*lines, "sys.exit(command.main(sys.argv[1:]))"])]
         process = subprocess.Popen(
             [sys.executable, *program, "run", "conf.toml", "--json", *words],
@@ -154,7 +225,7 @@ class ScriptedRun:
     def environment(self) -> dict[str, str]:
         """Ours, but for what would find another `maker` than the one in the folder: `run.py` keeps the folder out."""
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-        return {**kept, "PYTHONPATH": str(self.folder)}
+        return {**kept, "PYTHONPATH": str(self.folder), "SCRIPTED_KEY": KEY}
 
     def status(self) -> dict[str, Any]:
         """Return run.json once the run has written it and the maker is ready."""

@@ -12,10 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.launch.scripted import ScriptedRun, finish, is_alive
+from tests.launch.scripted import KEY, ScriptedRun, finish, is_alive
+from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
 Scripted = Callable[..., ScriptedRun]
 DOCUMENTED = {
@@ -24,11 +26,17 @@ DOCUMENTED = {
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Iterator[Scripted]:
+def exchange() -> Iterator[ScriptedExchange]:
+    with ScriptedExchange() as one:
+        yield one
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, exchange: ScriptedExchange) -> Iterator[Scripted]:
     made: list[ScriptedRun] = []
 
-    def make(behaviour: str, **more: str) -> ScriptedRun:
-        made.append(ScriptedRun(tmp_path, behaviour, **more))
+    def make(behaviour: str, **more: Any) -> ScriptedRun:
+        made.append(ScriptedRun(tmp_path, behaviour, exchange, **more))
         return made[-1]
 
     yield make
@@ -45,7 +53,7 @@ def test_the_makers_result_is_the_last_line_and_the_exit_code(scripted: Scripted
     assert (result["quotes_sent"], result["position"], result["verified_empty"]) == (7, {"BTC-PERP": "0.5"}, True)
     words = result["argv"]
     assert words[words.index("--for") + 1] == "90.000s"
-    assert words[words.index("--venue-url") + 1] == "http://127.0.0.1:1"
+    assert words[words.index("--venue-url") + 1] == run.exchange.url
     assert words[words.index("--reference-url") + 1] == "ws://127.0.0.1:2"
     assert os.path.isabs(words[2])
 
@@ -81,7 +89,7 @@ def test_run_json_names_the_processes_and_goes_away(scripted: Scripted) -> None:
     assert status["guard_pid"] == process.pid
     assert is_alive(status["maker_pid"])
     assert is_alive(status["venue_pid"])
-    assert (status["venue_url"], status["monitor_url"]) == ("http://127.0.0.1:1", None)
+    assert (status["venue_url"], status["monitor_url"]) == (run.exchange.url, None)
     assert status["started_at"].endswith("+00:00")
     process.send_signal(signal.SIGTERM)
     finish(process)
@@ -123,32 +131,264 @@ def test_a_signal_while_the_maker_is_still_importing_waits(scripted: Scripted) -
     assert (code, result["signals"]) == (0, [signal.SIGTERM])
 
 
-def test_a_killed_maker_is_never_a_clean_end(scripted: Scripted) -> None:
-    """Without a report nobody knows what rests: 75, and the reason says so."""
-    code, result = finish(scripted("killed").start())
-    assert (code, result["exit_code"], result["verified_empty"], result["open_orders"]) == (75, 75, False, None)
-    assert result["reason"].startswith("the maker ended without a report: quotes may rest")
-    assert "signal 9" in result["reason"]
+# -- the fire drill
 
 
-def test_kill_from_outside_is_noticed(scripted: Scripted) -> None:
-    run = scripted("waits")
-    process = run.start()
-    os.kill(run.status()["maker_pid"], signal.SIGKILL)
+def test_the_fire_drill_sweeps_before_the_maker_starts(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """S13, row 30: what an earlier run left is read, cancelled and read back empty twice, and only then."""
+    exchange.resting = [order(number=1)]
+    run = scripted("reports")
+    assert finish(run.start())[0] == 0
+    drill = [(one.method, one.is_unscoped) for one in exchange.requests]
+    assert drill[:2] == [("GET", False), ("POST", True)]
+    assert drill[-2:] == [("GET", False)] * 2
+    assert exchange.resting == []
+
+
+def test_foreign_orders_stop_the_start_without_a_cancel(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """H28: somebody else's orders are not ours to wipe."""
+    exchange.resting = [order(number=1), order("ETH-PERP", 2, prefix="other")]
+    code, result = finish(scripted("reports").start())
+    assert (code, result["exit_code"]) == (78, 78)
+    assert "1 orders on the account are not ours (ETH-PERP other-e-2)" in result["reason"]
+    assert exchange.cancels == []
+    assert len(exchange.resting) == 2
+
+
+def test_foreign_orders_are_cancelled_where_the_configuration_says_so(
+    scripted: Scripted, exchange: ScriptedExchange
+) -> None:
+    exchange.resting = [order("ETH-PERP", 2, prefix="other")]
+    assert finish(scripted("reports", changes={"foreign_orders": "cancel"}).start())[0] == 0
+    assert exchange.resting == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 77), (403, 77), (503, 78)])
+def test_a_drill_that_fails_starts_nothing(
+    scripted: Scripted, exchange: ScriptedExchange, status: int, code: int
+) -> None:
+    """A key that may not cancel must never quote."""
+    exchange.script = lambda request: Say(status) if request.method == "POST" else None
+    run = scripted("reports")
+    ended, result = finish(run.start(limits="parent.DRILL_SECONDS_MAX = 0.5"))
+    assert (ended, result["exit_code"]) == (code, code)
+    assert not (run.folder / "maker_argv").exists()
+
+
+def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """The alarm that ends a call is no stop signal; a stop signal is one."""
+    exchange.script = lambda _request: Say(hang=True)
+    run = scripted("reports")
+    limits = "from maker.guard import exchange; exchange.CALL_SECONDS_MAX = 0.2; parent.DRILL_SECONDS_MAX = 1.5"
+    code, result = finish(run.start(limits=limits))
+    assert code == 78
+    assert "within 1.5 s" in result["reason"]
+    assert len(exchange.reads) >= 3
+    process = run.start(limits="parent.DRILL_SECONDS_MAX = 60.0")
+    seen = len(exchange.reads)
+    while len(exchange.reads) == seen:
+        os.sched_yield()
+    process.send_signal(signal.SIGTERM)
     code, result = finish(process)
-    assert (code, result["verified_empty"]) == (75, False)
+    assert code == 78
+    assert "stopped by a signal" in result["reason"]
+
+
+# -- armed, and watched
+
+
+def test_the_maker_is_armed_with_its_own_epoch(scripted: Scripted) -> None:
+    """S20: the answer to the first heartbeat, and to no other epoch."""
+    run = scripted("armed:reports")
+    assert finish(run.start())[0] == 0
+    assert json.loads((run.folder / "armed").read_bytes()) == {"armed": "e1"}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "why"),
+    [
+        ("armed:silent", "no heartbeat came in time"),
+        ("armed:babbles", "it sent a heartbeat that is none"),
+        ("armed:changes", "it sent a heartbeat that is none"),
+        ("armed:hangs up", "it hung up and did not end"),
+    ],
+)
+def test_a_maker_not_to_be_trusted_is_killed_and_pulled(
+    scripted: Scripted, exchange: ScriptedExchange, behaviour: str, why: str
+) -> None:
+    """Silence, garbage, another epoch, a closed link: SIGKILL first, then cancel-all through the tail, then empty."""
+    run = scripted(behaviour)
+    process = run.start(limits="watch.HANG_UP_SECONDS_MAX = 0.2")
+    run.wait_for("armed")
+    maker_pid = json.loads((run.folder / "state" / "run.json").read_text())["maker_pid"]
+    killed = os.pidfd_open(maker_pid)
+    dead_at: list[bool] = []
+
+    def look(request: Request) -> Say | None:
+        dead_at.append(bool(select.select([killed], [], [], 0.0)[0]))
+        return None
+
+    exchange.script = look
+    exchange.resting = [order(number=7)]
+    code, result = finish(process)
+    os.close(killed)
+    assert (code, result["verified_empty"], result["open_orders"]) == (70, True, 0)
+    assert why in result["reason"]
+    assert dead_at
+    assert all(dead_at), "cancelled before the maker was dead: it could have placed again"
+    assert exchange.resting == []
+    assert len(exchange.cancels) >= 1 + 2  # the drill's; at 0, 0.25 and 0.6 s, unless held up between
+    assert not is_alive(maker_pid)
+
+
+def test_a_killed_maker_is_pulled_and_read_back(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """H25: no code of the maker runs; the guard's does. The incident is on file."""
+    run = scripted("armed:waits")
+    process = run.start()
+    maker_pid = run.status()["maker_pid"]
+    exchange.resting = [order(number=7)]
+    os.kill(maker_pid, signal.SIGKILL)
+    code, result = finish(process)
+    assert (code, result["verified_empty"]) == (70, True)
+    assert "was killed by signal 9" in result["reason"]
+    assert exchange.resting == []
+    incident = json.loads(next((run.folder / "state" / "incidents").glob("*.json")).read_text())
+    assert (incident["maker_pid"], incident["epoch"], incident["exit_code"]) == (maker_pid, "e1", 70)
+    assert "read back empty" in incident["outcome"]
+
+
+def test_a_maker_that_died_before_it_was_armed_needs_no_tail(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """It could not have placed anything: one cancel-all and two empty reads say so."""
+    code, result = finish(scripted("killed").start())
+    assert (code, result["verified_empty"]) == (70, True)
+    assert len(exchange.cancels) == 2
+
+
+def test_an_exchange_out_of_reach_is_75_and_says_so_loudly(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """S1: tried until the time is up; quotes may rest."""
+    run = scripted("armed:waits", changes={"give_up_seconds": 1.5})
+    process = run.start()
+    maker_pid = run.status()["maker_pid"]
+    exchange.script = lambda _request: Say(503)
+    os.kill(maker_pid, signal.SIGKILL)
+    code, result = finish(process)
+    assert (code, result["verified_empty"], result["open_orders"]) == (75, False, None)
+    assert "QUOTES MAY REST" in result["reason"]
+    assert len(exchange.cancels) >= 4
+
+
+def test_a_maker_that_could_not_verify_is_verified_for(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """It was stopping as asked, and the exchange came back while the guard went on: 0 is earned after all."""
+    exchange.resting = []
+    code, result = finish(scripted("armed:unverified").start())
+    assert (code, result["verified_empty"], result["open_orders"]) == (0, True, 0)
+    assert "exit_code_if_empty" not in result
+
+
+def test_a_write_without_answer_gets_its_whole_tail(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """S1: the maker ended in time, verified, with a write of unknown outcome: the guard finishes the tail."""
+    code, result = finish(scripted("armed:unknown").start())
+    assert (code, result["verified_empty"]) == (0, True)
+    assert len(exchange.cancels) >= 1 + 2
+    assert "unknown_write_at" not in result
+
+
+def test_a_write_without_answer_long_ago_has_landed_or_never_will(
+    scripted: Scripted, exchange: ScriptedExchange
+) -> None:
+    """What the maker verified after the tail needs no second pull."""
+    assert finish(scripted("armed:unknown long ago").start())[0] == 0
+    assert len(exchange.cancels) == 1
+
+
+# -- latched
+
+
+def test_the_kill_file_stops_a_run_and_refuses_the_next(scripted: Scripted) -> None:
+    """Row 9: one action stops and blocks, by `touch`, until a person clears it."""
+    run = scripted("armed:waits")
+    process = run.start()
+    run.status()
+    (run.folder / "state" / "kill").touch()
+    code, result = finish(process)
+    assert (code, result["signal"]) == (0, signal.SIGTERM)
+    code, result = finish(run.start())
+    assert code == 78
+    assert "put there by hand" in result["reason"]
+    assert "clear" in result["reason"]
+
+
+def test_a_crash_loop_is_latched(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """Three deaths within the window: the fourth start is refused until a person looks."""
+    run = scripted("killed")
+    limits = "lock.BACKOFF_SECONDS_MAX = 0.1"
+    for _ in range(3):
+        assert finish(run.start(limits=limits))[0] == 70
+    code, result = finish(run.start(limits=limits))
+    assert code == 78
+    assert "the maker died 3 times" in result["reason"]
+
+
+def test_a_run_that_is_ending_is_waited_for(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """A new run waits for the old tail, and then starts; it does not overlap it."""
+    run = scripted("armed:waits", changes={"tail_seconds": 2.0})
+    first = run.start()
+    maker_pid = run.status()["maker_pid"]
+    (run.folder / "maker_ready").unlink()
+    os.kill(maker_pid, signal.SIGKILL)
+    lock = run.folder / "state" / "maker.lock"
+    while not json.loads(lock.read_text() or "{}").get("ending"):
+        os.sched_yield()
+    second = run.start()
+    assert finish(first)[0] == 70
+    last_of_the_first = exchange.requests[-1].at
+    begun = len(exchange.requests)
+    run.wait_for("maker_ready")
+    assert exchange.requests[begun].at > last_of_the_first
+    second.send_signal(signal.SIGTERM)
+    assert finish(second)[0] == 0
+
+
+def test_two_state_folders_of_one_account_exclude_each_other(scripted: Scripted) -> None:
+    """S13: one writer per account on a machine."""
+    run = scripted("waits", mode="live")
+    process = run.start()
+    run.status()
+    conf = run.folder / "conf.toml"
+    conf.write_text(conf.read_text().replace('state_folder = "state"', 'state_folder = "other"'))
+    code, result = finish(run.start())
+    assert code == 78
+    assert "on the account 'scripted' on this machine" in result["reason"]
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 0
+
+
+def test_without_a_key_nothing_starts(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """S18: and the sentence names where it was looked for, never what was found."""
+    run = scripted("reports", mode="live")
+    conf = run.folder / "conf.toml"
+    conf.write_text(conf.read_text().replace("SCRIPTED_KEY", "NO_SUCH_KEY"))
+    code, result = finish(run.start())
+    assert code == 78
+    assert "NO_SUCH_KEY" in result["reason"]
+    assert KEY not in str(result)
+    assert exchange.requests == []
+
+
+# -- what the maker says of its end
 
 
 def test_a_report_that_the_end_belies_is_not_believed(scripted: Scripted) -> None:
-    """A maker that said 'clean' and was then killed did not finish what it said; its figures are still shown."""
+    """A maker that said 'clean' and was then killed did not finish what it said."""
     code, result = finish(scripted("killed_after_report").start())
-    assert (code, result["exit_code"], result["verified_empty"], result["quotes_sent"]) == (75, 75, False, 7)
+    assert (code, result["exit_code"], result["verified_empty"]) == (70, 70, True)
     assert "reported exit code 0 but was killed by signal 9" in result["reason"]
 
 
 def test_half_a_report_is_none(scripted: Scripted) -> None:
     code, result = finish(scripted("garbage").start())
-    assert (code, result["verified_empty"]) == (75, False)
+    assert (code, result["verified_empty"]) == (70, True)
+    assert "without a report" in result["reason"]
 
 
 def test_the_makers_own_failure_code_is_kept(scripted: Scripted) -> None:
@@ -190,11 +430,11 @@ def test_the_lock_outlives_a_killed_parent_while_the_maker_unwinds(scripted: Scr
 
 @pytest.mark.parametrize(
     ("venue", "words"),
-    [("venue_ends", "did not start"), ("venue_babbles", "where it listens"), ("venue_silent", "not ready after 0.5 s")],
+    [("venue_ends", "did not start"), ("venue_babbles", "where it listens"), ("venue_silent", "not ready after 2 s")],
 )
 def test_without_a_venue_no_maker_starts(scripted: Scripted, venue: str, words: str) -> None:
     run = scripted("reports", venue=venue)
-    code, result = finish(run.start(limits="parent.VENUE_READY_SECONDS_MAX = 0.5"))
+    code, result = finish(run.start(limits="start.VENUE_READY_SECONDS_MAX = 2.0"))
     assert code == 78
     assert words in result["reason"]
     assert not (run.folder / "maker_argv").exists()
@@ -212,19 +452,20 @@ def test_a_signal_while_the_venue_starts_ends_the_run(scripted: Scripted) -> Non
 
 
 def test_a_maker_that_does_not_end_is_killed(scripted: Scripted) -> None:
-    run = scripted("hangs")
-    process = run.start(limits="parent.MAKER_STOP_SECONDS_MAX = 0.3")
+    run = scripted("armed:hangs")
+    process = run.start(limits="watch.STOP_SECONDS_MAX = 0.3")
     maker_pid = run.status()["maker_pid"]
     process.send_signal(signal.SIGTERM)
     code, result = finish(process)
-    assert (code, result["verified_empty"]) == (75, False)
+    assert (code, result["verified_empty"]) == (70, True)
+    assert "told to stop and did not end" in result["reason"]
     assert not is_alive(maker_pid)
 
 
 def test_a_maker_that_overstays_its_time_is_told_to_stop(scripted: Scripted) -> None:
     """`--for` is the maker's to keep; if it does not, the parent stops it as SIGTERM would."""
     run = scripted("waits")
-    code, result = finish(run.start("--for", "0.1s", limits="parent.MAKER_START_SECONDS_MAX = 0.3"))
+    code, result = finish(run.start("--for", "0.1s", limits="parent.START_SECONDS_MAX = 0.3"))
     assert (code, result["signal"]) == (0, signal.SIGTERM)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.live.stage import SIDE_BY_SIDE, play
+from maker.drills.stage import SIDE_BY_SIDE, play
 from tests.live.support import measured
 
 

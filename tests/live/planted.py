@@ -1,21 +1,17 @@
 """`python -m tests.live.planted WHAT run CONF …`: the real command, with one function of the maker made to fail.
 
-The parent is the real one, but for the module it starts as the maker: this one, which plants the failure and then calls
-the real command. Production code has no switch for it.
+As `maker.drills.planted`, in more places of the maker. Production code has no switch for it.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from maker.drills.planted import PlantedError, enter
+
 AFTER_CALLS: Final = 6  # healthy calls of the planted function, so that quotes rest when it fails
-
-
-class PlantedError(Exception):
-    """What a task dies of."""
 
 
 def failing(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +30,7 @@ def failing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def plant(what: str) -> None:
     """Make one function fail, each in another task."""
-    from maker.app.halt import Panic
+    from maker.app.panic import Panic
     from maker.app.quoter import Quoter
     from maker.app.reading import AccountReader
     from maker.app.record import Recorder
@@ -104,27 +100,5 @@ def failing_later(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Any:
-    """Start what the parent starts, the maker through this module."""
-    module = ["tests.live.planted", sys.argv[1]] if command[0] == "maker-process" else ["maker"]
-    words = [sys.executable, "-m", *module, *command]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True)
-
-
-def main() -> int:
-    """Be the parent or the maker, whichever is asked for."""
-    what, *words = sys.argv[1:]
-    if words[0] == "maker-process":
-        from maker.app import cli
-
-        plant(what)
-        return cli.main(words)
-    from maker import __main__
-    from maker.launch import parent
-
-    parent.start = start
-    return __main__.main(words)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(enter("tests.live.planted", 1, plant, sys.argv[1:]))

@@ -19,10 +19,11 @@ from typing import Final
 import pytest
 import trio
 
-from tests.live.proxy import SWALLOW, answer, lying
-from tests.live.record import BULK, CANCEL_ALL
+from maker.drills.processes import cleaned, now_ms, start_maker, start_venue, until
+from maker.drills.proxy import SWALLOW, answer, lying
+from maker.drills.record import BULK, CANCEL_ALL
 from tests.live.stage import paper_conf, staged
-from tests.live.support import PROJECT, cleaned, measure, now_ms, start_maker, start_venue, until
+from tests.live.support import PROJECT, measure
 from tests.live.test_cut import finish
 from tests.live.test_stop import check_order
 
@@ -124,7 +125,9 @@ async def paused(folder: Path) -> None:
         for _ in range(2):
             since = now_ms()
             stage.maker.signal_maker(signal.SIGSTOP)
-            await trio.sleep(3.0)  # longer than the reference may be silent: part of the scene
+            await trio.sleep(
+                2.3
+            )  # longer than the reference may be silent, shorter than the guard bears: part of the scene
             at = now_ms()
             stage.maker.signal_maker(signal.SIGCONT)
             await stage.maker.quoting(since=at, seconds=BACK_SECONDS_MAX)

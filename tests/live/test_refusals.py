@@ -10,18 +10,9 @@ from typing import Any, Final
 
 import pytest
 
+from maker.drills.processes import TRADE_KEY, VenueProcess, cleaned, now_ms, start_maker, start_venue
 from tests.live.stage import live_conf, paper_conf
-from tests.live.support import (
-    KEY_ENV,
-    READ_KEY,
-    TRADE_KEY,
-    VenueProcess,
-    cleaned,
-    measure,
-    now_ms,
-    start_maker,
-    start_venue,
-)
+from tests.live.support import KEY_ENV, READ_KEY, measure
 
 UNREACHABLE_SECONDS_MAX: Final = 35.0
 PROMPT_SECONDS_MAX: Final = 10.0
@@ -105,7 +96,7 @@ async def unreachable(folder: Path) -> None:
         port = free.getsockname()[1]
     at = now_ms()
     conf = live_conf(folder, port, port)
-    await refused(folder, conf, words=("within 30 s of the start",), seconds_max=UNREACHABLE_SECONDS_MAX)
+    await refused(folder, conf, words=("could not be read and swept within 30 s",), seconds_max=UNREACHABLE_SECONDS_MAX)
     measure("exchange unreachable -> exit 78", now_ms() - at)
 
 
@@ -116,7 +107,9 @@ async def silent(folder: Path) -> None:
         deaf.listen(64)
         port = deaf.getsockname()[1]
         conf = live_conf(folder, port, port)
-        await refused(folder, conf, words=("within 30 s of the start",), seconds_max=UNREACHABLE_SECONDS_MAX)
+        await refused(
+            folder, conf, words=("could not be read and swept within 30 s",), seconds_max=UNREACHABLE_SECONDS_MAX
+        )
 
 
 async def unknown_host(folder: Path) -> None:
@@ -164,12 +157,20 @@ SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "foreign order": partial(at_venue, before=place_foreign, words=("not ours", "somebody-elses-1")),
     "nameless order": partial(at_venue, before=place_nameless, words=("not ours", "BTC-PERP")),
     "spot market": partial(
-        at_venue, replace={MARKET_LINE: "[market.BTC-USDC-SPOT]"}, words=("BTC-USDC-SPOT", "spot", "perpetual")
+        at_venue,
+        replace={MARKET_LINE: "[market.BTC-USDC-SPOT]"},
+        words=("BTC-USDC-SPOT", "spot", "perpetual"),
+        may_cancel=True,
     ),
     "dated future": partial(
-        at_venue, replace={MARKET_LINE: "[market.BTC-USDC-2026-06-26]"}, words=("BTC-USDC-2026-06-26",)
+        at_venue,
+        replace={MARKET_LINE: "[market.BTC-USDC-2026-06-26]"},
+        words=("BTC-USDC-2026-06-26",),
+        may_cancel=True,
     ),
-    "unknown market": partial(at_venue, replace={MARKET_LINE: "[market.DOGE-PERP]"}, words=("DOGE-PERP", "BTC-PERP")),
+    "unknown market": partial(
+        at_venue, replace={MARKET_LINE: "[market.DOGE-PERP]"}, words=("DOGE-PERP", "BTC-PERP"), may_cancel=True
+    ),
     "read key": partial(at_venue, key=READ_KEY, code=77, words=("403", "trade"), may_cancel=True),
     "unknown key": partial(at_venue, key="ocx_sk_never_issued", code=77, words=("401",)),
     "unknown host": unknown_host,

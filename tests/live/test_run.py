@@ -12,9 +12,10 @@ import attrs
 import pytest
 import trio
 
-from tests.live.record import Record
+from maker.drills.processes import cleaned, now_ms, start_maker, until
+from maker.drills.record import Record
 from tests.live.stage import paper_conf
-from tests.live.support import MARKETS, SIZE_MIN, cleaned, now_ms, start_maker, until
+from tests.live.support import MARKETS, SIZE_MIN
 
 RUN_SECONDS = 25
 SECOND_RUN_SECONDS = 5

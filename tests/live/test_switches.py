@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.live.record import Call, Record
+from maker.drills.processes import TRADE_KEY, MakerRun, cleaned, now_ms, start_maker, start_venue, until
+from maker.drills.record import Call, Record
 from tests.live.stage import live_conf, paper_conf
-from tests.live.support import KEY_ENV, MARKETS, TRADE_KEY, MakerRun, cleaned, now_ms, start_maker, start_venue, until
+from tests.live.support import KEY_ENV, MARKETS
 
 SIDE_BY_SIDE: Final = 3  # each of these runs trades all the time
 RUN_SECONDS: Final = 6

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from maker.drills.processes import TRADE_KEY, cleaned, now_ms, start_maker, start_venue, until
 from tests.live.stage import live_conf
-from tests.live.support import KEY_ENV, MARKETS, TRADE_KEY, cleaned, measure, now_ms, start_maker, start_venue, until
+from tests.live.support import KEY_ENV, MARKETS, measure
 
 NOTICED_MS_MAX = 500.0
 BACK_SECONDS_MAX = 60.0

@@ -7,6 +7,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
+from maker.paper import spelling
 from maker.paper.exchange import Exchange
 from maker.paper.margin import Exposure, initial_margin, maintenance_margin
 from maker.paper.market import MARK_DISTANCE_MAX_BPS, default_markets, funding_rate, mark_price, price_band
@@ -113,6 +114,33 @@ def test_an_average_that_does_not_end_is_rounded_to_28_digits_and_equity_is_not(
     assert exchange.equity(exchange.user_id) == cash + 3 * exchange.mark(BTC)
     balance, unrealized, equity = perps(exchange)
     assert balance + unrealized == equity == exchange.equity(exchange.user_id)
+
+
+def test_realised_profit_is_exact_where_the_average_is_not() -> None:
+    """A close pays out what is left of the cost: over a position's life nothing is lost to the rounded average."""
+    exchange = make(deposit="1000000")
+    user = exchange.user_id
+    buy(exchange, "60000", "0.001")
+    buy(exchange, "60000.5", "0.002")
+    sell(exchange, "60001", "0.001")  # two thirds of a thousandth: no decimal ends it
+    (position,) = exchange.positions(user)
+    assert plain(position.entry_price) == "60000.33333333333333333333333"
+    assert plain(position.realized_pnl) == "0.000666666666666667"
+    sell(exchange, "60001", "0.002")
+    (closed,) = exchange.positions(user)
+    assert spelling.amount(closed.realized_pnl) == "0.002"
+    assert perps(exchange)[1] == 0
+
+
+def test_a_part_that_divides_evenly_is_exact_at_once() -> None:
+    """Half of a cost without an exact average is exact: a short of three, closed one and a half."""
+    exchange = make(deposit="1000000")
+    sell(exchange, "60000", "0.002")
+    sell(exchange, "60000.5", "0.004")
+    buy(exchange, "60001", "0.003")
+    (position,) = exchange.positions(exchange.user_id)
+    assert spelling.amount(position.realized_pnl) == "-0.002"
+    assert position.entry_price == D("60000.33333333333333333333333")
 
 
 def test_fees_and_rebates_are_exact() -> None:
@@ -416,7 +444,7 @@ def test_listed_markets_and_fees() -> None:
     assert status["BTC-USDC-2027-06-25"] == ("future", "closed")
     assert status["BTC-USDC-SPOT"] == ("spot", "closed")
     btc = exchange.listing("BTC-PERP").spec
-    assert (btc.price_decimals, btc.size_decimals, btc.tick_size, btc.quantity_min) == (1, 4, D("0.1"), D("0.0001"))
+    assert (btc.price_decimals, btc.size_decimals, btc.tick_size, btc.quantity_min) == (1, 4, D("0.1"), D("0.0010"))
     assert (btc.funding_interval_ms, btc.funding_rate_max_bps) == (300_000, D(25))
     assert exchange.listing("BTC-USDC-2027-06-25").spec.expiry == "2027-06-25"
     (tier,) = exchange.fee_tiers()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maker.paper.accounts import CLOSED_POSITIONS_MAX
 from maker.paper.exchange import Exchange
 from maker.paper.money import ZERO, exactly
 from maker.paper.orders import BulkRequest, CancelScope, OrderRequest, QuoteLevel
@@ -194,6 +195,10 @@ def check(exchange: Exchange) -> None:
     value = sum((position.quantity * exchange.mark(name) for name, position in user.positions.items()), ZERO)
     assert perps.equity == perps.balance + perps.unrealized_pnl == flows + value
     assert perps.available >= 0
+    if len(user.closed) < CLOSED_POSITIONS_MAX:  # all of them are remembered
+        realized = sum((each.realized_pnl for each in user.closed), ZERO)
+        realized += sum((each.realized_pnl for each in user.positions.values()), ZERO)
+        assert user.traded == realized - sum((position.cost for position in user.positions.values()), ZERO)
 
 
 @settings(max_examples=100, deadline=None)

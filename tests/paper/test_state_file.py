@@ -229,6 +229,27 @@ async def test_venue_goes_on(tmp_path: Path, autojump_clock: trio.testing.MockCl
         assert client.venue.keeper.place.steps >= steps + 100
 
 
+async def test_no_event_id_is_used_again_after_a_restart(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Each run's streams count from 1, yet their events' ids differ from those of every run before."""
+    settings = VenueSettings(preset="still", state=tmp_path / "state")
+    told: list[str] = []
+    for run in range(4):
+        async with running_venue(settings) as client:
+            state = client.venue.keeper.state
+            assert state is not None
+            if run == 2:
+                state.begin(client.venue.keeper.place)()  # a checkpoint in between makes no difference
+            for _ in range(2):
+                stream = await client.stream("/perps/book-stream?marketId=BTC-PERP")
+                told.append((await stream.next_json())["eventId"])
+                client.crowd("buy", "BTC-PERP", "59990", "0.1")
+                told.append((await stream.next_json())["eventId"])
+                await stream.close()
+    assert len(told) == len(set(told)) == 16
+
+
 async def test_long_absence_is_not_made_up(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """After more than a minute the world has stood still, says the record, and time still runs forward."""
     record = tmp_path / "record.jsonl"
@@ -284,7 +305,7 @@ class TestRealProcess:
         lines = record_lines(tmp_path / "record.jsonl")
         assert [line["kind"] for line in lines if line["kind"] in ("start", "stop")] == ["start", "start"]
         acks = [line for line in lines if line.get("phase") == "ack"]
-        assert len(acks) >= 21
+        assert len(acks) >= 20  # of 22: a kill may come between an answer and the line that says so
 
     def start(self, folder: Path, port: int) -> tuple[subprocess.Popen[str], str]:
         code = (

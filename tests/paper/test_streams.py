@@ -19,16 +19,27 @@ from tests.paper.venue_kit import READ, TRADE, OpenStream, VenueClient, ladder, 
 EVENTS = "/perps/stream/events?marketId=BTC-PERP"
 
 
-def apply_levels(side: dict[str, str], levels: list[dict[str, str]]) -> None:
+Side = dict[str, tuple[str, str]]  # size and total by price
+
+
+def apply_levels(side: Side, levels: list[dict[str, str]]) -> None:
     for level in levels:
         if level["size"] == "0":
             del side[level["price"]]  # a level that is removed was there
         else:
-            side[level["price"]] = level["size"]
+            told = level["size"], level["total"]
+            assert side.get(level["price"]) != told, "nothing of this level changed"
+            side[level["price"]] = told
 
 
-def best_first(side: dict[str, str], *, reverse: bool) -> list[list[str]]:
-    return sorted(([price, size] for price, size in side.items()), key=lambda row: Decimal(row[0]), reverse=reverse)
+def best_first(side: Side, *, reverse: bool) -> list[tuple[str, str, str]]:
+    rows = ((price, size, total) for price, (size, total) in side.items())
+    return sorted(rows, key=lambda row: Decimal(row[0]), reverse=reverse)
+
+
+def with_totals(levels: list[tuple[Decimal, Decimal]]) -> list[tuple[str, str, str]]:
+    totals = itertools.accumulate(size for _, size in levels)
+    return [(str(price), str(size), str(total)) for (price, size), total in zip(levels, totals, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -43,11 +54,14 @@ def best_first(side: dict[str, str], *, reverse: bool) -> list[list[str]]:
 async def test_client_rebuilds_the_book(
     target: str, name: str, depth: int, interval_ms: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Applying every event gives exactly the best levels; numbers are consecutive, and events keep their distance."""
+    """Applying every event gives exactly the best levels, with what all levels up to each add up to.
+
+    Numbers are consecutive, and events keep their distance.
+    """
     async with running_venue(VenueSettings(preset="busy", seed=3)) as client:
         stream = await client.stream(target)
-        bids: dict[str, str] = {}
-        asks: dict[str, str] = {}
+        bids: Side = {}
+        asks: Side = {}
         times = []
         for number in range(1, 40):
             event = await stream.next()
@@ -61,11 +75,29 @@ async def test_client_rebuilds_the_book(
             apply_levels(asks, book["asks"])
             shown_bids, shown_asks = client.venue.keeper.place.exchange.book_levels("BTC-PERP", depth)
             assert book["sequence"] == client.venue.keeper.place.exchange.book_sequence("BTC-PERP")
-            assert best_first(bids, reverse=True) == [[str(price), str(size)] for price, size in shown_bids]
-            assert best_first(asks, reverse=False) == [[str(price), str(size)] for price, size in shown_asks]
+            assert best_first(bids, reverse=True) == with_totals(shown_bids)
+            assert best_first(asks, reverse=False) == with_totals(shown_asks)
         gaps = [after - before for before, after in itertools.pairwise(times[1:])]
         assert min(gaps) >= interval_ms - 1  # whole milliseconds
         assert all(gap % interval_ms in (0, 1, interval_ms - 1) for gap in gaps)
+        await stream.close()
+
+
+async def test_levels_behind_a_change_are_sent_for_their_total(autojump_clock: trio.testing.MockClock) -> None:
+    """A change moves the total of every level behind it, down to the depth; in front of it nothing is said again."""
+    async with running_venue() as client:
+        for price in ("59990", "59980", "59970", "59960", "59950"):
+            client.crowd("buy", "BTC-PERP", price, "1")
+        stream = await client.stream("/perps/book-stream?marketId=BTC-PERP&depth=4")
+        await stream.next()
+        client.crowd("buy", "BTC-PERP", "59980", "0.5")
+        book = (await stream.next_json())["payload"]["book"]
+        assert [(row["price"], row["size"], row["total"]) for row in book["bids"]] == [
+            ("59980.0", "1.5000", "2.5000"),
+            ("59970.0", "1.0000", "3.5000"),
+            ("59960.0", "1.0000", "4.5000"),
+        ]
+        assert book["asks"] == []
         await stream.close()
 
 

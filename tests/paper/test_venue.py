@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import ssl
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -79,6 +80,55 @@ async def test_unknown_methods(method: str, autojump_clock: trio.testing.MockClo
         assert answer.status == 405
         assert answer.headers["allow"] == "GET"
         assert (answer.body == b"") is (method == "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/perps/me/api-keys", "GET, POST"),
+        ("GET", "/perps/me/api-keys/ocx_kid_1", "DELETE"),
+        ("POST", "/perps/me/api-keys/ocx_kid_1", "DELETE"),
+    ],
+)
+async def test_key_management_has_its_methods_with_and_without_an_id(
+    method: str, path: str, allowed: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Keys are listed and made without an id and deleted by one; anything else is 405, whoever asks."""
+    async with running_venue() as client:
+        for headers in ({}, TRADE):
+            answer = await client.call(method, path, headers=headers)
+            assert (answer.status, answer.code, answer.headers["allow"]) == (405, "METHOD_NOT_ALLOWED", allowed)
+        for known in allowed.split(", "):
+            answer = await client.call(known, path, headers=TRADE)
+            assert (answer.status, answer.code) == (401, "SESSION_REQUIRED")
+
+
+@pytest.mark.parametrize("path", ["/perps/positions", "/perps/orders", "/perps/trades"])
+async def test_reads_of_an_account_know_their_markets(path: str, autojump_clock: trio.testing.MockClock) -> None:
+    """A market that does not exist is 404, never an account with nothing in it; one that exists is answered."""
+    async with running_venue() as client:
+        answer = await client.get(f"{path}?marketId=NOPE", READ)
+        assert (answer.status, answer.code) == (404, "MARKET_NOT_FOUND")
+        assert (await client.get(f"{path}?marketId=BTC-PERP", READ)).status == 200
+
+
+@pytest.mark.parametrize("market_id", ["BTC-PERP", "ETH-PERP", "SOL-PERP"])
+async def test_minimum_that_the_listing_states(market_id: str, autojump_clock: trio.testing.MockClock) -> None:
+    """One step under the minimum lies on the grid and is refused by name, alone and in a ladder; the minimum rests."""
+    async with running_venue() as client:
+        (row,) = [row for row in (await client.get("/perps/markets")).json if row["id"] == market_id]
+        minimum, under = row["minQuantity"], str(Decimal(row["minQuantity"]) - Decimal(row["stepSize"]))
+        order = {"marketId": market_id, "side": "buy", "type": "limit", "price": row["priceBandLow"]}
+        for path, body in (
+            ("/perps/orders", {**order, "quantity": under}),
+            ("/perps/quotes/bulk", ladder("q1", ("buy", row["priceBandLow"], under), market_id=market_id)),
+        ):
+            refused = await client.post(path, body)
+            assert (refused.status, refused.code) == (422, "BELOW_MINIMUM")
+            assert refused.json["message"].endswith(f"is below {minimum}")
+        assert (await client.get("/perps/orders", READ)).json["orders"] == []
+        placed = await client.post("/perps/orders", {**order, "quantity": minimum})
+        assert (placed.status, placed.json["remainingQuantity"]) == (200, minimum)
 
 
 async def test_deeply_nested_body(autojump_clock: trio.testing.MockClock) -> None:

@@ -5,27 +5,49 @@ Everything else in the file is the application's, which loads it through `load` 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 CONFIGURATION_BYTES_MAX = 1 << 20  # a page is 5 kB; a device or a log given by mistake is not read to its end
 MODES = ("paper", "live")
+LOCAL = ("127.0.0.1", "localhost", "::1")
+NUMBER_MAX = 1e9  # no time or count of a configuration is as large; not NaN, not infinite
 
 
 class SettingsError(Exception):
     """A configuration that cannot be read or must not run; the message is one sentence with the file's name."""
 
 
+class GuardSettings(NamedTuple):
+    """The [guard] table; the file's comments explain it."""
+
+    hang_seconds_max: float
+    tail_seconds: float
+    give_up_seconds: float
+    crashes_max: float  # a whole number
+    crash_window_seconds: float
+
+
 class ParentSettings(NamedTuple):
     """What the parent needs to know before it starts anything."""
 
     configuration: Path  # absolute
-    state_folder: Path  # absolute; lock, run.json and journal live here
+    state_folder: Path  # absolute; lock, kill file, run.json and journal live here
     is_paper: bool  # start the practice exchange too
     venue_port: int  # 0: any free one
+    account: str
+    order_prefix: str
+    cancels_foreign: bool  # orders that are not ours are cancelled at the start instead of refusing it
+    base_url: str  # of the exchange; "" in paper mode
+    ca_file: str  # trusted instead of the machine's store; "" for the latter
+    key_env: str
+    key_file: str
+    guard: GuardSettings
 
 
 def load(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -73,4 +95,54 @@ def parent_settings(path: Path) -> ParentSettings:
     port = paper.get("port", 0) if isinstance(paper, dict) else None
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise SettingsError(f"in {path}, paper.port must be a port number, 0 for any free one; it is {port!r}.")
-    return ParentSettings(path.resolve(), state_folder(tree), is_paper=mode == "paper", venue_port=port)
+    exchange = tree.get("exchange", {}) if mode == "live" else {}
+    exchange = exchange if isinstance(exchange, dict) else {}
+    return ParentSettings(
+        path.resolve(),
+        state_folder(tree),
+        is_paper=mode == "paper",
+        venue_port=port,
+        account=text(tree, "account", path),
+        order_prefix=text(tree, "order_prefix", path),
+        cancels_foreign=text(tree, "foreign_orders", path) == "cancel",
+        base_url=base_url(text(exchange, "base_url", path), path) if mode == "live" else "",
+        ca_file=os.path.expanduser(str(exchange.get("ca_file", ""))),
+        key_env=str(exchange.get("key_env", "")),
+        key_file=str(exchange.get("key_file", "")),
+        guard=guard(tree.get("guard"), path),
+    )
+
+
+def text(tree: dict[str, Any], name: str, path: Path) -> str:
+    """Return a text that must be there. Raises SettingsError."""
+    found = tree.get(name)
+    if not isinstance(found, str) or not found:
+        raise SettingsError(f"in {path}, {name} is missing or no text in quotes: conf/paper.toml explains every key.")
+    return found
+
+
+def base_url(url: str, path: Path) -> str:
+    """Return the exchange's address: a key is never sent unencrypted, but on this machine. Raises SettingsError."""
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, fits = urlsplit(""), False
+    if not fits or parts.scheme not in ("https", "http") or (parts.scheme == "http" and parts.hostname not in LOCAL):
+        raise SettingsError(
+            f"in {path}, exchange.base_url is {url!r}: write https://host; only this machine may do without encryption."
+        )
+    return url
+
+
+def guard(table: Any, path: Path) -> GuardSettings:
+    """Return the [guard] table's numbers; the application checks their relations too. Raises SettingsError."""
+    values = []
+    for name in GuardSettings._fields:
+        found = table.get(name) if isinstance(table, dict) else None
+        if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < NUMBER_MAX:
+            raise SettingsError(
+                f"in {path}, guard.{name} must be a number above 0: conf/paper.toml explains every key."
+            )
+        values.append(found)
+    return GuardSettings(*values)

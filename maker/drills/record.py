@@ -1,4 +1,4 @@
-"""What really happened, read from the venue's record. Imports nothing of the program it judges."""
+"""What really happened, read from the practice exchange's record. Imports nothing of the program it judges."""
 
 from __future__ import annotations
 
@@ -118,14 +118,19 @@ class Record:
         return empty_at
 
     def emptied_at(self, since: float) -> float | None:
-        """The first time at or after `since` at which nothing rests; None: not so far."""
+        """The first time at or after `since` at which nothing rests; None: not so far.
+
+        A ladder that replaces the only other one empties the book for no time: within one request nothing is over.
+        """
         orders: dict[str, Line] = {}
         before = 0.0
+        cause: int | None = None  # the request whose changes the lines above are
         for line in self.lines:
-            if line["t"] >= since and not orders:
+            goes_on = line["kind"] == "order" and cause is not None and line.get("request") == cause
+            if line["t"] >= since and not orders and not goes_on:
                 return max(since, before)
             follow(orders, line)
-            before = line["t"]
+            before, cause = line["t"], line.get("request") if line["kind"] == "order" else None
         return None if orders else max(since, before)
 
     def placed(self, since: float = 0.0) -> list[Line]:

@@ -1,0 +1,40 @@
+"""What a run says of itself in `run.json`, for whoever comes from outside: where the practice exchange listens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from maker.launch.lock import alive
+
+RUN_FILE = "run.json"
+RUN_FILE_BYTES_MAX = 1 << 16  # it has 300
+
+
+class Practice(NamedTuple):
+    """A practice exchange that is there."""
+
+    url: str
+    pid: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has gone since, and whatever rested on it."""
+        return not alive(self.pid)
+
+
+def practice(folder: Path) -> Practice | None:
+    """Return the practice exchange of the run in this state folder; None: there is none. A killed run leaves a file."""
+    try:
+        with (folder / RUN_FILE).open("rb") as file:
+            said = json.loads(file.read(RUN_FILE_BYTES_MAX))
+        found = Practice(str(said["venue_url"]), int(said["venue_pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if found.has_ended else found
+
+
+def none_runs(folder: Path) -> str:
+    """Say that there is none, as a sentence."""
+    return f"No practice exchange is running for this configuration (by {folder / RUN_FILE}): nothing can rest."

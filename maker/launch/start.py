@@ -1,0 +1,143 @@
+"""Start and end processes: maker and practice exchange, each in a session of its own, with our stderr.
+
+A terminal's Ctrl-C so reaches only the parent, which passes it to the maker alone: the practice exchange must outlive a
+maker exactly as the real one would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from maker.guard.exchange import seconds_now
+from maker.guard.watch import STOP_SIGNALS
+from maker.launch.report import REFUSED_TO_START
+from maker.launch.settings import ParentSettings
+
+VENUE_READY_SECONDS_MAX = 10.0  # it listens within 0.5 s; an overloaded machine twenty times that
+VENUE_STOP_SECONDS_MAX = 5.0  # it only has to write its files
+PIPE_READ_BYTES = 1 << 16  # a pipe holds no more
+MESSAGE_BYTES_MAX = 1 << 20  # a ready line has 200 bytes
+LOG_LINE_BYTES_MAX = 4096  # a pipe that polls writable takes this much without blocking (PIPE_BUF)
+OOM_SCORE = "500"  # when memory runs out the kernel takes the maker, and we are left to pull its quotes
+
+Process = subprocess.Popen[bytes]
+
+
+class Refusal(Exception):
+    """The run must not start; nothing was placed. The message is one sentence."""
+
+    def __init__(self, sentence: str, exit_code: int = REFUSED_TO_START) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+class Venue(NamedTuple):
+    """The running practice exchange."""
+
+    process: Process
+    venue_url: str
+    reference_url: str
+
+
+def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Process:
+    """Start `python -m maker COMMAND` in a session of its own, with our stderr and without our stdin."""
+    words = [sys.executable, "-m", "maker", *command]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True)
+
+
+def start_maker(command: list[str], pass_fds: tuple[int, ...]) -> Process:
+    """Start the maker with the stop signals BLOCKED: one that comes while it imports waits until it listens."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        process = start(command, pass_fds=pass_fds)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    return process
+
+
+def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStack) -> Venue:
+    """Start the practice exchange and return it once it says where it listens. Raises Refusal."""
+    command = ["venue", "--conf", str(wanted.configuration), "--owner-pid", str(os.getpid())]
+    process = start([*command, "--port", str(wanted.venue_port)], stdout=subprocess.PIPE)
+    stack.callback(end, process, VENUE_STOP_SECONDS_MAX)
+    assert process.stdout is not None  # it is the pipe asked for
+    reader = process.stdout.fileno()
+    line = b""
+    deadline = seconds_now() + VENUE_READY_SECONDS_MAX
+    while b"\n" not in line:
+        ready, _, _ = select.select([reader, signals], [], [], max(0.0, deadline - seconds_now()))
+        if not ready:
+            raise Refusal(f"the practice exchange was not ready after {VENUE_READY_SECONDS_MAX:g} s.")
+        if signals in ready:
+            raise Refusal("stopped by a signal before anything was placed.")
+        chunk = os.read(reader, PIPE_READ_BYTES)
+        line += chunk
+        if not chunk or len(line) > MESSAGE_BYTES_MAX:
+            raise Refusal("the practice exchange did not start: its log above says why.")
+    try:
+        said = json.loads(line)
+        return Venue(process, str(said["venue_url"]), str(said["reference_url"]))
+    except (ValueError, TypeError, KeyError):
+        raise Refusal(f"the practice exchange did not say where it listens, but {line[:200]!r}.") from None
+
+
+def write_status(path: Path, maker: Process, venue: Venue | None, stack: contextlib.ExitStack) -> None:
+    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen."""
+    fields = {
+        "guard_pid": os.getpid(),
+        "maker_pid": maker.pid,
+        "venue_pid": venue.process.pid if venue else None,
+        "venue_url": venue.venue_url if venue else None,
+        "monitor_url": None,
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    unfinished = path.with_suffix(".part")
+    try:
+        unfinished.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+        unfinished.rename(path)
+    except OSError as problem:  # a full disk: people miss a file, the maker is watched all the same
+        log("no status", f"cannot write {path}: {problem.strerror}.")
+    stack.callback(path.unlink, missing_ok=True)
+
+
+def pidfd(process: Process, stack: contextlib.ExitStack) -> int:
+    """Return a descriptor that becomes readable when the process ends, and never means another one."""
+    descriptor = os.pidfd_open(process.pid)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def end(process: Process, grace_seconds: float) -> None:
+    """Make sure that a process of ours has ended: SIGTERM and, after the grace, SIGKILL."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_seconds)
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def log(event: str, sentence: str) -> None:
+    """Say one thing on stderr, or nothing if that would block: a full pipe must never hold the one who watches."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    fields = {"time": now, "level": "info", "event": event, "process": "guard", "sentence": sentence}
+    try:
+        line = f"{event}: {sentence}" if os.isatty(2) else json.dumps(fields, ensure_ascii=False)
+        content = line.encode()[: LOG_LINE_BYTES_MAX - 1] + b"\n"
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, content)
+    except OSError:
+        pass  # stderr is closed: nobody listens, and that is no reason to stop watching
