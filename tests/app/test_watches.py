@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from maker.app import watches
-from maker.app.watches import PANIC, QUOTING, WATCH, Pulse, Skew, Watch, kill_file_says, measure_lag
+from maker.app.watches import PANIC, QUOTING, WATCH, Pulse, Skew, Watch, measure_lag
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import PlaceLadder
 from maker.guard import latch
@@ -222,18 +222,18 @@ def test_an_answer_without_a_date_says_nothing(date: str) -> None:
 
 
 def test_row_9_a_kill_file_is_found_whatever_is_in_it(tmp_path: Path) -> None:
-    assert kill_file_says(tmp_path) is None
-    assert kill_file_says(tmp_path / "nowhere") is None
+    assert latch.read(tmp_path) is None
+    assert latch.read(tmp_path / "nowhere") is None
     (tmp_path / latch.KILL_FILE).touch()
-    assert kill_file_says(tmp_path) == latch.BY_HAND
+    assert latch.read(tmp_path) == latch.BY_HAND
     latch.clear(tmp_path)
     latch.write(tmp_path, "cancel_all", "cancelled by hand")
-    said = kill_file_says(tmp_path)
+    said = latch.read(tmp_path)
     assert said is not None
     assert said.startswith("cancelled by hand (cancel_all, ")
     latch.clear(tmp_path)
     (tmp_path / latch.KILL_FILE).symlink_to(tmp_path / "gone")
-    assert kill_file_says(tmp_path) is not None, "whoever put a broken link there meant something"
+    assert latch.read(tmp_path) is not None, "whoever put a broken link there meant something"
 
 
 def test_row_9_looking_costs_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,20 +244,20 @@ def test_row_9_looking_costs_no_descriptor(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "open", no_more)
     monkeypatch.setattr(Path, "open", no_more)
-    assert kill_file_says(tmp_path) is None
+    assert latch.read(tmp_path) is None
 
 
 async def test_row_9_the_kill_file_is_looked_for_at_least_four_times_a_second(
     tmp_path: Path, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
-    original = watches.kill_file_says
+    original = latch.read
 
     def counted(folder: Path) -> str | None:
         looks.append(trio.current_time())
         return original(folder)
 
-    monkeypatch.setattr(watches, "kill_file_says", counted)
+    monkeypatch.setattr(latch, "read", counted)
     trips: list[Trip] = []
     async with staged() as stage:
         watch = Watch(stage.inlet, Pulse(), stage.told.recorder, tmp_path, trips.append)
