@@ -16,6 +16,7 @@ import trio.testing
 from maker.app import quoter as room
 from maker.app.config import Halt
 from maker.app.quoter import Quoter
+from maker.app.watches import measure_lag
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
@@ -451,6 +452,68 @@ async def test_pauses_before_quoting_again_are_drawn(autojump_clock: Clock) -> N
             pauses.add(round(trio.current_time() - one.stage.site.log[-1].at, 4))
     assert len(pauses) == 8
     assert all(room.RESUME_SECONDS_MIN <= pause <= room.RESUME_SECONDS_MAX for pause in pauses)
+
+
+async def test_what_flaps_is_waited_out_longer_and_longer_up_to_half_a_minute(autojump_clock: Clock) -> None:
+    """More than five pulls within a minute: each further one doubles the pause, jittered; a quiet minute forgives."""
+
+    async def pull_and_time(one: Quoting) -> float:
+        began = trio.current_time()
+        one.stage.switch.trip(Trip(Reason.STREAM_BROKEN, BTC))
+        await one.quoter.step()
+        return trio.current_time() - began
+
+    usual = 0.25 + room.RESUME_SECONDS_MAX + 0.1
+    async with quoting() as one:
+        quick = [await pull_and_time(one) for _ in range(room.FLAP_PULLS_MAX)]
+        assert max(quick) <= usual
+        slow = [await pull_and_time(one) for _ in range(4)]
+        for number, seconds in enumerate(slow, 1):
+            longest = min(room.FLAP_PAUSE_SECONDS_MAX, room.RESUME_SECONDS_MAX * 2**number)
+            assert longest / 2 < seconds < longest + usual
+        for _ in range(20):
+            assert await pull_and_time(one) < room.FLAP_PAUSE_SECONDS_MAX + usual
+        await trio.sleep(room.FLAP_SECONDS)
+        assert await pull_and_time(one) <= usual
+        assert [line for line in one.stage.told.lines if line["event"] == "flapping"]
+
+
+async def test_an_exchange_that_is_away_is_no_hung_cycle(autojump_clock: Clock) -> None:
+    """Five minutes without a good answer to the cancel-all: heartbeats stay earned, and it comes back by itself."""
+    async with quoting() as one:
+        pulse = one.quoter.pulse
+        pulse.boot = one.quoter.now
+        one.stage.nursery.start_soon(measure_lag, pulse)
+        one.stage.site.usual[ocx.CANCEL_ALL] = saying({"error": "X"}, 503)
+        one.stage.switch.trip(Trip(Reason.STREAM_BROKEN, BTC))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.quoter.step)
+            for _ in range(3000):
+                await trio.sleep(0.1)
+                assert pulse.healthy(one.quoter.now()) is None
+            one.stage.site.usual[ocx.CANCEL_ALL] = one.stage.site.cancel_all
+        assert not one.stage.switch.latched
+
+
+async def test_a_cycle_that_hangs_earns_no_heartbeat(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop turns and the cycle does not, in an await that nobody bounded."""
+    async with quoting() as one:
+        pulse = one.quoter.pulse
+        pulse.boot = one.quoter.now
+
+        async def hangs(_self: object) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(Quoter, "read_orders", hangs)
+        one.engine.markets[BTC].orders_known = False
+        one.stage.nursery.start_soon(measure_lag, pulse)
+        one.stage.nursery.start_soon(one.quoter.run)
+        await trio.sleep(4.9)
+        assert pulse.healthy(one.quoter.now()) is None
+        await trio.sleep(0.2)
+        said = pulse.healthy(one.quoter.now())
+        assert said is not None
+        assert said.startswith("the quoting cycle is")
 
 
 async def test_a_stream_that_breaks_during_the_recovery_is_read_back_too(autojump_clock: Clock) -> None:

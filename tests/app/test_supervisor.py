@@ -22,8 +22,9 @@ from maker.app.supervisor import Route, Run, conclude, describe, first_cause, re
 from maker.desk.deadman import Reason, Trip
 from maker.edge.endpoint import Endpoint
 from maker.errors import ExitCode, MakerError, Refused, StartRefused, Unauthorized
+from maker.guard import latch
 from tests.app.site import Stage, staged
-from tests.desk.scripted import Desk
+from tests.desk.scripted import BTC, Desk
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 
@@ -179,6 +180,54 @@ async def test_leaving_before_anything_rests_cancels_nothing_at_the_exchange(aut
         assert stage.panic_sent == b""
         assert run.quoting.cancel_called
         assert "before anything was placed" in conclude(run, None).reason
+
+
+async def test_a_kill_file_that_cannot_be_written_is_said_and_changes_nothing_else(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    """A full disk, a folder that is gone: the cancel-all has left and the run ends with its own code all the same."""
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        run.config = attrs.evolve(CONFIG, state_folder=tmp_path / "gone")
+        run.leave(Trip(Reason.DRAWDOWN, "12 below its best"))
+        assert b"cancel-all" in stage.panic_sent
+        assert run.quoting.cancel_called
+        [line] = [line for line in stage.told.lines if line["event"] == "not latched"]
+        assert "12 below its best" in line["sentence"]
+        run.report.verified_empty = True
+        assert conclude(run, None).exit_code == ExitCode.FAILED_EMPTY
+
+
+async def test_the_kill_file_is_written_after_the_cancel_all_has_left(
+    tmp_path: Path, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H6: a disk that hangs holds up nothing that pulls."""
+    left: list[bool] = []
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        monkeypatch.setattr(latch, "write", lambda *_: left.append(b"cancel-all" in stage.panic_sent))
+        run.leave(Trip(Reason.REPEATED_EXECUTION, BTC))
+        assert left == [True]
+
+
+@pytest.mark.parametrize("first", [ASKED, Trip(Reason.STREAM_BROKEN, "BTC-PERP")])
+async def test_a_latched_reason_latches_whatever_came_before_it(
+    first: Trip, tmp_path: Path, autojump_clock: Clock
+) -> None:
+    """S21: a loss that is seen while a signal is being obeyed is a loss all the same."""
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        run.config = attrs.evolve(CONFIG, state_folder=tmp_path)
+        if first.reason.recoverable:
+            stage.switch.trip(first)
+        else:
+            run.leave(first)
+        assert latch.read(tmp_path) is None
+        run.leave(Trip(Reason.DAILY_LOSS, "12 lost"))
+        said = latch.read(tmp_path)
+        assert said is not None
+        assert "12 lost" in said
+        assert stage.switch.final
 
 
 # -- errors of services

@@ -150,8 +150,8 @@ async def a_bug(world: World) -> None:
     world.bug = ZeroDivisionError("a bug")
 
 
-async def parent_dies(world: World) -> None:
-    world.owner.close()
+async def guard_dies(world: World) -> None:
+    world.guard.close()
 
 
 async def signalled(world: World) -> None:
@@ -191,7 +191,7 @@ CASES: Final[dict[Reason, Case]] = {
     Reason.JOURNAL_LOST: Case(journal_lost),
     Reason.CREDENTIALS: Case(ladders_get(saying({"error": "NO"}, 401))),
     Reason.UNHANDLED_ERROR: Case(a_bug),
-    Reason.OWNER_GONE: Case(parent_dies),
+    Reason.OWNER_GONE: Case(guard_dies),
     Reason.STOP_ASKED: Case(signalled),
     Reason.TIME_UP: Case(nothing, for_seconds=5.0),
     Reason.KILLED: Case(killed_by_hand),

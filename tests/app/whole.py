@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import socket
 import time
@@ -98,7 +99,7 @@ class World:
     run: Run
     switch: SeenSwitch
     signals: trio.MemorySendChannel[int]
-    owner: socket.socket  # closing it is the parent's end
+    guard: socket.socket  # the guard's end of the link; it has armed this run already
     folder: Path
     inlet: Inlet | None = None
     ticks: int = FAIR_TICKS  # reference, index and mark stand here
@@ -209,13 +210,15 @@ async def running(
         switch = SeenSwitch(panic, settings.halt.settle_seconds_max, folder=settings.state_folder, requests=site.log)
         engine = startup.make_engine(settings, Identity.of("mk", 7))
         told.recorder.engine = engine
-        read_end, write_end = socket.socketpair()
+        guard_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        guard_end.send(json.dumps({"armed": engine.identity.epoch}).encode())
         send, receive = trio.open_memory_channel[int](8)
         lane, scope = site.lane("quoting"), trio.CancelScope()
         route = Route("http://ocx.test", ENDPOINT)
         parts = (settings, told.recorder, engine, switch, site.client(), route, lane, scope, random.Random(0))
         run = Run(*parts)
-        world = World(site, told, run, switch, send, write_end, settings.state_folder)
+        run.link = supervisor.link_to_guard(run, our_end.detach())
+        world = World(site, told, run, switch, send, guard_end, settings.state_folder)
         world.price(FAIR_TICKS)
         world.listing("active")
 
@@ -231,7 +234,7 @@ async def running(
         async def whole() -> None:
             error: Exception | None = None
             try:
-                await run_nurseries(run, Options(for_seconds, read_end.fileno()), receive)
+                await run_nurseries(run, Options(for_seconds), receive)
             except Exception as problem:
                 error = problem
             world.result = conclude(run, error)
@@ -245,7 +248,7 @@ async def running(
             for lane in (*panic.lanes, run.quoting_lane):
                 lane.close()
             await run.client.aclose()
-            for end in (read_end, write_end):
+            for end in (guard_end, run.link.raw):
                 end.close()
 
 

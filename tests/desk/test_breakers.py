@@ -1,0 +1,166 @@
+"""Losses and bursts: what counts, from when, and what is no loss though it looks like one."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from maker.desk.breakers import DAY_MS, Burst, Losses
+from maker.desk.deadman import Reason
+from maker.desk.events import MarketStats
+from maker.desk.units import Side
+
+from .scripted import ALL_MARKETS, BTC, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market
+
+LIMITS = attrs.evolve(ALL_MARKETS, drawdown_max=dec("100"), daily_loss_max=dec("150"))
+
+
+def verdicts(*profits: str, day_ms: tuple[int, ...] = ()) -> list[Reason | None]:
+    losses = Losses(LIMITS)
+    told = []
+    for step, profit in enumerate(profits):
+        found = losses.judge(dec(profit), day_ms[step] if day_ms else START_MS)
+        told.append(None if found is None else found[0])
+    return told
+
+
+def test_row_16_a_drawdown_is_counted_from_the_best_moment() -> None:
+    """Not from the start: what was earned this morning is lost as well."""
+    assert verdicts("0", "500", "400", "399.99") == [None, None, None, Reason.DRAWDOWN]
+    assert verdicts("-100", "-100.01") == [None, Reason.DRAWDOWN]
+    assert verdicts("0", "90", "0", "90", "0") == [None] * 5
+
+
+def test_row_16_a_day_begins_where_the_last_one_ended() -> None:
+    """The exchange's days; slow losses that the drawdown forgives when a best moment lies between."""
+    patient = attrs.evolve(LIMITS, drawdown_max=dec("1000"))
+    losses = Losses(patient)
+    assert losses.judge(dec("0"), None) is None, "before the exchange has told the time, since the start"
+    assert losses.judge(dec("-150"), START_MS) is None
+    assert losses.judge(dec("-150"), START_MS + DAY_MS) is None
+    assert losses.judge(dec("-300"), START_MS + DAY_MS) is None
+    assert losses.judge(dec("-300"), START_MS) is None, "its clock does not go back"
+    found = losses.judge(dec("-300.01"), START_MS + DAY_MS)
+    assert found is not None
+    assert found[0] is Reason.DAILY_LOSS
+    assert found[1] == "150.01 lost, daily_loss_max is 150"
+
+
+def long_desk() -> Desk:
+    """Long 0.1, bought at fair."""
+    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, drawdown_max=dec("10")))
+    assert desk.delta(fills=(a_fill("t1", Side.BUY, 100),), positions=(at_position(100),)) is None
+    return desk
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+def test_row_16_a_loss_stops_for_a_person_whether_anything_rests_or_not(exposed: bool) -> None:
+    desk = long_desk()
+    if exposed:
+        desk.quote()
+    trip = desk.apply(attrs.evolve(stats(), mark=dec("49890"), index=dec("49890")))
+    assert trip is not None
+    assert trip.reason is Reason.DRAWDOWN
+    assert desk.apply(attrs.evolve(stats(), mark=dec("49890"), index=dec("49890"))) is None, "told once"
+    assert desk.engine.holding is trip
+
+
+def stats() -> MarketStats:
+    return MarketStats(BTC, dec("50000"), dec("50000"), dec("0"))
+
+
+def test_row_16_a_mark_we_would_not_quote_by_is_no_loss() -> None:
+    """A single mark far from its index is a fault of the exchange, and pulls as that. A person need not be woken."""
+    desk = long_desk()
+    assert desk.apply(attrs.evolve(stats(), mark=dec("40000"))) is None
+    desk.now += 11
+    assert desk.delta(fills=(a_fill("t2", Side.SELL, 1),), positions=(at_position(99),)) is None, "nor is an old one"
+
+
+def test_row_16_a_position_told_before_its_fill_is_no_profit_to_lose_again() -> None:
+    """Half of the news would show 5000 won, and then 5000 lost."""
+    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, drawdown_max=dec("10")))
+    assert desk.delta(positions=(at_position(100),)) is None
+    desk.stats()
+    assert desk.engine.losses.peak == 0
+    assert desk.delta(fills=(a_fill("t1", Side.BUY, 100),)) is None
+
+
+# -- bursts
+
+
+def filled(burst: Burst, lots: int, at_ms: int) -> bool:
+    burst.add(attrs.evolve(a_fill("t", Side.BUY, lots), at_ms=at_ms))
+    return burst.exceeded
+
+
+def test_row_4_a_burst_is_what_was_traded_within_its_interval() -> None:
+    burst = Burst(10.0, 100)
+    assert not filled(burst, 60, 0)
+    assert not filled(burst, 40, 9_999)
+    assert filled(burst, 1, 9_999)
+    assert not filled(burst, 1, 10_000), "the first one is an interval away"
+    assert not filled(burst, 58, 10_001)
+    assert filled(burst, 1, 10_001)
+
+
+def test_row_4_old_fills_told_late_and_out_of_order_are_no_burst() -> None:
+    """After a reconnection a minute of fills comes in one read: they were traded a minute apart."""
+    burst = Burst(10.0, 100)
+    assert not any(filled(burst, 60, at_ms) for at_ms in (60_000, 0, 40_000, 20_000))
+    assert burst.lots == 60
+
+
+def test_row_4_both_sides_count() -> None:
+    """Deribit's market-maker protection: bought and sold back in a moment is traded all the same."""
+    desk = Desk.ready(attrs.evolve(market(), limits=attrs.evolve(market().limits, burst_size_max=dec("0.03"))))
+    for number, side in enumerate((Side.BUY, Side.SELL, Side.BUY)):
+        assert (
+            desk.delta(fills=(a_fill(f"t{number}", side, 10),), positions=(at_position(10 * (number % 2 == 0)),))
+            is None
+        )
+    trip = desk.delta(fills=(a_fill("t9", Side.SELL, 1),), positions=(at_position(9),))
+    assert trip is not None
+    assert trip.reason is Reason.REPEATED_EXECUTION
+    assert trip.detail == "BTC-PERP: 0.031 within 10 s"
+
+
+# -- what was filled against what was asked
+
+
+def test_row_15_a_double_fill_stops_for_a_person_and_a_partial_one_does_not() -> None:
+    """Knight, 2012: filled again and again against one order. Also when the order was replaced meanwhile."""
+    desk = Desk.ready()
+    order = desk.quote().orders[0]
+    name, side = order.client_order_id, order.side
+    sign = side.sign
+    assert desk.delta(fills=(a_fill("t1", side, 4, client_order_id=name),), positions=(at_position(4 * sign),)) is None
+    desk.later(1)
+    desk.reference(FAIR_TICKS + 300)
+    desk.quote()
+    assert desk.delta(fills=(a_fill("t2", side, 6, client_order_id=name),), positions=(at_position(10 * sign),)) is None
+    trip = desk.delta(fills=(a_fill("t3", side, 1, client_order_id=name),), positions=(at_position(11 * sign),))
+    assert trip is not None
+    assert trip.reason is Reason.OVERFILLED
+    assert trip.detail == f"BTC-PERP: 0.001 beyond order {name}, trade t3"
+
+
+def test_row_15_the_same_trade_told_again_is_no_double_fill() -> None:
+    desk = Desk.ready()
+    order = desk.quote().orders[0]
+    fill = a_fill("t1", order.side, order.lots, client_order_id=order.client_order_id)
+    for _ in range(3):
+        assert desk.delta(fills=(fill,), positions=(at_position(order.lots * order.side.sign),)) is None
+
+
+def test_a_position_found_beyond_its_limit_may_be_worked_off_and_not_grown() -> None:
+    """The limit was lowered between two runs."""
+    desk = Desk.of()
+    desk.baseline(positions=(at_position(300),))
+    assert desk.snapshot(positions=(at_position(300),)) is None
+    assert desk.delta(fills=(a_fill("t1", Side.SELL, 50),), positions=(at_position(250),)) is None
+    assert desk.delta(fills=(a_fill("t2", Side.BUY, 50),), positions=(at_position(300),)) is None
+    trip = desk.delta(fills=(a_fill("t3", Side.BUY, 1),), positions=(at_position(301),))
+    assert trip is not None
+    assert trip.reason is Reason.POSITION_LIMIT
+    assert trip.detail == "BTC-PERP: 0.301, allowed are 0.300"
