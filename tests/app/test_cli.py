@@ -76,7 +76,7 @@ def test_an_exchange_that_is_not_there_and_a_parent_that_is_gone(tmp_path: Path)
         urls = ("--venue-url", f"http://127.0.0.1:{port}", "--reference-url", f"ws://127.0.0.1:{port}")
         code, result, log = maker_process(a_conf(tmp_path), *urls)
     assert code == result["exit_code"] == ExitCode.REFUSED_TO_START
-    assert result["reason"] == "the parent process is gone before anything was placed"
+    assert result["reason"] == "the guard, our parent process, is gone before anything was placed"
     assert result["verified_empty"] is False
     assert "Traceback" not in log
     assert (tmp_path / "state" / "journal.sqlite").exists()
