@@ -16,10 +16,12 @@ import sys
 import traceback
 from pathlib import Path
 
+from maker.guard.exchange import NoAnswer, within
 from maker.guard.watch import STOP_SIGNALS
 from maker.launch import parent, report, settings
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
+PRINT_SECONDS_MAX = 5.0  # for a reader of stdout that is busy; one that is gone for good must not hold the exit
 USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
 SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
@@ -72,7 +74,8 @@ def run(words: list[str]) -> int:
         traceback.print_exc()
         ended = report.without_maker(report.UNVERIFIED, f"the parent process failed, quotes may rest: {problem!r}")
     text = json.dumps(ended.fields, ensure_ascii=False) if "--json" in words else report.for_people(ended)
-    with contextlib.suppress(OSError):  # nobody reads our stdout any more: the exit code still tells
+    # Nobody reads our stdout, or its pipe is full: the exit code still tells, and in time (H16).
+    with contextlib.suppress(OSError, NoAnswer), within(PRINT_SECONDS_MAX):
         print(text, flush=True)
     return ended.exit_code
 
@@ -110,6 +113,6 @@ if __name__ == "__main__":
     # The interpreter's own shutdown puts default signal handlers back and flushes streams once more: one more Ctrl-C,
     # or a reader that has gone, would change a code that was earned.
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, NoAnswer), within(PRINT_SECONDS_MAX):
             stream.flush()
     os._exit(code)

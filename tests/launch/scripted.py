@@ -200,7 +200,9 @@ class ScriptedRun:
                 if stream is not None:
                     stream.close()
 
-    def start(self, *words: str, stderr: int = subprocess.PIPE, limits: str = "") -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, limits: str = ""
+    ) -> subprocess.Popen[bytes]:
         """Start the run; `limits` is Python that shortens the parent's named limits."""
         program = ["-m", "maker"]
         if limits:
@@ -216,7 +218,7 @@ class ScriptedRun:
             [sys.executable, *program, "run", "conf.toml", "--json", *words],
             cwd=self.folder,
             env=self.environment(),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
         )
         self.started.append(process)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.launch.scripted import KEY, ScriptedRun, finish, is_alive
+from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
 Scripted = Callable[..., ScriptedRun]
@@ -481,6 +481,20 @@ def test_a_full_stderr_does_not_hold_the_parent(scripted: Scripted) -> None:
     os.close(reader)
     os.close(writer)
     assert (code, result["quotes_sent"]) == (0, 7)
+
+
+def test_a_full_stdout_does_not_hold_the_exit(scripted: Scripted) -> None:
+    """H16: nobody ever reads our result: the exit code comes all the same."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    os.set_blocking(writer, True)
+    process = scripted("fails").start(stdout=writer, limits="command.PRINT_SECONDS_MAX = 0.3")
+    assert process.wait(WAIT_SECONDS_MAX) == 70
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_closed_stdout_changes_no_exit_code(scripted: Scripted) -> None:
