@@ -25,8 +25,6 @@ from maker.drills.processes import TRADE_KEY, Environment, MakerRun, NotSeen, no
 from maker.drills.record import Call, Record
 from maker.drills.stage import Stage, staged
 from maker.errors import MakerError
-from maker.launch import lock
-from maker.launch.settings import parent_settings
 
 QUOTE_SECONDS_MAX: Final = 20.0  # from the command to a ladder on either side of every market; 2 s on an idle machine
 SEEN_SECONDS_MAX: Final = 10.0  # beyond a limit: a figure is worth more than "not in time"
@@ -235,7 +233,6 @@ async def set_scene(folder: Path, drill: Drill, settings: DrillConfiguration) ->
             stdout=stdout,
             stderr=stderr,
         ) as stage:
-            stack.callback(forget_account, stage.maker.conf)
             try:
                 await stage.maker.quoting(seconds=QUOTE_SECONDS_MAX)
             except NotSeen as error:
@@ -249,10 +246,3 @@ def write(folder: Path, drill: Drill, settings: DrillConfiguration, exchange_por
     ca_file = str(folder / "tls" / "authority.pem") if drill.tls else ""
     exchange_url, reference_url = f"http{secure}://{host}:{exchange_port}", f"ws{secure}://127.0.0.1:{reference_port}"
     return settings.write(folder, Addresses(exchange_url, reference_url, ca_file))
-
-
-def forget_account(conf: Path) -> None:
-    """Remove the file by which this machine knows the drill's account: no other drill will ever have that one."""
-    held = lock.account_lock(parent_settings(conf))
-    os.close(held.descriptor)
-    held.path.unlink()

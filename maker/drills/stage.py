@@ -6,6 +6,7 @@ Scenes may play side by side; each has a folder, and processes, of its own.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ import trio
 from maker.drills.processes import Environment, MakerRun, VenueProcess, start_maker, start_venue
 from maker.drills.proxy import Chooser, Proxy
 from maker.drills.record import Record
+from maker.launch import lock
+from maker.launch.settings import parent_settings
 
 SIDE_BY_SIDE: Final = 4  # scenes at once on two cores
 
@@ -78,9 +81,17 @@ async def staged(
             finally:
                 maker.clean_up()
                 stage.venue.process.kill()
+                forget_account(conf)
             nursery.cancel_scope.cancel(reason="the scene is over")
     finally:
         venue.process.kill()
+
+
+def forget_account(conf: Path) -> None:
+    """Remove the file by which this machine knows the stage's account: no other stage will ever have that one."""
+    held = lock.account_lock(parent_settings(conf))
+    os.close(held.descriptor)
+    held.path.unlink()
 
 
 # -- scenes side by side
