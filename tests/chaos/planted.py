@@ -39,43 +39,41 @@ def plant_maker(what: str) -> None:
 
 
 def trust_the_watchdog() -> None:
-    """Decide by the freshness that the watching task saw at its last look; nothing is looked at on the way out."""
-    from maker.app import supervisor
+    """Leave freshness to the watching task: the quoter neither looks at the clock nor asks how old its data is."""
     from maker.app.feeds import Inlet
     from maker.app.quoter import Quoter
     from maker.desk.engine import Engine
 
-    looked_at: list[float] = []
-    watch, step, decide = Inlet.watch, Quoter.step, Engine.decide
-    inside_step = False
-
-    def watching(self: Inlet) -> bool:
-        if inside_step:
-            return False
-        looked_at[:] = [self.now()]
-        return watch(self)
-
-    async def stepping(self: Quoter) -> None:
-        self.inlet = Unwatched(self.inlet)  # type: ignore[assignment]
-        await step(self)
+    step, decide = Quoter.step, Engine.decide
 
     class Unwatched:
         """The quoter's inlet, which never looks at the clock."""
 
-        def __init__(self, inlet: Any) -> None:
-            self.inner = getattr(inlet, "inner", inlet)
-            self.deliver = self.inner.deliver
+        def __init__(self, inlet: Inlet) -> None:
+            self.deliver = inlet.deliver
 
         def watch(self) -> bool:
             return False
 
-    def deciding(self: Engine, now: float) -> Any:
-        return decide(self, min(now, *looked_at) if looked_at else now)
+    async def stepping(self: Quoter) -> None:
+        if not isinstance(self.inlet, Unwatched):
+            self.inlet = Unwatched(self.inlet)  # type: ignore[assignment]
+        await step(self)
 
-    Inlet.watch = watching  # type: ignore[method-assign]
+    def deciding(self: Engine, now: float) -> Any:
+        before = [(market, market.heard_at, market.fair.heard_at, market.fair.index_at) for market in self.markets.values()]
+        for market, heard_at, reference_at, index_at in before:
+            market.heard_at = None if heard_at is None else now
+            market.fair.heard_at = None if reference_at is None else now
+            market.fair.index_at = None if index_at is None else now
+        try:
+            return decide(self, now)
+        finally:
+            for market, heard_at, reference_at, index_at in before:
+                market.heard_at, market.fair.heard_at, market.fair.index_at = heard_at, reference_at, index_at
+
     Quoter.step = stepping  # type: ignore[method-assign]
     Engine.decide = deciding  # type: ignore[method-assign]
-    _ = supervisor
 
 
 if __name__ == "__main__":
