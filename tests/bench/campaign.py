@@ -27,7 +27,7 @@ from typing import Any
 import attrs
 import trio
 
-from tests.chaos import kill
+from tests.chaos import kill, pause, signals
 
 
 def play(what: str, folder: Path, count: int, lanes: int, seed: int, each: Callable[[object], None]) -> Any:
@@ -37,6 +37,10 @@ def play(what: str, folder: Path, count: int, lanes: int, seed: int, each: Calla
             return trio.run(partial(kill.kills, folder, count, seed, lanes=lanes, progress=each)), kill
         case "timed":
             return trio.run(partial(kill.timed_kills, folder, count, seed, progress=each)), kill
+        case "pause":
+            return trio.run(partial(pause.pauses, folder, count, seed, lanes=lanes, progress=each)), pause
+        case "signals":
+            return trio.run(partial(signals.stops, folder, count, seed, lanes=lanes, progress=each)), signals
         case _:
             raise AssertionError(what)
 

@@ -31,6 +31,7 @@ PAUSE_SECONDS_MAX: Final = 5.0  # well before the guard calls it a hang
 REQUOTE_BPS: Final = Decimal("0.05")  # ten ticks of three times it are moved through in two seconds
 MOVED: Final = 3 * REQUOTE_BPS  # what the reference must move by while the maker stands still
 PAUSES_EACH: Final = 5  # of one maker, before the next is started
+CONTROL_EACH_MAX: Final = 16  # one in three is stale: sixteen in a row that are not come once in a thousand
 SETTLED_SECONDS_MAX: Final = 20.0  # to quote again after a pause
 NEXT_SECONDS_MAX: Final = 10.0  # to the first request after waking
 OVERTAKE_MS: Final = 200.0  # two connections: a ladder and the cancel-all after it may come in either order
@@ -39,6 +40,7 @@ PATIENT: Final = {
     r"^stale_seconds_max = .*$": f"stale_seconds_max = {STALE_SECONDS_MAX}",
     r"^hang_seconds_max = .*$": f"hang_seconds_max = {HANG_SECONDS_MAX}",
     r"^requote_bps = .*$": f"requote_bps = {REQUOTE_BPS}",
+    r"^requote_seconds_min = .*$": "requote_seconds_min = 0.3",  # mostly waiting, not for an answer but for the time
     r"^skew_bps = .*$": "skew_bps = 0",  # so that the middle of a ladder tells the price it was built on
     r"^quote_age_seconds_max = .*$": "quote_age_seconds_max = 1.0",  # due at once on waking
     r"^write_delay_seconds_max = .*$": "write_delay_seconds_max = 0.1",
@@ -69,9 +71,7 @@ def index_at(record: Record, market: str, at: float) -> Decimal | None:
 def middle(call: Call) -> tuple[str, Decimal] | None:
     """A ladder's market and the middle between its innermost levels; None for a one-sided one."""
     body = json.loads(call.body)
-    sides = [
-        [Decimal(level["price"]) for level in body["quotes"] if level["side"] == side] for side in ("buy", "sell")
-    ]
+    sides = [[Decimal(level["price"]) for level in body["quotes"] if level["side"] == side] for side in ("buy", "sell")]
     if not all(sides):
         return None
     return body["marketId"], (max(sides[0]) + min(sides[1])) / 2
@@ -129,7 +129,10 @@ async def pause(world: World, maker: MakerRun, number: int, *, control: bool) ->
 
     def first_call() -> float | None:
         record.refresh()
-        return min((call.begin for call in record.calls() if call.begin >= woken and (call.creates or call.cancels)), default=None)
+        return min(
+            (call.begin for call in record.calls() if call.begin >= woken and (call.creates or call.cancels)),
+            default=None,
+        )
 
     began = await until(first_call, NEXT_SECONDS_MAX, f"a request after waking; the log: {maker.log[-2000:]}")
     ends = began + OVERTAKE_MS
@@ -152,12 +155,16 @@ async def pause(world: World, maker: MakerRun, number: int, *, control: bool) ->
     return Pause(number, control, round((woken - stopped) / 1000, 3), round(moved, 3), first, stale, old, new)
 
 
-async def pauses_of(world: World, number: int, rng: random.Random, *, control_every: int, each: int) -> list[Pause]:
-    """Several pauses of one maker."""
+async def pauses_of(
+    world: World, number: int, rng: random.Random, *, control_every: int, each: int, until_shown: bool
+) -> list[Pause]:
+    """Several pauses of one maker; of a control arm that only has to show it, until it did."""
     control = control_every > 0 and number % control_every == control_every - 1
     done: list[Pause] = []
     with world.maker(rng, (*CONTROL, "watchdog only") if control else ("-m", "maker")) as maker:
-        for _ in range(each):
+        for _ in range(CONTROL_EACH_MAX if control and until_shown else each):
+            if control and until_shown and any(one.stale for one in done):
+                break
             seen = await pause(world, maker, number, control=control)
             done += [] if seen is None else [seen]
             await trio.sleep(rng.uniform(0.0, 0.5))  # so that the next one comes at no particular moment
@@ -171,6 +178,7 @@ async def pauses(
     *,
     lanes: int,
     control_every: int = CONTROL_EVERY,
+    until_shown: bool = False,
     progress: Callable[[object], None] = lambda _pause: None,
 ) -> Tries[Pause]:
     """Pause makers about so many times, side by side; pauses in which nothing moved do not count."""
@@ -179,7 +187,7 @@ async def pauses(
         folder,
         -(-count // each),
         seed,
-        partial(pauses_of, control_every=control_every, each=each),
+        partial(pauses_of, control_every=control_every, each=each, until_shown=until_shown),
         lanes=lanes,
         delay_seconds_max=0.0,
         replace=PATIENT,

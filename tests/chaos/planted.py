@@ -61,7 +61,9 @@ def trust_the_watchdog() -> None:
         await step(self)
 
     def deciding(self: Engine, now: float) -> Any:
-        before = [(market, market.heard_at, market.fair.heard_at, market.fair.index_at) for market in self.markets.values()]
+        before = [
+            (market, market.heard_at, market.fair.heard_at, market.fair.index_at) for market in self.markets.values()
+        ]
         for market, heard_at, reference_at, index_at in before:
             market.heard_at = None if heard_at is None else now
             market.fair.heard_at = None if reference_at is None else now
