@@ -22,11 +22,10 @@ from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.errors import ConfigError
-from maker.launch import settings
+from maker.launch import key, settings
 from maker.paper.switches import Switches
 from maker.wire.ocx import HEARTBEAT_SECONDS
 
-PAPER_KEY: Final = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 STREAM_SILENT_SECONDS: Final = 1.5 * HEARTBEAT_SECONDS
 STREAM_FRESH_SECONDS: Final = 20.0  # below the above: no new ladder on a stream this long unheard
 FOREIGN_ORDERS: Final = ("refuse", "cancel")
@@ -262,9 +261,9 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
         for field in attrs.fields(room):
             owners.setdefault(field.name, []).append(room)
     known(given, list(owners), path)
-    for key, value in given.items():
-        for room in owners[key]:  # position_limit belongs to the ladder and to risk: one key, so they cannot differ
-            parts[room][key] = value
+    for field_name, value in given.items():
+        for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
+            parts[room][field_name] = value
     return Market(
         fair=build(FairSettings, parts[FairSettings], path),
         ladder=build(LadderSettings, parts[LadderSettings], path),
@@ -275,5 +274,5 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
 def api_key(config: Config, environment: Mapping[str, str]) -> str:
     """The API key of a configuration. Raises ConfigError, never showing it."""
     if config.mode == "paper":
-        return PAPER_KEY
+        return key.PAPER_KEY
     return credentials.read_key(config.exchange.key_env, config.exchange.key_file, environment)

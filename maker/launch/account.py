@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from maker.launch import key, running, settings
-from maker.launch.parent import PAPER_KEY
 
 REFUSED = 78  # as maker.errors.ExitCode
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # only these may be spoken to in plain text
 TAIL_SECONDS, GIVE_UP_SECONDS = 60.0, 600.0  # for a configuration whose [guard] table is broken: pull all the same
 
 
@@ -60,25 +57,15 @@ def account(tree: dict[str, Any], folder: Path, key_file: str) -> Account:
         practice = running.practice(folder)
         if practice is None:
             raise Stopped(REFUSED, running.none_runs(folder))
-        return Account(practice.url, PAPER_KEY, "", tail, give_up, practice)
+        return Account(practice.url, key.PAPER_KEY, "", tail, give_up, practice)
     exchange = table(tree, "exchange")
     try:
-        base_url = checked_url(exchange.get("base_url"))
+        base_url = settings.base_url(exchange.get("base_url"))
         kept = ("", key_file) if key_file else (str(exchange.get("key_env", "")), str(exchange.get("key_file", "")))
         secret = key.read_key(*kept, os.environ)
-    except (key.NoKey, ValueError) as problem:
+    except (key.NoKey, settings.SettingsError) as problem:
         raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: {problem}") from None
     return Account(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up)
-
-
-def checked_url(url: object) -> str:
-    """Return a base URL that the key may be sent to. Raises ValueError."""
-    parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
-    port_is_fine = parts.port != 0  # reading it raises for what is no port
-    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
-    if not safe or not parts.hostname or not port_is_fine or parts.username is not None:
-        raise ValueError("exchange.base_url is no https://host; only this machine may do without encryption.")
-    return str(url)
 
 
 def table(tree: dict[str, Any], name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 KEY_PREFIX = "ocx_sk_"
+PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 KEY_FILE_MODE = 0o600
 CREDENTIAL_MODE = 0o440  # of systemd's credentials, owned by root: group bits are the mask of the service user's ACL
 KEY_BYTES_MAX = 512

@@ -33,7 +33,6 @@ from maker.launch import key, lock, report, settings
 from maker.launch.lock import Lock
 from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
 
-PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
 MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
 START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
 DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
@@ -58,7 +57,7 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     locks = hold_locks(wanted, signals, stack)
     refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
-    secret = PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
+    secret = key.PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
     try:
         exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
     except OSError as problem:  # ssl.SSLError among them

@@ -105,7 +105,7 @@ def parent_settings(path: Path) -> ParentSettings:
         account=text(tree, "account", path),
         order_prefix=text(tree, "order_prefix", path),
         cancels_foreign=text(tree, "foreign_orders", path) == "cancel",
-        base_url=base_url(text(exchange, "base_url", path), path) if mode == "live" else "",
+        base_url=base_url(exchange.get("base_url")) if mode == "live" else "",
         ca_file=os.path.expanduser(str(exchange.get("ca_file", ""))),
         key_env=str(exchange.get("key_env", "")),
         key_file=str(exchange.get("key_file", "")),
@@ -121,18 +121,16 @@ def text(tree: dict[str, Any], name: str, path: Path) -> str:
     return found
 
 
-def base_url(url: str, path: Path) -> str:
+def base_url(url: object) -> str:
     """Return the exchange's address: a key is never sent unencrypted, but on this machine. Raises SettingsError."""
     try:
-        parts = urlsplit(url)
-        fits = bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+        fits = bool(parts.hostname) and parts.port != 0 and parts.username is None
     except ValueError:
         parts, fits = urlsplit(""), False
     if not fits or parts.scheme not in ("https", "http") or (parts.scheme == "http" and parts.hostname not in LOCAL):
-        raise SettingsError(
-            f"in {path}, exchange.base_url is {url!r}: write https://host; only this machine may do without encryption."
-        )
-    return url
+        raise SettingsError("exchange.base_url is no https://host; only this machine may do without encryption.")
+    return str(url)
 
 
 def guard(table: Any, path: Path) -> GuardSettings:

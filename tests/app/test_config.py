@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maker.app.config import PAPER_KEY, Config, Exchange, Paper, api_key, check, load
+from maker.app.config import Config, Exchange, Paper, api_key, check, load
 from maker.desk.fair import PriceFrom
 from maker.errors import ConfigError
+from maker.launch.key import PAPER_KEY
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "conf" / "paper.toml"
