@@ -1,12 +1,14 @@
 """The maker's end of the link to its guard: heartbeats that it earns, leave to quote, news that the guard is gone.
 
 A heartbeat goes out a few times a second, but only while nothing speaks against it: a loop that hangs sends none, and a
-critical task that has not checked in holds them back. The guard answers the first one ARMED, with this run's epoch;
-before that nothing may be placed. The link's end means that nobody would pull our quotes if we died: leave.
+critical task that has not checked in holds them back. The guard answers each one ARMED, with this run's epoch; before
+the first nothing may be placed. The link's end, or heartbeats that stay without an answer, mean that nobody would pull
+our quotes if we died: leave.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import attrs
 import trio
 
 BEAT_SECONDS: Final = 0.25  # the guard kills after guard.hang_seconds_max without one
+ANSWER_SECONDS_MAX: Final = 5.0  # twenty heartbeats: a guard that is starved for longer could not pull in time either
 MESSAGE_BYTES_MAX: Final = 4096
 
 
@@ -28,6 +31,7 @@ class GuardLink:
     writes: Callable[[], tuple[int, float | None]]  # ladders in flight; when the last one left, seconds of BOOTTIME
     why_not: Callable[[], str | None]  # why no heartbeat is earned now; None: it is
     armed: trio.Event = attrs.field(factory=trio.Event)
+    unanswered_at: float | None = None  # the loop's clock: when the first heartbeat left since the last answer
     withheld: str = ""  # why the last heartbeat was not sent
 
     @classmethod
@@ -52,9 +56,12 @@ class GuardLink:
             await trio.sleep(BEAT_SECONDS)
 
     async def listen(self) -> None:
-        """Take the guard's leave to quote; return when the guard is gone."""
-        while True:
-            await trio.lowlevel.wait_readable(self.raw)
+        """Take the guard's leave to quote; return when the guard is gone, or has not answered for too long."""
+        while not self.is_overdue():
+            with trio.move_on_after(BEAT_SECONDS) as waiting:
+                await trio.lowlevel.wait_readable(self.raw)
+            if waiting.cancelled_caught:
+                continue
             try:
                 data = self.raw.recv(MESSAGE_BYTES_MAX)
             except BlockingIOError:
@@ -64,7 +71,13 @@ class GuardLink:
             if not data:
                 return
             if self.is_leave(data):
+                self.unanswered_at = None
                 self.armed.set()
+
+    def is_overdue(self) -> bool:
+        """Whether heartbeats have stayed without an answer for too long."""
+        since = self.unanswered_at
+        return since is not None and trio.current_time() - since > ANSWER_SECONDS_MAX
 
     def is_leave(self, data: bytes) -> bool:
         """Whether a message arms this very run."""
@@ -78,7 +91,7 @@ class GuardLink:
         """Send one heartbeat without waiting; `ending`: quotes are dealt with, only files are still to be written."""
         in_flight, last_write = self.writes()
         beat = {"epoch": self.epoch, "in_flight": in_flight, "last_write": last_write, "ending": ending}
-        try:
+        with contextlib.suppress(OSError):  # full: the guard has enough to read; gone: `listen` sees it
             self.raw.send(json.dumps(beat).encode())
-        except OSError:  # full: the guard is held up and has enough to read; gone: `listen` sees it
-            return
+        if self.unanswered_at is None and not ending:
+            self.unanswered_at = trio.current_time()

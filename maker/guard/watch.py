@@ -1,7 +1,7 @@
 """Watches the maker: its death by pidfd, its health by heartbeats that it has to earn, and what people ask for.
 
 The maker sends `{"epoch", "in_flight", "last_write", "ending"}` on a socket that nobody else holds, a few times a
-second while all its critical tasks do their work. The first beat is answered ARMED: before that it may place nothing.
+second while all its critical tasks do their work. Each is answered ARMED: before the first it may place nothing.
 A maker that falls silent, babbles, hangs up without ending, does not end when told to, or wakes from a suspended
 machine is killed: what it still does cannot be trusted, and whoever called `run` pulls its quotes.
 """
@@ -105,7 +105,7 @@ class Watch:
                 if not first and epoch != self.beat["epoch"]:
                     self.beat["epoch"] = None
                 self.beat_due = seconds_now() + (ENDING_SECONDS_MAX if self.beat["ending"] else self.hang_seconds_max)
-                if first and self.beat["epoch"] is not None:
+                if self.beat["epoch"] is not None:
                     self.link.send(json.dumps({"armed": self.beat["epoch"]}).encode())
         except OSError as problem:  # any other is as its end
             return isinstance(problem, BlockingIOError)

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from maker.app.link import BEAT_SECONDS, GuardLink
+from maker.app.link import ANSWER_SECONDS_MAX, BEAT_SECONDS, GuardLink
 
 
 @attrs.define
@@ -82,6 +82,28 @@ async def test_the_guards_end_is_noticed(ends: Ends) -> None:
     ends.guard.close()
     with trio.fail_after(2.0):
         await ends.link.listen()
+
+
+async def test_a_guard_that_answers_no_more_is_as_gone(ends: Ends, autojump_clock: trio.testing.MockClock) -> None:
+    """S20: a guard that hangs could not pull either; one that answers is kept."""
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ends.link.beat)
+        with trio.move_on_after(ANSWER_SECONDS_MAX * 4) as kept:
+            nursery.start_soon(answer_all, ends, ANSWER_SECONDS_MAX * 2)
+            await ends.link.listen()
+        nursery.cancel_scope.cancel(reason="seen")
+    assert not kept.cancelled_caught
+    assert ANSWER_SECONDS_MAX * 3 - 1.0 <= trio.current_time() - began <= ANSWER_SECONDS_MAX * 3 + 1.0
+
+
+async def answer_all(ends: Ends, seconds: float) -> None:
+    """Be a guard for so long."""
+    with trio.move_on_after(seconds):
+        while True:
+            for beat in ends.heard():
+                ends.guard.send(json.dumps({"armed": beat["epoch"]}).encode())
+            await trio.sleep(BEAT_SECONDS)
 
 
 async def test_a_guard_that_does_not_read_holds_nobody(ends: Ends) -> None:
