@@ -99,7 +99,7 @@ class World:
     run: Run
     switch: SeenSwitch
     signals: trio.MemorySendChannel[int]
-    guard: socket.socket  # the guard's end of the link; it has armed this run already
+    guard: socket.socket  # the guard's end of the link; it answers every heartbeat
     folder: Path
     inlet: Inlet | None = None
     ticks: int = FAIR_TICKS  # reference, index and mark stand here
@@ -211,7 +211,6 @@ async def running(
         engine = startup.make_engine(settings, Identity.of("mk", 7))
         told.recorder.engine = engine
         guard_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        guard_end.send(json.dumps({"armed": engine.identity.epoch}).encode())
         send, receive = trio.open_memory_channel[int](8)
         lane, scope = site.lane("quoting"), trio.CancelScope()
         route = Route("http://ocx.test", ENDPOINT)
@@ -241,6 +240,7 @@ async def running(
             world.ended.set()
 
         nursery.start_soon(whole)
+        nursery.start_soon(arm, guard_end)
         try:
             yield world
         finally:
@@ -250,6 +250,16 @@ async def running(
             await run.client.aclose()
             for end in (guard_end, run.link.raw):
                 end.close()
+
+
+async def arm(guard_end: socket.socket) -> None:
+    """Be the guard's voice: answer every heartbeat, until the test closes this end."""
+    guard_end.setblocking(False)
+    while guard_end.fileno() >= 0:
+        with contextlib.suppress(BlockingIOError, OSError):
+            beat = json.loads(guard_end.recv(4096))
+            guard_end.send(json.dumps({"armed": beat["epoch"]}).encode())
+        await trio.sleep(0.05)
 
 
 def http_date(unix: float) -> str:
