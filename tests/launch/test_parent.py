@@ -469,32 +469,32 @@ def test_a_maker_that_overstays_its_time_is_told_to_stop(scripted: Scripted) -> 
     assert (code, result["signal"]) == (0, signal.SIGTERM)
 
 
-def test_a_full_stderr_does_not_hold_the_parent(scripted: Scripted) -> None:
-    """Nobody reads our log: the run ends all the same, with its result."""
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """The writing end of a pipe that nobody reads and that takes no more."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
         while os.write(writer, b"x" * 4096):
             pass
     os.set_blocking(writer, True)
-    code, result = finish(scripted("reports").start(stderr=writer))
+    yield writer
     os.close(reader)
     os.close(writer)
+
+
+def test_a_full_stderr_does_not_hold_the_parent(scripted: Scripted) -> None:
+    """Nobody reads our log: the run ends all the same, with its result."""
+    with full_pipe() as writer:
+        code, result = finish(scripted("reports").start(stderr=writer))
     assert (code, result["quotes_sent"]) == (0, 7)
 
 
 def test_a_full_stdout_does_not_hold_the_exit(scripted: Scripted) -> None:
     """H16: nobody ever reads our result: the exit code comes all the same."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, b"x" * 4096):
-            pass
-    os.set_blocking(writer, True)
-    process = scripted("fails").start(stdout=writer, limits="command.PRINT_SECONDS_MAX = 0.3")
-    assert process.wait(WAIT_SECONDS_MAX) == 70
-    os.close(reader)
-    os.close(writer)
+    with full_pipe() as writer:
+        process = scripted("fails").start(stdout=writer, limits="command.PRINT_SECONDS_MAX = 0.3")
+        assert process.wait(WAIT_SECONDS_MAX) == 70
 
 
 def test_a_closed_stdout_changes_no_exit_code(scripted: Scripted) -> None:
