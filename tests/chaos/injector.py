@@ -100,8 +100,10 @@ defaults
     timeout server 60s
 frontend exchange
     bind 127.0.0.1:{port}
-    http-request return status 429 content-type application/json hdr retry-after 1 string {{}} if {{ path -f {folder}/429 }}
-    http-request return status 503 content-type text/html string <h1>No</h1> if {{ path -f {folder}/503 }}
+    acl throttled path -f {folder}/429
+    acl unavailable path -f {folder}/503
+    http-request return status 429 content-type application/json hdr retry-after 1 string {{}} if throttled
+    http-request return status 503 content-type text/html string <h1>No</h1> if unavailable
     default_backend venue
 backend venue
     server venue 127.0.0.1:{venue_port}

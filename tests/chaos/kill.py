@@ -1,4 +1,4 @@
-"""kill -9 at a random moment, with ladders that are late on their way (H24, H25, F6, F45): nothing rests after the tail.
+"""kill -9 at a random moment while ladders are late on their way (H24, H25, F6, F45): nothing rests after the tail.
 
 The control arm is the same world, but its guard cancels once and looks no further: there the late ladder rests. An
 orphan is an order that rests once the guard has ended and nothing can be on its way any more.
@@ -6,6 +6,7 @@ orphan is an order that rests once the guard has ended and nothing can be on its
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import statistics
@@ -64,7 +65,7 @@ async def kill(world: World, number: int, rng: random.Random, *, control_every: 
         )
         await trio.sleep(rng.uniform(0.0, KILL_SECONDS_MAX))  # the random moment: what this is about
         at = now_ms()
-        maker.signal_maker(signal.SIGKILL)
+        os.killpg(os.getpgid(maker.status["maker_pid"]), signal.SIGKILL)  # whoever is of its group dies with it
         code = await maker.process.wait()
         landed_at = at + LANDED_SECONDS * 1000
         await until(lambda: now_ms() >= landed_at, LANDED_SECONDS * 2, "time passes")

@@ -183,6 +183,11 @@ async def pauses(
 ) -> Tries[Pause]:
     """Pause makers about so many times, side by side; pauses in which nothing moved do not count."""
     each = min(PAUSES_EACH, count)
+
+    def each_of(seen: object) -> None:
+        for one in seen if isinstance(seen, list) else [seen]:
+            progress(one)
+
     makers = await side_by_side(
         folder,
         -(-count // each),
@@ -191,7 +196,7 @@ async def pauses(
         lanes=lanes,
         delay_seconds_max=0.0,
         replace=PATIENT,
-        progress=lambda seen: [progress(one) for one in seen] if isinstance(seen, list) else progress(seen),
+        progress=each_of,
     )
     return Tries([one for seen in makers.done for one in seen], makers.unmade)
 

@@ -28,7 +28,9 @@ def plant_guard(what: str) -> None:
                 first()
                 return exchange.Pulled(True, 0, 1, "")
 
-            parent.pull = pull_once
+            vars(parent)["pull"] = pull_once
+        case _:
+            return  # it is the maker's
 
 
 def plant_maker(what: str) -> None:
@@ -36,6 +38,8 @@ def plant_maker(what: str) -> None:
     match what:
         case "watchdog only":
             trust_the_watchdog()
+        case _:
+            return  # it is the guard's
 
 
 def trust_the_watchdog() -> None:

@@ -1,4 +1,4 @@
-"""One to five stop signals at random moments, before and while quotes are being pulled (H3, F44): verified every time."""
+"""One to five stop signals at random moments, before and while quotes are pulled (H3, F44): verified every time."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import trio
 from maker.drills.processes import TRADE_KEY, MakerRun, VenueProcess, cleaned, now_ms, start_maker, start_venue, until
 from maker.drills.record import BULK, CANCEL_ALL
 from tests.chaos.injector import DROP, RESET, dropped, haproxy, own_network, why_no_haproxy, why_no_netfilter
-from tests.chaos.world import verified_by
+from tests.chaos.world import EAGER, EAGER_WORDS, verified_by
 from tests.live.stage import live_conf
 from tests.live.support import KEY_ENV
 
@@ -34,7 +34,7 @@ needs_haproxy = pytest.mark.skipif(bool(NO_HAPROXY), reason=NO_HAPROXY or "there
 
 @contextlib.asynccontextmanager
 async def venue_in(folder: Path) -> AsyncIterator[VenueProcess]:
-    venue = await start_venue(folder)
+    venue = await start_venue(folder, *EAGER_WORDS)
     try:
         yield venue
     finally:
@@ -44,7 +44,7 @@ async def venue_in(folder: Path) -> AsyncIterator[VenueProcess]:
 @contextlib.asynccontextmanager
 async def quoting(folder: Path, venue: VenueProcess, port: int) -> AsyncIterator[MakerRun]:
     """A maker that reaches the exchange by this port, and quotes."""
-    conf = live_conf(folder, port, venue.reference_port, replace=SHORT)
+    conf = live_conf(folder, port, venue.reference_port, replace={**EAGER, **SHORT})
     with cleaned(start_maker(folder, conf, record=venue.record, environment={KEY_ENV: TRADE_KEY})) as maker:
         await maker.quoting()
         yield maker

@@ -1,4 +1,4 @@
-"""Stop signals at random moments; `tests/bench/campaign.py signals` plays more. Ctrl-C comes through a real terminal."""
+"""Stop signals at random moments; `tests/bench/campaign.py signals` plays more. Ctrl-C comes by a real terminal."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def at_terminal(folder: Path) -> Iterator[tuple[MakerRun, int]]:
             stdout=results,
             stderr=terminal,
             start_new_session=True,
-            preexec_fn=own_terminal,
+            preexec_fn=own_terminal,  # noqa: PLW1509 - it only makes two system calls, and nothing else starts here
         )
     os.close(terminal)
     os.set_blocking(keyboard, False)

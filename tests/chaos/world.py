@@ -33,6 +33,7 @@ from tests.live.support import KEY_ENV
 READ_GAP_MS: Final = 250.0  # between the two empty reads of a verified exit
 LADDER: Final = f"POST {BULK} ".encode()
 CONTROL: Final = ("-m", "tests.chaos.planted")
+EAGER_WORDS: Final = ("--preset", "normal", "--requests-per-minute", "6000")  # of its practice exchange
 EAGER: Final = {  # a ladder is on its way most of the time
     r"^requote_bps = .*$": "requote_bps = 0.05",
     r"^requote_seconds_min = .*$": "requote_seconds_min = 0.05",
@@ -81,7 +82,7 @@ class World:
 async def opened(folder: Path, delay_seconds_max: float, replace: Mapping[str, str]) -> AsyncIterator[World]:
     """Open a lane; on leaving, everything in it is ended."""
     folder.mkdir(parents=True, exist_ok=True)
-    venue = await start_venue(folder, "--preset", "normal", "--requests-per-minute", "6000")
+    venue = await start_venue(folder, *EAGER_WORDS)
     try:
         async with trio.open_nursery() as nursery:
             proxy = Proxy(venue.port)
