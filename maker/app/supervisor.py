@@ -34,6 +34,7 @@ from maker.app.reading import AccountReader
 from maker.app.record import Recorder
 from maker.app.routes import Routes
 from maker.app.watches import PANIC, QUOTING, Pulse, Skew, Watch, measure_lag
+from maker.desk import facts
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.identity import Identity
@@ -313,7 +314,7 @@ async def take_down(run: Run) -> None:
             if run.report.verified_empty:
                 grids = {market_id: market.account.spec.grid for market_id, market in run.engine.markets.items()}
                 read = await AccountReader(run.client, grids).whole()
-                run.engine.account_read(read, run.pulse.boot())
+                facts.account_read(run.engine, read, run.pulse.boot())
                 run.recorder.after(read, None)
                 run.recorder.profit()
         except Exception as error:  # noqa: BLE001 - the figures are worth less than the verified end they would lose

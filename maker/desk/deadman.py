@@ -59,7 +59,7 @@ class Reason(enum.Enum):
     )
     POSITION_UNEXPLAINED = Row(
         "the account was read back, and still no fill of ours explains its position: a liquidation, or somebody else",
-        ("maker.desk.engine.POSITION_READ_SECONDS",),
+        ("maker.desk.facts.POSITION_READ_SECONDS",),
         ExitCode.FAILED_EMPTY,
         latched=True,
     )

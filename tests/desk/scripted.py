@@ -58,6 +58,7 @@ ETH: Final = "ETH-PERP"
 START: Final = 100_000.0  # our clock when a script begins: CLOCK_BOOTTIME of a machine up for a day
 START_MS: Final = 1_700_000_000_000  # the exchange's clock at the same moment
 FAIR_TICKS: Final = 500_000
+FIRST: Final = "buy 10@499749 10@499649 10@499549 | sell 10@500251 10@500351 10@500451"  # 5, 7, 9 bp
 
 # No deadline: the two cores are shared. No database: a failure prints its own example.
 quick = settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -326,6 +327,19 @@ class Desk:
             ),
         )
         self.engine.resume()
+
+
+def quoted() -> Desk:
+    """A desk whose first ladder rests and has been seen in the stream."""
+    desk = Desk.ready()
+    desk.quote()
+    desk.delta()
+    return desk
+
+
+def why_not(desk: Desk, market_id: str = BTC) -> str:
+    """Why a market is not quoted; empty while it is."""
+    return dict(desk.engine.states(desk.now))[market_id]
 
 
 def told(action: Action) -> str:

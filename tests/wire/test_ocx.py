@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maker.desk import engine, market
+from maker.desk import facts, market
 from maker.desk.units import DECIMAL_TEXT
 from maker.errors import OutcomeUnknown, Refused, Throttled, Unauthorized
 from maker.wire import ocx
@@ -364,7 +364,7 @@ def test_the_desk_spells_the_codes_it_acts_on_as_the_wire_does() -> None:
     """The desk may not import the wire, so the two spellings are held together here."""
     assert market.MARGIN_CODE == ocx.INSUFFICIENT_MARGIN
     assert market.DUPLICATE_CODE == ocx.DUPLICATE_CLIENT_ORDER_ID
-    assert engine.HALTED_CODE == ocx.MARKET_HALTED
+    assert facts.HALTED_CODE == ocx.MARKET_HALTED
 
 
 def test_the_gate_for_decimals_is_the_documented_one() -> None:

@@ -1,0 +1,253 @@
+"""What each fact changes: streams, reads, and what became of our own ladders.
+
+A fact is booked whole before anything is judged by it. The functions here return a Trip only where the fact itself is
+the reason to pull, whatever the limits say; those are looked at afterwards, by the engine.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from maker.desk.deadman import Reason, Trip
+from maker.desk.events import (
+    AccountRead,
+    BalanceRead,
+    BudgetSeen,
+    Event,
+    Fill,
+    LadderPlaced,
+    LadderRefused,
+    LadderThrottled,
+    LadderUnknown,
+    LadderUnsent,
+    MarketStats,
+    OpenOrdersRead,
+    ReadEmpty,
+    ReferenceHeard,
+    ReferenceLost,
+    ReferenceQuote,
+    SpecRead,
+    StreamDelta,
+    StreamHeard,
+    StreamLost,
+    StreamSnapshot,
+)
+from maker.desk.market import MARGIN_CODE, MarketDesk
+from maker.desk.state import DeskState
+from maker.errors import StreamBroken, StreamFault
+
+HALTED_CODE = "MARKET_HALTED"
+POSITION_READ_SECONDS = 2.0  # a fill and its position may come in different reads: until then it is read again
+POSITION_REREAD_SECONDS = 0.5  # between two of those reads
+
+
+def book(desk: DeskState, event: Event, now: float) -> Trip | None:
+    match event:
+        case StreamDelta() | StreamSnapshot():
+            return stream_event(desk, desk.markets[event.market_id], event, now)
+        case StreamHeard():
+            market = desk.markets[event.market_id]
+            start_again(market)
+            market.heard_at = now
+            market.account.heard(None, now)
+        case StreamLost():
+            return stream_lost(desk, desk.markets[event.market_id], event)
+        case ReferenceQuote():
+            for market in desk.markets.values():
+                if market.fair.settings.reference_symbol == event.symbol:
+                    market.fair.quote(event, now)
+        case ReferenceHeard():
+            for market in desk.markets.values():
+                market.fair.heard(now)
+        case ReferenceLost():
+            for market in desk.markets.values():
+                market.fair.lost()
+            return desk.trip(Reason.REFERENCE_STALE, event.detail)
+        case MarketStats():
+            market = desk.markets[event.market_id]
+            market.fair.stats(event, now)
+            market.marked(event.mark)
+        case SpecRead():
+            return listed(desk, event, now)
+        case BudgetSeen():
+            desk.budget.seen(event.limit, event.remaining, event.reset_seconds, now)
+        case OpenOrdersRead():
+            return orders_read(desk, event, now)
+        case AccountRead():
+            return account_read(desk, event, now)
+        case BalanceRead():
+            desk.balance, desk.available = event.balance, event.available
+        case ReadEmpty():
+            desk.read_empty()
+        case _:
+            return outcome(desk, event, now)
+    return None
+
+
+def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | StreamDelta, now: float) -> Trip | None:
+    market.heard_at = now
+    account = market.account
+    if isinstance(event, StreamDelta):
+        start_again(market)
+    if isinstance(event, StreamDelta) and not market.live:
+        raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
+    try:
+        if isinstance(event, StreamSnapshot):
+            market.book.load(event.bids, event.asks)
+        else:
+            market.book.apply(event.bids, event.asks)
+    except Exception:
+        market.live = False  # in the same step as the discovery; whoever feeds us then says StreamLost
+        raise
+    for fill in event.fills:
+        book_fill(desk, market, fill)
+    if isinstance(event, StreamSnapshot):
+        account.positions_whole(event.positions)
+        market.live, market.lost, market.resnapshot_due = True, False, False
+    else:
+        for seen in event.positions:
+            account.position(seen)
+        account.positions_removed(event.removed_position_ids)
+    account.heard(event.engine_ms, now)
+    desk.exchange_ms = max(desk.exchange_ms or 0, event.engine_ms)
+    if account.explained:
+        market.unexplained_since = market.unexplained_read_at = None
+    elif market.unexplained_since is None:
+        market.unexplained_since = now
+    return None
+
+
+def stream_lost(desk: DeskState, market: MarketDesk, event: StreamLost) -> Trip | None:
+    """Pull for a stream that broke; not again for each vain reconnection, while others are quoted."""
+    market.live, market.lost_detail = False, f"its stream broke ({event.fault.value}: {event.detail})"
+    if market.lost and not market.account.exposed:
+        return None
+    market.lost = True
+    desk.account_read_due = f"the stream of {event.market_id} broke"
+    return desk.trip(Reason.STREAM_BROKEN, f"{event.market_id} {event.fault.value}: {event.detail}")
+
+
+def book_fill(desk: DeskState, market: MarketDesk, fill: Fill) -> None:
+    if market.account.fill(fill):
+        market.disturbed = "filled"
+        market.burst.add(fill)
+        desk.new_fills.append(fill)
+
+
+def orders_read(desk: DeskState, read: OpenOrdersRead, now: float) -> Trip | None:
+    """Believe what rests. An order we do not know is pulled with everything else."""
+    strange = [order for order in read.orders if order.market_id not in desk.markets]
+    strangers = [f"{order.market_id} {order.client_order_id or order.order_id}" for order in strange]
+    for market in desk.markets.values():
+        before = set(market.account.resting)
+        unknown = market.account.orders_read(read, now)
+        strangers.extend(f"{order.market_id} {order.client_order_id or order.order_id}" for order in unknown)
+        market.orders_known = True
+        if set(market.account.resting) != before:
+            market.disturbed = "what rests is not the ladder we placed"
+    if strangers:
+        return desk.trip(Reason.ORDERS_DISAGREE, ", ".join(strangers[:3]), exposed=True)
+    return None
+
+
+def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
+    """Take a complete read of positions, trades and balance, made while nothing of ours rested.
+
+    A position that it does not explain is read again, for trades may be told later than positions; one that stays
+    unexplained was changed by a liquidation or by somebody else, and a person must look.
+    """
+    for fill in read.fills:
+        if fill.market_id in desk.markets:
+            book_fill(desk, desk.markets[fill.market_id], fill)
+    desk.account_read_due = ""
+    trip: Trip | None = None
+    for market in desk.markets.values():
+        account = market.account
+        account.positions_whole(read.positions)
+        if account.explained:
+            market.unexplained_since = market.unexplained_read_at = None
+            continue
+        size = account.spec.grid.size
+        detail = f"{market.market_id}: position {size.text(account.position_lots)}, our fills say "
+        detail += size.text(account.position_summed_lots)
+        if market.unexplained_read_at is None:
+            market.unexplained_read_at = now
+        elif now - market.unexplained_read_at >= POSITION_READ_SECONDS:
+            trip = trip or desk.trip(Reason.POSITION_UNEXPLAINED, detail)
+        desk.account_read_due = f"{detail}; reading it again"
+        desk.account_read_after = now + POSITION_REREAD_SECONDS
+    desk.balance, desk.available = read.balance, read.available
+    desk.balance_read = read.balance
+    desk.balance_explained = sum((market.balance_change for market in desk.markets.values()), Decimal(0))
+    return trip
+
+
+def listed(desk: DeskState, event: SpecRead, now: float) -> Trip | None:
+    """Take a listing read again: bands, fees, and whether the market trades."""
+    market = desk.markets[event.spec.market_id]
+    market.relisted(event.spec)
+    if event.active:
+        market.trading_again()
+        return None
+    market.halt(now)
+    return desk.trip(Reason.MARKET_HALTED, f"{market.market_id}, as its listing says")
+
+
+# -- outcomes of our own ladders
+
+
+def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
+    match event:
+        case LadderPlaced():
+            desk.ladders_placed += 1
+            market = desk.markets[event.market_id]
+            return margin(desk, market, market.ladder_placed(event, now))
+        case LadderRefused():
+            return refusal(desk, desk.markets[event.market_id], event, now)
+        case LadderThrottled():
+            desk.budget.throttled(event.seconds, now)
+            desk.markets[event.market_id].ladder_unsent()
+            return None
+        case LadderUnsent():
+            market = desk.markets[event.market_id]
+            market.ladder_unsent()
+            return failure(desk, market, event.detail, now)
+        case LadderUnknown():
+            market = desk.markets[event.market_id]
+            market.orders_known = False
+            desk.account_read_due = f"the outcome of a ladder on {event.market_id} is unknown"
+            return desk.trip(Reason.OUTCOME_UNKNOWN, f"{event.market_id} {event.quote_id}: {event.detail}")
+        case _:
+            raise AssertionError(f"no such fact: {event!r}")
+
+
+def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: float) -> Trip | None:
+    """Refused whole. Whether the old ladder still rests is not documented: read it back."""
+    market.ladder_refused()
+    if event.code == MARGIN_CODE:
+        return margin(desk, market, [market.margin_refused(now)])
+    if event.code == HALTED_CODE:
+        market.halt(now)
+        return desk.trip(Reason.MARKET_HALTED, event.market_id)
+    return failure(desk, market, f"{event.status} {event.code} {event.message}", now)
+
+
+def margin(desk: DeskState, market: MarketDesk, notes: list[str]) -> Trip | None:
+    """Say that margin was refused; repeatedly: pull, for what rests stands on margin that is not there."""
+    desk.notes.extend(notes)
+    if notes and not market.margin_refusals:  # it has just begun to be held
+        return desk.trip(Reason.MARGIN_REFUSED, market.market_id)
+    return None
+
+
+def failure(desk: DeskState, market: MarketDesk, detail: str, now: float) -> Trip | None:
+    if market.failed(detail, now):
+        return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}")
+    return None
+
+
+def start_again(market: MarketDesk) -> None:
+    """Raises StreamBroken where a market's stream goes on though what it said is void: its feed connects anew."""
+    if market.resnapshot_due:
+        market.resnapshot_due = False
+        raise StreamBroken(StreamFault.CLOSED, "the market was halted: starting again from a snapshot")

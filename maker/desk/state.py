@@ -1,0 +1,132 @@
+"""All that the desk knows: its markets, its budget, its money, and whether it holds back after a trip.
+
+Holding goes round: `trip` begins it, `read_empty` books that the exchange was read back empty, an account read clears
+what was due, and `resume` lets go; after a reason that ends the run it never does. Nothing is decided here: what a fact
+changes is in `maker.desk.facts`, what follows from all of it in `maker.desk.engine`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+
+from maker.desk.breakers import Losses
+from maker.desk.budget import Budget
+from maker.desk.deadman import Reason, Trip
+from maker.desk.events import AccountRead, Fill
+from maker.desk.fair import FairValueEstimator
+from maker.desk.identity import Identity
+from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
+from maker.desk.risk import AccountLimits
+
+
+@attrs.define
+class DeskState:
+    """All markets, the budget, the money, and the trip it holds after."""
+
+    identity: Identity
+    cycle: CycleSettings
+    account_limits: AccountLimits
+    budget: Budget
+    markets: dict[str, MarketDesk] = attrs.field(factory=dict)
+    holding: Trip | None = None
+    emptied: bool = False  # since `holding` began, the exchange was read back empty
+    account_read_due: str = "the account has not been read yet"  # empty: not due
+    account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
+    exchange_ms: int | None = None  # the exchange's clock, as its streams told it
+    losses: Losses = attrs.field(init=False)
+    balance: Decimal | None = None  # perps bucket, as last read in passing
+    balance_read: Decimal | None = None  # as last read together with positions and trades
+    balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
+    available: Decimal | None = None
+    balance_start: Decimal | None = None
+    new_fills: list[Fill] = attrs.field(factory=list)  # booked and not yet taken by `take_fills`
+    notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
+    ladders_placed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.losses = Losses(self.account_limits)
+
+    def add_market(self, settings: MarketSettings) -> None:
+        """Add a market before the first fact."""
+        spec = settings.account.spec
+        fair = FairValueEstimator(spec.grid, settings.fair)
+        self.markets[spec.market_id] = MarketDesk(settings.account, fair, settings.ladder, settings.limits)
+
+    def baseline(self, read: AccountRead) -> None:
+        """The account as found at the start: its old trades are known, its position is where we begin."""
+        for fill in read.fills:
+            if fill.market_id in self.markets:
+                self.markets[fill.market_id].account.trade_ids.is_new(fill.trade_id)
+        for market in self.markets.values():
+            market.account.positions_whole(read.positions)
+            market.account.position_summed_lots = market.account.position_lots
+            market.account.position_start_lots = market.account.position_lots
+            market.account.entry_start = market.account.entry_price
+        self.balance, self.available = read.balance, read.available
+        self.balance_start = read.balance
+        self.account_read_due = ""
+
+    # -- holding back
+
+    @property
+    def exposed(self) -> bool:
+        """Whether anything of ours rests or may rest."""
+        return any(market.account.exposed for market in self.markets.values())
+
+    def trip(self, reason: Reason, detail: str, *, exposed: bool | None = None) -> Trip | None:
+        """Start holding. None when it holds already, or when nothing of ours rests: there is nothing to pull.
+
+        A reason that ends the run needs nothing resting, and is told though the quotes are being pulled already.
+        """
+        final = not reason.recoverable
+        if self.holding is not None and not (final and self.holding.reason.recoverable):
+            return None
+        if not final and not (self.exposed if exposed is None else exposed):
+            return None
+        self.holding = Trip(reason, detail)
+        self.emptied = False
+        self.account_read_due = self.account_read_due or "quotes were pulled"
+        return self.holding
+
+    def read_empty(self) -> None:
+        self.emptied = True
+        for market in self.markets.values():
+            market.account.nothing_rests()
+            market.quoted = market.sent = None
+            market.orders_known = True
+
+    def resume(self) -> None:
+        """The pull is verified and the account read back: quote again as soon as every input is consistent."""
+        assert self.emptied, "resumed before the exchange was read back empty"
+        assert not self.account_read_due, "resumed before the account was read back"
+        if self.holding is None or self.holding.reason.recoverable:
+            self.holding = None
+        self.emptied = False
+
+    # -- money and messages
+
+    def take_fills(self) -> list[Fill]:
+        """Fills booked since the last call."""
+        taken, self.new_fills = self.new_fills, []
+        return taken
+
+    def take_notes(self) -> list[str]:
+        """Sentences for the log since the last call."""
+        taken, self.notes = self.notes, []
+        return taken
+
+    def funding_paid(self) -> Decimal:
+        """Funding since the start, in quote currency, negative when received: what the last account read shows that our
+        own fills do not explain. OCX documents no funding record, so anything else unexplained would show here too.
+
+        balance = cash + sum(position * entry price), so this is exact whenever the exchange's arithmetic is.
+        """
+        if self.balance_read is None or self.balance_start is None:
+            return Decimal(0)
+        return self.balance_start - self.balance_read + self.balance_explained
+
+    def equity_change(self) -> Decimal:
+        """Profit since the start in quote currency: fees and funding included, positions at mark."""
+        return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
