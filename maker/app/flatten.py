@@ -17,12 +17,12 @@ from typing import Final
 import attrs
 import trio
 
+from maker.app.causes import describe, first_cause
 from maker.app.closing import Flattening, Outcome, Stopped
 from maker.app.config import Config, api_key, check, read, state_folder, trusted
 from maker.app.halt import Switch
 from maker.app.panic import Panic
 from maker.app.reading import AccountReader
-from maker.app.supervisor import describe, first_cause
 from maker.edge.client import Client
 from maker.edge.endpoint import resolve
 from maker.edge.lane import Connection, Lane, NotSent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -20,6 +21,8 @@ from maker.edge.answer import Answer
 from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled
 from maker.guard import latch
 from maker.wire import ocx, reads
+
+START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
 
 
 def make_engine(config: Config, identity: Identity) -> Engine:

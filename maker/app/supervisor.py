@@ -13,64 +13,33 @@ from __future__ import annotations
 
 import gc
 import math
-import random
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final
 
 import attrs
 import trio
 
 from maker.app import startup
+from maker.app.causes import describe
 from maker.app.config import Config, trusted
 from maker.app.feeds import run_market_stream, run_polls, run_reference
-from maker.app.halt import HaltReport, Switch, last_halt
+from maker.app.halt import last_halt
 from maker.app.link import GuardLink
-from maker.app.panic import Panic
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
-from maker.app.routes import Routes
-from maker.app.watches import PANIC, QUOTING, Pulse, Skew, Watch, measure_lag
+from maker.app.result import Result, conclude
+from maker.app.watches import QUOTING, Watch, measure_lag
+from maker.app.wiring import Route, Run, link_to_guard, wire
 from maker.desk import facts
 from maker.desk.deadman import Reason, Trip
-from maker.desk.engine import Engine
-from maker.desk.identity import Identity
-from maker.edge.answer import Answer
-from maker.edge.client import Client
-from maker.edge.endpoint import Endpoint, resolve
-from maker.edge.lane import Connection, Lane
-from maker.errors import ExitCode, MakerError, StartRefused, Unauthorized
-from maker.guard import latch
-from maker.wire import limits, ocx
+from maker.edge.endpoint import resolve
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
-RESOLVE_SECONDS_MAX: Final = 5.0  # for the first one
-START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
-PNL_DECIMALS: Final = 8  # in the result; entry prices carry 28 digits, and nobody wants to read them
+RESOLVE_SECONDS_MAX: Final = 5.0  # for the first look-up of the exchange's name
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
-
-
-@attrs.define
-class Result:
-    """What a run ends with; the README explains the fields."""
-
-    reason: str = "not started"
-    exit_code: int = ExitCode.REFUSED_TO_START
-    verified_empty: bool = False
-    open_orders: int | None = None  # None: never read back
-    quotes_sent: int = 0
-    fills: int = 0
-    position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
-    pnl: str = "0"  # quote: change of equity at mark, fees and funding included
-    halts: int = 0
-    # For the guard, which takes them out of the result:
-    may_have_placed: bool = False
-    unknown_write_at: float | None = None  # the begin of the last write of unknown outcome; seconds of BOOTTIME
-    exit_code_if_empty: int = ExitCode.FAILED_EMPTY  # instead of 75, should it read the exchange back empty after all
 
 
 @attrs.frozen
@@ -79,106 +48,6 @@ class Options:
 
     for_seconds: float = math.inf
     guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
-
-
-@attrs.define
-class Route:
-    """Where the exchange is: looked up ahead and again from time to time, never on the way of a request (H12)."""
-
-    base_url: str
-    endpoint: Endpoint
-
-    async def dial(self) -> Connection:
-        """Connect to where it is now. Raises NotSent."""
-        return await self.endpoint.dial()
-
-    async def keep_resolved(self) -> NoReturn:
-        """Follow the name to new addresses; a look-up that fails or hangs keeps the last good ones."""
-        while True:
-            await trio.sleep(RESOLVE_SECONDS)
-            self.endpoint = await resolve(self.base_url, last_good=self.endpoint)
-
-
-@attrs.define
-class Run:
-    """One run's parts, wired together."""
-
-    config: Config
-    recorder: Recorder
-    engine: Engine
-    switch: Switch
-    client: Client
-    route: Route
-    quoting_lane: Lane
-    quoting: trio.CancelScope
-    rng: random.Random
-    link: GuardLink | None = None
-    armed: bool = False  # from here on orders of ours may rest: every way out pulls
-    stop: Trip | None = None  # the first reason to leave
-    report: HaltReport = attrs.field(factory=HaltReport)
-    pulse: Pulse = attrs.field(factory=Pulse)
-    skew: Skew = attrs.field(factory=Skew)
-
-    def leave(self, trip: Trip) -> None:
-        """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
-        if self.armed:
-            self.switch.trip(trip)
-        if self.stop is None:
-            self.stop = trip
-            self.recorder.tripped(trip)
-        self.quoting.cancel(reason=trip.sentence)
-        if self.armed and trip.reason.latched:
-            self.latch(trip)
-
-    def latch(self, trip: Trip) -> None:
-        """Leave word for whoever starts next; the cancel-all has left, and a full disk changes nothing else."""
-        try:
-            latch.write(self.config.state_folder, trip.reason.name.lower(), trip.sentence)
-        except OSError as error:
-            self.recorder.warning("not latched", f"the kill file cannot be written ({error}): {trip.sentence}")
-
-    async def guarded(self, service: Callable[[], Awaitable[object]]) -> None:
-        """Run a service; its error pulls every quote before anything unwinds."""
-        try:
-            await service()
-        except trio.Cancelled:
-            raise
-        except BaseException as error:
-            if not isinstance(error, BaseExceptionGroup) or error.split(trio.Cancelled)[1] is not None:
-                self.leave(Trip(reason_of(error), describe(error)))
-            raise
-
-    def on_answer(self, answer: Answer) -> None:
-        """Learn the rate limit from any answer of the order path."""
-        seen = limits.seen(answer.headers, time.time())
-        if seen is not None:
-            self.engine.apply(seen, self.pulse.boot())
-        skewed = self.skew.seen(answer.headers, self.pulse.wall())
-        if skewed is not None:
-            self.leave(skewed)
-        if self.skew.warning:
-            self.recorder.state("clock", "skewed", self.skew.warning)
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """The first leaf of a group of errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = (error.split(trio.Cancelled)[1] or error).exceptions[0]
-    return error
-
-
-def reason_of(error: BaseException) -> Reason:
-    """The row of the dead-man's table an error belongs to."""
-    return Reason.CREDENTIALS if isinstance(first_cause(error), Unauthorized) else Reason.UNHANDLED_ERROR
-
-
-def describe(error: BaseException) -> str:
-    """The first cause in one line."""
-    cause = first_cause(error)
-    if isinstance(cause, trio.TooSlowError):
-        within = f"within {START_SECONDS_MAX:.0f} s of the start"
-        return f"the exchange could not be found, read and swept {within}; the log says what failed"
-    return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
 
 
 async def run(config: Config, key: str, options: Options, recorder: Recorder) -> Result:
@@ -207,43 +76,6 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder) ->
         return conclude(wired, error)
 
 
-def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
-    """Make the rooms' parts and put them together."""
-    rng = random.SystemRandom()
-    headers = {ocx.KEY_HEADER: key}
-    endpoint = route.endpoint
-
-    def lane(name: str) -> Lane:
-        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
-
-    identity = Identity.of(config.order_prefix, rng.getrandbits(64))
-    engine = startup.make_engine(config, identity)
-    recorder.engine = engine
-    lanes = lane("panic-1"), lane("panic-2")
-    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
-    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
-    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
-    run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
-    switch.panic.on_answer = run.on_answer
-    switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
-    return run
-
-
-def link_to_guard(run: Run, descriptor: int) -> GuardLink:
-    """Take up the link; heartbeats are held back while quoting goes on and something that must run does not."""
-
-    def writes() -> tuple[int, float | None]:
-        return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
-
-    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()))
-
-
-def may_rest(engine: Engine) -> list[str]:
-    """The clientOrderIds of all that may rest, should the exchange not tell."""
-    accounts = [market.account for market in engine.markets.values()]
-    return [name for account in accounts for name in (*account.pending, *account.resting)]
-
-
 async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int]) -> None:
     """Watchers around feeds around quoting around the halt."""
     config, engine, switch, client, rng = run.config, run.engine, run.switch, run.client, run.rng
@@ -259,7 +91,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
                 startup.refuse_latched(config.state_folder)
-                with trio.fail_after(START_SECONDS_MAX):
+                with trio.fail_after(startup.START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
                     await startup.refuse_foreign(reader, engine.identity)
                     await startup.sweep(switch.panic)
@@ -323,46 +155,3 @@ async def take_down(run: Run) -> None:
     run.switch.panic.close()
     with trio.move_on_after(1.0, shield=True):
         await run.client.aclose()
-
-
-def conclude(run: Run, error: BaseException | None) -> Result:
-    """The result: 0 only when stopped as asked AND read back empty; 75 whenever quotes may rest."""
-    engine, report = run.engine, run.report
-    result = Result(
-        verified_empty=report.verified_empty,
-        open_orders=report.open_orders,
-        quotes_sent=engine.ladders_placed,
-        fills=sum(market.account.fills for market in engine.markets.values()),
-        position={market_id: market.position_text for market_id, market in engine.markets.items()},
-        pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
-        halts=run.switch.trips,
-        may_have_placed=run.armed,
-        unknown_write_at=report.unknown_write_at,
-    )
-    if run.stop is not None:
-        result.reason = run.stop.sentence
-        code = run.stop.reason.value.exit_code
-    else:
-        result.reason = describe(error) if error is not None else "ended without a reason"
-        code = None
-    cause = first_cause(error) if error is not None else None
-    if not run.armed:
-        result.exit_code = ExitCode.REFUSED_TO_START
-        if isinstance(cause, StartRefused):
-            result.exit_code = cause.exit_code
-        elif isinstance(cause, Unauthorized):
-            result.exit_code = ExitCode.CREDENTIALS
-        if cause is None:
-            result.reason += " before anything was placed"
-    elif not report.verified_empty:
-        result.exit_code = ExitCode.UNVERIFIED
-        result.exit_code_if_empty = ExitCode.FAILED_EMPTY if code is None or error is not None else code
-        result.reason += "; the exchange could not be read back empty: quotes may rest"
-    else:
-        result.exit_code = ExitCode.FAILED_EMPTY if code is None else code
-        if error is not None and result.exit_code == ExitCode.CLEAN:
-            result.exit_code = ExitCode.FAILED_EMPTY  # it was stopping as asked when it failed
-            result.reason += f"; then {describe(error)}"
-        if isinstance(cause, StartRefused):
-            result.reason, result.exit_code = cause.sentence, cause.exit_code
-    return result

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from maker.app import cli
-from maker.app.supervisor import Result
+from maker.app.result import Result
 from maker.errors import ExitCode
 
 PROJECT = Path(__file__).parents[2]

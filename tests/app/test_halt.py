@@ -28,8 +28,8 @@ from maker.app.halt import TAIL_SECONDS, HaltReport, Latched, Switch, halt, last
 from maker.app.panic import Panic
 from maker.app.routes import Routes
 from maker.app.startup import sweep
-from maker.app.supervisor import Route as Place
-from maker.app.supervisor import may_rest, wire
+from maker.app.wiring import Route as Place
+from maker.app.wiring import wire
 from maker.desk.budget import SCOPED_ORDERS_MAX, TAIL_CALLS, Budget, reserve_calls
 from maker.desk.deadman import Reason, Trip
 from maker.edge.answer import Answer
@@ -38,7 +38,7 @@ from maker.edge.lane import Lane, LaneState
 from maker.errors import OutcomeUnknown
 from maker.wire import ocx
 from tests.app.site import a_recorder
-from tests.desk.scripted import BUDGET, Desk
+from tests.desk.scripted import BUDGET
 from tests.support.wires import (
     MemoryConnection,
     ServerEnd,
@@ -1437,21 +1437,6 @@ async def test_no_thread_no_look_up_no_log_and_no_journal_between_trip_and_proof
         assert told.lines == []
         assert exchange.log == [ocx.CANCEL_ALL, ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS]
         assert panic.lanes[0].connects + panic.lanes[1].connects >= 3
-
-
-async def test_the_supervisor_tells_the_panic_lanes_what_they_need(autojump_clock: Clock) -> None:
-    """H26: the engine's own budget, our markets, names for ladders that never come twice, and what may rest."""
-    run = wire(CONFIG, KEY, Place("http://127.0.0.1:1", await resolve("http://127.0.0.1:1")), a_recorder().recorder)
-    panic = run.switch.panic
-    assert panic.budget is run.engine.budget
-    assert panic.budget.reserve >= reserve_calls(len(CONFIG.markets))
-    assert panic.routes.markets == tuple(CONFIG.markets)
-    assert panic.routes.new_quote_id == run.engine.identity.quote_id
-    assert list(panic.routes.may_rest()) == []
-    desk = Desk.ready()
-    pending = desk.quote()
-    assert may_rest(desk.engine) == [order.client_order_id for order in pending.orders]
-    await run.client.aclose()
 
 
 # -- warm lanes ---------------------------------------------------------------------------------------------------

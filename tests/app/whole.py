@@ -21,8 +21,10 @@ from maker.app.config import Config, load
 from maker.app.feeds import Inlet
 from maker.app.halt import Switch
 from maker.app.panic import Panic
-from maker.app.supervisor import Options, Result, Route, Run, conclude, run_nurseries
+from maker.app.result import Result, conclude
+from maker.app.supervisor import Options, run_nurseries
 from maker.app.watches import PANIC, Pulse
+from maker.app.wiring import Route, Run, link_to_guard
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     Fill,
@@ -216,7 +218,7 @@ async def running(
         route = Route("http://ocx.test", ENDPOINT)
         parts = (settings, told.recorder, engine, switch, site.client(), route, lane, scope, random.Random(0))
         run = Run(*parts)
-        run.link = supervisor.link_to_guard(run, our_end.detach())
+        run.link = link_to_guard(run, our_end.detach())
         world = World(site, told, run, switch, send, guard_end, settings.state_folder)
         world.price(FAIR_TICKS)
         world.listing("active")

@@ -12,13 +12,13 @@ import trio.testing
 
 from maker.app.feeds import Inlet
 from maker.app.record import Recorder
-from maker.app.supervisor import Route, Run, wire
+from maker.app.wiring import Route, Run, wire
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import ReferenceLost
 from maker.edge.endpoint import resolve
 from maker.wire import ocx
+from tests.app.runs import CONFIG, a_run
 from tests.app.site import KEY, Stage, a_recorder, staged
-from tests.app.test_supervisor import CONFIG, a_run
 from tests.desk.scripted import Desk
 
 ASKED: Final = Trip(Reason.STOP_ASKED, "SIGTERM")

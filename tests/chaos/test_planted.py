@@ -36,7 +36,7 @@ class Plant(NamedTuple):
 
 
 HALT: Final = "maker/app/halt.py"
-SUPERVISOR: Final = "maker/app/supervisor.py"
+WIRING: Final = "maker/app/wiring.py"
 GUARD: Final = "maker/guard/exchange.py"
 OF_HALT: Final = "tests/app/test_halt.py::"
 OF_GUARD: Final = "tests/guard/test_exchange.py::"
@@ -57,7 +57,7 @@ PLANTS: Final = {
         OF_HALT + "test_a_deadline_leaves_a_truthful_report_of_a_silent_exchange",
     ),
     "journal before cancel-all": Plant(
-        SUPERVISOR,
+        WIRING,
         "        if self.armed:\n            self.switch.trip(trip)\n        if self.stop is None:\n",
         "        self.recorder.tripped(trip)\n        if self.armed:\n            self.switch.trip(trip)\n"
         "        if self.stop is None:\n",
@@ -106,10 +106,10 @@ PLANTS: Final = {
         "tests/desk/test_engine.py::test_no_ladder_is_ever_made_of_stale_inputs",
     ),
     "signal cancels the root": Plant(
-        SUPERVISOR,
+        WIRING,
         "        self.quoting.cancel(reason=trip.sentence)",
         "        trio.lowlevel.current_root_task().child_nurseries[0].cancel_scope.cancel(reason=trip.sentence)",
-        "tests/app/test_supervisor.py::test_leaving_pulls_in_the_same_step_and_cancels_quoting",
+        "tests/app/test_wiring.py::test_leaving_pulls_in_the_same_step_and_cancels_quoting",
     ),
     "guard as child": Plant(  # whoever kills the one with its process group kills the other
         "maker/launch/start.py",
@@ -118,7 +118,7 @@ PLANTS: Final = {
         "tests/launch/test_parent.py::test_children_have_sessions_of_their_own",
     ),
     "cancel-all through the quoting lane": Plant(
-        SUPERVISOR,
+        WIRING,
         'lane("quoting"), trio.CancelScope(), rng)\n',
         "lanes[0], trio.CancelScope(), rng)\n    switch.panic.lanes = (lanes[0], lanes[0])\n",
         FIRST + "test_a_ladder_on_its_way_holds_up_no_cancel_all",

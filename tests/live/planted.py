@@ -34,7 +34,7 @@ def plant(what: str) -> None:
     from maker.app.quoter import Quoter
     from maker.app.reading import AccountReader
     from maker.app.record import Recorder
-    from maker.app.supervisor import Run
+    from maker.app.wiring import Run
     from maker.wire import reads, reference
     from maker.wire.stream import MarketStream
 

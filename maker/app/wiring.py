@@ -1,0 +1,153 @@
+"""One run: its parts, how they are wired together, and how it is left.
+
+Whatever is a reason to leave comes through `Run.leave`, which pulls first (latch and cancel-all, synchronously) and
+only then cancels quoting; the unwinding is the supervisor's. Nothing here starts a task.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NoReturn
+
+import attrs
+import trio
+
+from maker.app import startup
+from maker.app.causes import describe, reason_of
+from maker.app.config import Config
+from maker.app.halt import HaltReport, Switch
+from maker.app.link import GuardLink
+from maker.app.panic import Panic
+from maker.app.record import Recorder
+from maker.app.routes import Routes
+from maker.app.watches import PANIC, Pulse, Skew
+from maker.desk.deadman import Trip
+from maker.desk.engine import Engine
+from maker.desk.identity import Identity
+from maker.edge.answer import Answer
+from maker.edge.client import Client
+from maker.edge.endpoint import Endpoint, resolve
+from maker.edge.lane import Connection, Lane
+from maker.guard import latch
+from maker.wire import limits, ocx
+
+RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
+
+
+@attrs.define
+class Route:
+    """Where the exchange is: looked up ahead and again from time to time, never on the way of a request (H12)."""
+
+    base_url: str
+    endpoint: Endpoint
+
+    async def dial(self) -> Connection:
+        """Connect to where it is now. Raises NotSent."""
+        return await self.endpoint.dial()
+
+    async def keep_resolved(self) -> NoReturn:
+        """Follow the name to new addresses; a look-up that fails or hangs keeps the last good ones."""
+        while True:
+            await trio.sleep(RESOLVE_SECONDS)
+            self.endpoint = await resolve(self.base_url, last_good=self.endpoint)
+
+
+@attrs.define
+class Run:
+    """One run's parts, wired together."""
+
+    config: Config
+    recorder: Recorder
+    engine: Engine
+    switch: Switch
+    client: Client
+    route: Route
+    quoting_lane: Lane
+    quoting: trio.CancelScope
+    rng: random.Random
+    link: GuardLink | None = None
+    armed: bool = False  # from here on orders of ours may rest: every way out pulls
+    stop: Trip | None = None  # the first reason to leave
+    report: HaltReport = attrs.field(factory=HaltReport)
+    pulse: Pulse = attrs.field(factory=Pulse)
+    skew: Skew = attrs.field(factory=Skew)
+
+    def leave(self, trip: Trip) -> None:
+        """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
+        if self.armed:
+            self.switch.trip(trip)
+        if self.stop is None:
+            self.stop = trip
+            self.recorder.tripped(trip)
+        self.quoting.cancel(reason=trip.sentence)
+        if self.armed and trip.reason.latched:
+            self.latch(trip)
+
+    def latch(self, trip: Trip) -> None:
+        """Leave word for whoever starts next; the cancel-all has left, and a full disk changes nothing else."""
+        try:
+            latch.write(self.config.state_folder, trip.reason.name.lower(), trip.sentence)
+        except OSError as error:
+            self.recorder.warning("not latched", f"the kill file cannot be written ({error}): {trip.sentence}")
+
+    async def guarded(self, service: Callable[[], Awaitable[object]]) -> None:
+        """Run a service; its error pulls every quote before anything unwinds."""
+        try:
+            await service()
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            if not isinstance(error, BaseExceptionGroup) or error.split(trio.Cancelled)[1] is not None:
+                self.leave(Trip(reason_of(error), describe(error)))
+            raise
+
+    def on_answer(self, answer: Answer) -> None:
+        """Learn the rate limit from any answer of the order path."""
+        seen = limits.seen(answer.headers, time.time())
+        if seen is not None:
+            self.engine.apply(seen, self.pulse.boot())
+        skewed = self.skew.seen(answer.headers, self.pulse.wall())
+        if skewed is not None:
+            self.leave(skewed)
+        if self.skew.warning:
+            self.recorder.state("clock", "skewed", self.skew.warning)
+
+
+def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
+    """Make the rooms' parts and put them together."""
+    rng = random.SystemRandom()
+    headers = {ocx.KEY_HEADER: key}
+    endpoint = route.endpoint
+
+    def lane(name: str) -> Lane:
+        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
+
+    identity = Identity.of(config.order_prefix, rng.getrandbits(64))
+    engine = startup.make_engine(config, identity)
+    recorder.engine = engine
+    lanes = lane("panic-1"), lane("panic-2")
+    routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
+    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
+    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
+    run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
+    switch.panic.on_answer = run.on_answer
+    switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
+    return run
+
+
+def link_to_guard(run: Run, descriptor: int) -> GuardLink:
+    """Take up the link; heartbeats are held back while quoting goes on and something that must run does not."""
+
+    def writes() -> tuple[int, float | None]:
+        return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
+
+    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()))
+
+
+def may_rest(engine: Engine) -> list[str]:
+    """The clientOrderIds of all that may rest, should the exchange not tell."""
+    accounts = [market.account for market in engine.markets.values()]
+    return [name for account in accounts for name in (*account.pending, *account.resting)]
