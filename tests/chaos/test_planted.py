@@ -22,8 +22,10 @@ from tests.live.support import PROJECT
 SIDE_BY_SIDE: Final = 2
 HANGS_SECONDS: Final = 15  # what never ends is ended by then, and that is red too; the tests named take less than one
 RUN_SECONDS_MAX: Final = 300.0
+OUTPUT_CHARACTERS: Final = 3000  # of a run, shown where it is not as it should be
 COPIED: Final = ("maker", "tests", "conf", "pyproject.toml", "run.py", "README.md")
 GREEN, RED = 0, 1  # pytest's exit codes; the others mean that no test was found or run
+FAILED, HUNG = "\nFAILED ", "Timeout (0:00:"  # what pytest and the fault handler say
 
 
 class Plant(NamedTuple):
@@ -33,6 +35,7 @@ class Plant(NamedTuple):
     before: str
     after: str
     test: str
+    never_ends: bool = False  # it turns red by running into HANGS_SECONDS
 
 
 HALT: Final = "maker/app/halt.py"
@@ -55,6 +58,7 @@ PLANTS: Final = {
         SHIELDED,
         "with trio.CancelScope(shield=True):",
         OF_HALT + "test_a_deadline_leaves_a_truthful_report_of_a_silent_exchange",
+        never_ends=True,
     ),
     "journal before cancel-all": Plant(
         WIRING,
@@ -143,7 +147,7 @@ def run(folder: Path, *tests: str) -> tuple[int, str]:
     done = subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False
     )
-    return done.returncode, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.returncode, done.stdout + done.stderr
 
 
 def planted(folder: Path, plant: Plant) -> tuple[int, str]:
@@ -172,10 +176,11 @@ def outcome(
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_protection_taken_out_turns_a_test_red(name: str, outcome: Callable[[str], tuple[int, str]]) -> None:
     code, output = outcome(name)
-    assert code == RED, f"{PLANTS[name].test} bears it: {output}"
+    assert code == RED, f"{PLANTS[name].test} bears it: {output[-OUTPUT_CHARACTERS:]}"
+    assert (HUNG if PLANTS[name].never_ends else FAILED) in output
 
 
 def test_an_untouched_copy_is_green(tmp_path: Path) -> None:
     """Else the ones above would be red for being copies."""
     code, output = run(copied(tmp_path), *{plant.test for plant in PLANTS.values()})
-    assert code == GREEN, output
+    assert code == GREEN, output[-OUTPUT_CHARACTERS:]
