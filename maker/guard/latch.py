@@ -28,7 +28,7 @@ def read(folder: Path) -> str | None:
             said = json.loads(file.read(FILE_BYTES_MAX))
         return f"{said['sentence']} ({said['reason']}, {said['at']})"
     except FileNotFoundError:
-        return None
+        return BY_HAND if path.is_symlink() else None  # a link to nowhere is somebody's doing all the same
     except OSError as problem:
         return f"the kill file cannot be read ({problem.strerror})"
     except (ValueError, KeyError, TypeError):

@@ -40,3 +40,11 @@ def test_unreadable_counts(tmp_path: Path) -> None:
     """What cannot be read is no permission to quote."""
     (tmp_path / latch.KILL_FILE).mkdir()
     assert "cannot be read" in (latch.read(tmp_path) or "")
+
+
+def test_a_link_to_nowhere_counts(tmp_path: Path) -> None:
+    """Somebody put it there."""
+    (tmp_path / latch.KILL_FILE).symlink_to(tmp_path / "nowhere")
+    assert latch.read(tmp_path) == latch.BY_HAND
+    latch.clear(tmp_path)
+    assert latch.read(tmp_path) is None
