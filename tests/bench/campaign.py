@@ -17,12 +17,13 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import attrs
 import trio
@@ -30,29 +31,31 @@ import trio
 from tests.chaos import kill, pause, signals
 
 
-def play(what: str, folder: Path, count: int, lanes: int, seed: int, each: Callable[[object], None]) -> Any:
-    """Run one campaign and return its tries and how to judge them."""
-    match what:
-        case "kill":
-            return trio.run(partial(kill.kills, folder, count, seed, lanes=lanes, progress=each)), kill
-        case "timed":
-            return trio.run(partial(kill.timed_kills, folder, count, seed, progress=each)), kill
-        case "pause":
-            return trio.run(partial(pause.pauses, folder, count, seed, lanes=lanes, progress=each)), pause
-        case "signals":
-            return trio.run(partial(signals.stops, folder, count, seed, lanes=lanes, progress=each)), signals
-        case _:
-            raise AssertionError(what)
+class Campaign(NamedTuple):
+    """One kind: what plays it, what its tries show, what they break."""
+
+    play: Callable[..., Awaitable[Any]]
+    figures: Callable[[Any], dict[str, Any]]
+    broken: Callable[[Any], list[str]]
+
+
+CAMPAIGNS = {
+    "kill": Campaign(kill.kills, kill.figures, kill.broken),
+    "timed": Campaign(kill.timed_kills, kill.figures, kill.slow),
+    "pause": Campaign(pause.pauses, pause.figures, pause.broken),
+    "signals": Campaign(signals.stops, signals.figures, signals.broken),
+}
 
 
 def main() -> int:
     words = argparse.ArgumentParser(description="chaos at any size")
-    words.add_argument("what", choices=("kill", "timed", "pause", "signals"))
+    words.add_argument("what", choices=CAMPAIGNS)
     words.add_argument("--count", type=int, required=True)
-    words.add_argument("--lanes", type=int, default=4, help="side by side; two cores carry four")
+    words.add_argument("--lanes", type=int, default=4, help="side by side; two cores carry four (timed: always one)")
     words.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     words.add_argument("--each", type=Path, help="append a line for every try to this file")
     given = words.parse_args()
+    campaign = CAMPAIGNS[given.what]
 
     def each(result: object) -> None:
         if given.each is not None:
@@ -60,12 +63,14 @@ def main() -> int:
             with given.each.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with us
     sys.stderr.write(f"seed {given.seed}\n")
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-        tries, room = play(given.what, Path(folder), given.count, given.lanes, given.seed, each)
-    broken = room.broken(tries)
+        play = partial(campaign.play, Path(folder), given.count, given.seed, progress=each)
+        tries = trio.run(play if given.what == "timed" else partial(play, lanes=given.lanes))
+    broken = campaign.broken(tries)
     load = [round(one, 1) for one in os.getloadavg()]
-    figures = {"seed": given.seed, **room.figures(tries.done), "load at the end": load, "broken": broken}
+    figures = {"seed": given.seed, **campaign.figures(tries.done), "load at the end": load, "broken": broken}
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     return 1 if broken else 0
 

@@ -23,8 +23,9 @@ from tests.chaos.world import CONTROL, Tries, World, side_by_side
 
 DELAY_SECONDS_MAX: Final = 1.0
 TAIL_SECONDS: Final = 1.5  # longer than the delay by what a loaded machine adds to it
-LANDED_SECONDS: Final = TAIL_SECONDS  # after the kill nothing is on its way any more
-KILL_SECONDS_MAX: Final = 1.5  # after the first ladder left: the random moment
+LANDED_RATIO: Final = 1.5  # of the largest delay after the kill: nothing is on its way any more
+KILL_RATIO: Final = 1.5  # of the largest delay, after the first ladder left: until then comes the random moment
+KILL_SECONDS_MIN: Final = 0.3  # ... and at least until then
 IN_FLIGHT_RATIO_MIN: Final = 0.3  # of the kills must have caught a ladder on its way, or they prove little
 CANCELLED_MS_MAX: Final = 100.0  # kill -9 to the first byte of cancel-all at the exchange, run alone (L4)
 CONTROL_EVERY: Final = 4  # every so many kills one of the control arm
@@ -63,12 +64,13 @@ async def kill(world: World, number: int, rng: random.Random, *, control_every: 
             FIRST_LADDER_SECONDS_MAX,
             f"a ladder; the log: {maker.log[-2000:]}",
         )
-        await trio.sleep(rng.uniform(0.0, KILL_SECONDS_MAX))  # the random moment: what this is about
+        # the random moment: what this is about
+        await trio.sleep(rng.uniform(0.0, max(KILL_SECONDS_MIN, KILL_RATIO * world.delay_seconds_max)))
         at = now_ms()
         os.killpg(os.getpgid(maker.status["maker_pid"]), signal.SIGKILL)  # whoever is of its group dies with it
         code = await maker.process.wait()
-        landed_at = at + LANDED_SECONDS * 1000
-        await until(lambda: now_ms() >= landed_at, LANDED_SECONDS * 2, "time passes")
+        landed_at = at + world.delay_seconds_max * LANDED_RATIO * 1000
+        await until(lambda: now_ms() >= landed_at, TAIL_SECONDS * 2, "time passes")
         record = maker.record
         record.refresh()
         cancels = record.cancels(at)
@@ -147,16 +149,28 @@ def latencies(done: list[Kill]) -> dict[str, float]:
     return {"p50 ms": round(cuts[49], 1), "p99 ms": round(cuts[98], 1), "longest ms": round(found[-1], 1)}
 
 
-def broken(tries: Tries[Kill]) -> list[str]:
-    """What does not hold, a sentence each."""
-    seen = figures(tries.done)
-    problems = tries.unmade + [
+def unsafe(tries: Tries[Kill]) -> list[str]:
+    """Kills that could not be judged, that left orphans, or whose guard ended otherwise than it should."""
+    return tries.unmade + [
         f"kill {one.number}: {one.orphans} orphans, exit {one.exit_code}; the log: {one.log}"
         for one in tries.done
         if not one.control and (one.orphans or one.exit_code != 70 or one.cancelled_ms is None)
     ]
+
+
+def broken(tries: Tries[Kill]) -> list[str]:
+    """What does not hold, a sentence each."""
+    seen, problems = figures(tries.done), unsafe(tries)
     if seen["in flight"] < IN_FLIGHT_RATIO_MIN:
         problems.append(f"only {seen['in flight']:.0%} of the kills caught a ladder on its way: nothing is proved")
     if seen["control kills"] and not seen["control kills with orphans"]:
         problems.append("one cancel-all and no tail left no orphans either: nothing is proved")
+    return problems
+
+
+def slow(tries: Tries[Kill]) -> list[str]:
+    """What does not hold of kills that were only timed."""
+    problems, p99_ms = unsafe(tries), latencies(tries.done).get("p99 ms", CANCELLED_MS_MAX)
+    if p99_ms > CANCELLED_MS_MAX:
+        problems.append(f"p99 of {p99_ms:.0f} ms from the kill to the cancel-all: at most {CANCELLED_MS_MAX:.0f}")
     return problems

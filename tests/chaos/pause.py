@@ -42,7 +42,7 @@ PATIENT: Final = {
     r"^requote_bps = .*$": f"requote_bps = {REQUOTE_BPS}",
     r"^requote_seconds_min = .*$": "requote_seconds_min = 0.3",  # mostly waiting, not for an answer but for the time
     r"^skew_bps = .*$": "skew_bps = 0",  # so that the middle of a ladder tells the price it was built on
-    r"^quote_age_seconds_max = .*$": "quote_age_seconds_max = 1.0",  # due at once on waking
+    r"^quote_age_seconds_max = .*$": "quote_age_seconds_max = 1.5",  # due on waking, and pulled for its age only later
     r"^write_delay_seconds_max = .*$": "write_delay_seconds_max = 0.1",
     r"^tail_seconds = .*$": "tail_seconds = 0.1",
 }

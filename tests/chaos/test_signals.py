@@ -24,7 +24,7 @@ from tests.chaos.conftest import Show
 from tests.chaos.world import verified_by
 from tests.live.stage import paper_conf
 
-STOPS: Final = 8
+STOPS: Final = 6
 LANES: Final = 4
 CTRL_C: Final = b"\x03"
 TWICE_SECONDS: Final = 0.1  # between two Ctrl-C of somebody impatient: the halt is under way
