@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from maker.guard.exchange import NoAnswer, within
 from maker.guard.watch import STOP_SIGNALS
@@ -108,11 +109,17 @@ def duration_seconds(text: str) -> float:
     return seconds
 
 
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    # The interpreter's own shutdown puts default signal handlers back and flushes streams once more: one more Ctrl-C,
-    # or a reader that has gone, would change a code that was earned.
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code that nothing can change any more.
+
+    The interpreter's own shutdown puts default signal handlers back and flushes streams once more: one more Ctrl-C, a
+    reader that has gone or a pipe that is full would change a code that was earned, or hold it back.
+    """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, NoAnswer), within(PRINT_SECONDS_MAX):
             stream.flush()
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

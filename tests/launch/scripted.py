@@ -213,7 +213,7 @@ class ScriptedRun:
                 "from maker.launch import lock, parent, start",
                 limits,
             ]
-            program = ["-c", "\n".join([*lines, "sys.exit(command.main(sys.argv[1:]))"])]
+            program = ["-c", "\n".join([*lines, "command.leave(command.main(sys.argv[1:]))"])]
         process = subprocess.Popen(
             [sys.executable, *program, "run", "conf.toml", "--json", *words],
             cwd=self.folder,

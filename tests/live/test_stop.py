@@ -38,17 +38,17 @@ def first_cancel(record: Record, since: float) -> Call:
 
 
 def check_order(record: Record, since: float) -> Call:
-    """Cancel-all first, no ladder after it, a cancel-all after the last ladder's answer, then two empty reads.
+    """Cancel-all first, no ladder after it, a cancel-all with its effect after the last ladder's, then two empty reads.
 
+    Effects count, not `ack`: that is noted once an answer has left, when the next request may be on its way already.
     Returns the first cancel-all.
     """
     first = first_cancel(record, since)
     late = record.ladders(first.begin + OVERTAKE_MS)
     assert late == [], f"ladders begun after the cancel-all of {first.begin}"
-    last_write = max((c.ack or c.apply or c.begin for c in record.ladders()), default=0.0)
-    acknowledged = [c for c in record.cancels(since) if c.ack and c.begin >= last_write]
-    assert acknowledged, "no cancel-all was begun after the last ladder's answer"
-    # Its effect, not `ack`: that is noted once the answer has left, when the next request may be on its way already.
+    last_write = max((c.apply or c.begin for c in record.ladders()), default=0.0)
+    acknowledged = [c for c in record.cancels(since) if c.ack and c.apply and c.apply >= last_write]
+    assert acknowledged, "no cancel-all had its effect after the last ladder's"
     cancelled_at = acknowledged[0].apply or 0.0
     reads = [
         c
