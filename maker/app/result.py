@@ -68,7 +68,8 @@ def conclude(run: Run, error: BaseException | None) -> Result:
             result.reason += " before anything was placed"
     elif not report.verified_empty:
         result.exit_code = ExitCode.UNVERIFIED
-        result.exit_code_if_empty = ExitCode.FAILED_EMPTY if code is None or error is not None else code
+        failed = code is None or (error is not None and code == ExitCode.CLEAN)
+        result.exit_code_if_empty = ExitCode.FAILED_EMPTY if failed or code is None else code
         result.reason += "; the exchange could not be read back empty: quotes may rest"
     else:
         result.exit_code = ExitCode.FAILED_EMPTY if code is None else code
@@ -77,4 +78,5 @@ def conclude(run: Run, error: BaseException | None) -> Result:
             result.reason += f"; then {describe(error)}"
         if isinstance(cause, StartRefused):
             result.reason, result.exit_code = cause.sentence, cause.exit_code
+        result.exit_code_if_empty = result.exit_code  # the guard may still have a tail to finish
     return result

@@ -93,7 +93,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                 startup.refuse_latched(config.state_folder)
                 with trio.fail_after(startup.START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
-                    await startup.refuse_foreign(reader, engine.identity)
+                    if config.foreign_orders == "refuse":
+                        await startup.refuse_foreign(reader, engine.identity)
                     await startup.sweep(switch.panic)
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}

@@ -52,6 +52,8 @@ async def test_the_exit_code_of_every_end(
     expected = ExitCode.UNVERIFIED if armed and not verified else code
     assert result.exit_code == expected
     assert result.verified_empty is verified
+    if armed:
+        assert result.exit_code_if_empty == code, "what the guard ends with once it has read back empty"
     assert ("quotes may rest" in result.reason) == (expected == ExitCode.UNVERIFIED)
     if stop is not None:
         assert result.reason.startswith(stop.sentence)

@@ -150,7 +150,9 @@ async def beside_its_own_practice_exchange(folder: Path, command: str) -> None:
     with cleaned(start_maker(folder, conf)) as maker:
         await maker.quoting()
         said = await pressed(folder, [command, str(conf)])
-        assert said["exit_code"] == 0, said
+        if said["exit_code"] != 0:  # it may be gone before the last position is closed, and then that is said
+            assert (command, said["exit_code"]) == ("flatten", 70), said
+            assert "BEFORE IT WAS FLAT" in said["reason"]
         await maker.process.wait()
         maker.record.refresh()
         assert maker.record.resting() == {}

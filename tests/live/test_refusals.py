@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -151,6 +152,25 @@ def place_nameless(venue: VenueProcess) -> None:
     venue.post("/perps/orders", {name: value for name, value in FOREIGN.items() if name != "clientOrderId"})
 
 
+async def foreign_cancelled(folder: Path) -> None:
+    """Where the configuration says so, orders that are not ours are cancelled at the start, and it quotes."""
+    venue = await start_venue(folder)
+    try:
+        place_foreign(venue)
+        replace = {r'^foreign_orders = "refuse"': 'foreign_orders = "cancel"'}
+        conf = live_conf(folder, venue.port, venue.reference_port, replace=replace)
+        with cleaned(start_maker(folder, conf, record=venue.record, environment={KEY_ENV: TRADE_KEY})) as maker:
+            await maker.quoting()
+            placed = venue.record.placed()
+            foreign = {row["orderId"] for row in placed if row["clientOrderId"] == FOREIGN["clientOrderId"]}
+            assert len(foreign) == 1
+            assert not foreign & set(venue.record.resting())
+            maker.process.send(signal.SIGTERM)
+            assert await maker.process.wait() == 0
+    finally:
+        venue.process.kill()
+
+
 SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "unreachable": unreachable,
     "silent": silent,
@@ -171,6 +191,7 @@ SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "unknown market": partial(
         at_venue, replace={MARKET_LINE: "[market.DOGE-PERP]"}, words=("DOGE-PERP", "BTC-PERP"), may_cancel=True
     ),
+    "foreign orders cancelled": foreign_cancelled,
     "read key": partial(at_venue, key=READ_KEY, code=77, words=("403", "trade"), may_cancel=True),
     "unknown key": partial(at_venue, key="ocx_sk_never_issued", code=77, words=("401",)),
     "unknown host": unknown_host,
