@@ -151,14 +151,11 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
         raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
     while True:
         try:
-            resting = exchange.open_orders()
-            foreign = [row for row in resting if not ours(row, wanted.order_prefix)]
+            foreign = [row for row in exchange.open_orders() if not ours(row, wanted.order_prefix)]
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
             exchange.cancel_all()
-            # Nothing before and nothing after: the maker's own sweep is the second look, a moment later.
-            left = read_back(exchange) if resting else len(exchange.open_orders())
-            if not left:
+            if not read_back(exchange):
                 return
             break
         except NoAnswer as problem:
