@@ -1,0 +1,406 @@
+"""What happened in one storm, as the exchange and the wires saw it: never what the maker believes.
+
+Everything is in the order in which it happened; `at` counts virtual seconds from the world's start. A request has one
+number for its whole life: it leaves its client (`Left`), arrives and has its effect (`Applied`), is answered
+(`Answered`), and its answer reaches the client whole (`Got`). What is missing did not happen. A request that can no
+longer arrive is `Lost`; until then one that left may still be applied, whatever became of its connection.
+
+The maker's own doings (`Tripped`, `Rearmed`, `Intended`, …) are noted by probes at its doors, so that the checkers know
+when a promise begins; whether it was kept is judged by the exchange's entries alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final, TypeVar
+
+import attrs
+
+from maker.wire import ocx
+
+MAKER: Final = "maker"
+GUARD: Final = "guard"
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """One thing that happened."""
+
+    at: float
+
+
+# -- requests -----------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Quote:
+    """One order of a ladder as it was sent: amounts are the very texts on the wire."""
+
+    client_order_id: str
+    side: str  # buy | sell
+    price: str
+    quantity: str
+    reduce_only: bool
+    post_only: bool
+
+
+@attrs.frozen(kw_only=True)
+class Sight:
+    """What had reached the maker when a ladder left, by the wires: seconds since the last byte of each input."""
+
+    stream_connection: int | None  # of the ladder's market: that from which bytes were last read; None: none is open
+    stream_age: float  # data or heartbeat; inf: never
+    stream_sound: bool  # its snapshot was read, and nothing that breaks the sequence since
+    reference_age: float  # last message that states this market's price, or says that it stands; inf: never
+    best_bid: Decimal | None  # of the exchange's book as last read by the maker, its own orders included
+    best_ask: Decimal | None
+    index: Decimal | None  # of the exchange, at this instant
+    reference_mid: Decimal | None  # as last read by the maker
+
+
+@attrs.frozen(kw_only=True)
+class Left(Entry):
+    """A request's first byte has left its client."""
+
+    request: int
+    connection: int
+    owner: str  # MAKER or GUARD
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+    market_id: str = ""  # of a ladder, or of a scoped cancel-all
+    quote_id: str = ""  # of a ladder
+    cancels: bool = False  # of a ladder: cancelAll is true
+    quotes: tuple[Quote, ...] = ()
+    sight: Sight | None = None  # of a ladder of the maker's with at least one order
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it can create or enlarge orders."""
+        return bool(self.quotes) or (self.method == "POST" and self.path == ocx.ORDERS)
+
+    @property
+    def is_cancel_all(self) -> bool:
+        """Whether it is the unscoped cancel-all."""
+        return self.path == ocx.CANCEL_ALL and self.body.strip() in (b"", b"{}")
+
+    @property
+    def is_read(self) -> bool:
+        return self.method == "GET"
+
+
+@attrs.frozen(kw_only=True)
+class Lost(Entry):
+    """A request that left will never arrive."""
+
+    request: int
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class Applied(Entry):
+    """The exchange performed a request, refusals of its own included: its effect stands between this and `Order`s."""
+
+    request: int
+    status: int
+    code: str = ""  # of a refusal
+
+
+@attrs.frozen(kw_only=True)
+class Answered(Entry):
+    """The exchange began to answer. `fault` names what made this another answer than the exchange's own."""
+
+    request: int
+    status: int
+    fault: str = ""
+    open_orders: int | None = None  # of a read of open orders: how many rows the answer shows
+
+
+@attrs.frozen(kw_only=True)
+class Got(Entry):
+    """The answer reached the client whole."""
+
+    request: int
+    status: int
+
+
+# -- the exchange's books -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Order(Entry):
+    """A resting order of our account changed."""
+
+    market_id: str
+    order_id: str
+    client_order_id: str
+    side: str
+    price: Decimal
+    remaining: Decimal  # after it
+    action: str  # placed | reduced | removed
+    reason: str = ""  # filled, cancelled, replaced, …
+
+
+@attrs.frozen(kw_only=True)
+class Trade(Entry):
+    """A trade of our account."""
+
+    market_id: str
+    trade_id: str
+    side: str  # ours
+    price: Decimal
+    quantity: Decimal
+    client_order_id: str = ""
+    self_trade: bool = False
+    foreign: bool = False  # not by an order of the maker's: somebody else on the account, or a liquidation
+
+
+# -- streams ------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotRead(Entry):
+    """The maker read a whole snapshot of a market's stream."""
+
+    market_id: str
+    connection: int
+
+
+@attrs.frozen(kw_only=True)
+class BrokenRead(Entry):
+    """The maker read something after which this stream must not be believed, or its end."""
+
+    market_id: str
+    connection: int
+    what: str  # gap | regress | delta_first | crossed | malformed | ended
+    exposed: bool  # orders of ours rested, or a ladder was on its way
+
+
+@attrs.frozen(kw_only=True)
+class DuplicateRead(Entry):
+    """The maker read an event it had read before; to be ignored."""
+
+    market_id: str
+    connection: int
+
+
+# -- the maker, by probes at its doors ----------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Tripped(Entry):
+    """Quotes are pulled."""
+
+    reason: str  # desk.deadman.Reason's name
+    detail: str
+    recoverable: bool
+    latched: bool
+
+
+@attrs.frozen(kw_only=True)
+class Rearmed(Entry):
+    """Writes may begin again after a recoverable trip."""
+
+
+@attrs.frozen(kw_only=True)
+class Signalled(Entry):
+    """A stop signal was delivered to the maker."""
+
+    number: int
+    resting: int  # orders of ours at that moment
+    healthy: bool  # no fault was under way, nor any ladder's outcome unknown
+
+
+@attrs.frozen(kw_only=True)
+class Raised(Entry):
+    """A task of the maker's raised an error planted by the schedule."""
+
+    where: str
+
+
+@attrs.frozen(kw_only=True)
+class Intended(Entry):
+    """A ladder's intent was put into the journal."""
+
+    quote_id: str
+
+
+@attrs.frozen(kw_only=True)
+class JournalLost(Entry):
+    """The journal could no longer be written."""
+
+
+@attrs.frozen(kw_only=True)
+class KillFileWritten(Entry):
+    """Somebody, or the maker itself, latched the account."""
+
+    by: str  # MAKER, or "somebody"
+
+
+@attrs.frozen(kw_only=True)
+class Armed(Entry):
+    """The guard allowed this run to quote."""
+
+
+@attrs.frozen(kw_only=True)
+class Died(Entry):
+    """The maker's process is gone, or was killed: nothing of it runs any more."""
+
+    why: str
+    hang_began_at: float | None = None  # it hung since then, before its guard killed it
+
+
+@attrs.frozen(kw_only=True)
+class GuardGone(Entry):
+    """The guard's process is gone."""
+
+
+@attrs.frozen(kw_only=True)
+class GuardPulled(Entry):
+    """The guard ended its work."""
+
+    verified_empty: bool
+
+
+@attrs.frozen(kw_only=True)
+class Ended(Entry):
+    """The maker ended by itself. `code` is its own, before the guard finished anything."""
+
+    code: int
+    reason: str
+    verified_empty: bool
+    unwound_seconds: float  # from cancelling quoting to the end of the last task but the cleanup
+    causes: tuple[str, ...] = ()  # the errors planted whose text the result or the log names
+
+
+@attrs.frozen(kw_only=True)
+class Exited(Entry):
+    """The whole run is over, guard included. `code` is what the user sees."""
+
+    code: int
+    incident: bool  # an incident record was left
+
+
+# -- judged by comparison -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Compared(Entry):
+    """Nothing was on its way: the maker's books against the exchange's. `differences` is empty when they agree."""
+
+    market_id: str
+    differences: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Counted(Entry):
+    """What the world holds, sampled while it is quiet."""
+
+    tasks: int
+    connections: int
+    cycles: int  # ladders answered so far
+
+
+@attrs.frozen(kw_only=True)
+class SecretSeen(Entry):
+    """The key's text stood where it must not."""
+
+    where: str
+
+
+# -- the storm ----------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Quoting(Entry):
+    """Every market has its first ladder; faults are timed from here."""
+
+
+@attrs.frozen(kw_only=True)
+class FaultBegan(Entry):
+    """A fault is in force from here on."""
+
+    index: int  # in the schedule
+    row: str  # F1 … F52
+    name: str
+    resting: int  # orders of ours at that moment
+
+
+@attrs.frozen(kw_only=True)
+class FaultBit(Entry):
+    """A fault changed something."""
+
+    index: int
+    name: str
+    request: int | None = None  # that it happened to
+
+
+@attrs.frozen(kw_only=True)
+class FaultEnded(Entry):
+    """A fault is over."""
+
+    index: int
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class QuietBegan(Entry):
+    """No fault is in force any more, and none will be."""
+
+
+@attrs.frozen(kw_only=True)
+class WorldEnded(Entry):
+    """The last entry. `stuck` names what did not end."""
+
+    stuck: str = ""
+
+
+Kind = TypeVar("Kind", bound=Entry)
+
+
+@attrs.define
+class Record:
+    """The entries of one storm, and what the checkers need to know of its configuration."""
+
+    terms: Terms
+    entries: list[Entry] = attrs.field(factory=list)
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def of(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Yield the entries of one kind, in order."""
+        return (entry for entry in self.entries if isinstance(entry, kind))
+
+
+@attrs.frozen(kw_only=True)
+class MarketTerms:
+    """One market's grid and limits."""
+
+    tick: Decimal
+    lot: Decimal
+    position_limit: Decimal
+    order_size_max: Decimal
+    order_value_max: Decimal
+    collar_bps: Decimal
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What was promised: the configuration's numbers that the checkers judge by. Seconds unless said."""
+
+    markets: dict[str, MarketTerms]
+    value_max: Decimal
+    tail_seconds: float  # the guard's
+    give_up_seconds: float
+    hang_seconds_max: float
+    reference_stale_seconds_max: float
+    stream_fresh_seconds_max: float
+    stream_silent_seconds_max: float
+    halt_seconds_max: float
+    write_delay_seconds_max: float  # the longest a ladder may be on its way
+    reserve: int  # order-path requests that quoting must leave
+    connect_seconds_max: float = 3.0
+    throttle_faults: bool = False  # the schedule answers 429 of its own accord, or takes tokens away
