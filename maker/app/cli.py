@@ -21,9 +21,10 @@ import trio
 
 from maker.app import flatten, logs, practice
 from maker.app.config import Config, api_key, load
+from maker.app.host import STOP_SIGNALS
 from maker.app.record import Recorder, unix_ms
 from maker.app.result import Result
-from maker.app.supervisor import STOP_SIGNALS, Options, run
+from maker.app.supervisor import Options, run
 from maker.edge import journal, records
 from maker.errors import ConfigError, ExitCode, StartRefused
 

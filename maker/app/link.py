@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import attrs
 import trio
@@ -26,26 +25,14 @@ MESSAGE_BYTES_MAX: Final = 4096
 class GuardLink:
     """One run's link; `close` when nothing is written any more."""
 
-    raw: socket.socket
+    raw: Any  # a non-blocking socket, or what has its `send`, `recv` and `close`
     epoch: str  # of this run, as in its clientOrderIds
     writes: Callable[[], tuple[int, float | None]]  # ladders in flight; when the last one left, seconds of BOOTTIME
     why_not: Callable[[], str | None]  # why no heartbeat is earned now; None: it is
+    readable: Callable[[Any], Awaitable[None]] = trio.lowlevel.wait_readable
     armed: trio.Event = attrs.field(factory=trio.Event)
     unanswered_at: float | None = None  # the loop's clock: when the first heartbeat left since the last answer
     withheld: str = ""  # why the last heartbeat was not sent
-
-    @classmethod
-    def over(
-        cls,
-        descriptor: int,
-        epoch: str,
-        writes: Callable[[], tuple[int, float | None]],
-        why_not: Callable[[], str | None],
-    ) -> GuardLink:
-        """Take over the descriptor that the guard passed us."""
-        raw = socket.socket(fileno=descriptor)
-        raw.setblocking(False)
-        return cls(raw, epoch, writes, why_not)
 
     async def beat(self) -> None:
         """Send heartbeats until cancelled."""
@@ -59,7 +46,7 @@ class GuardLink:
         """Take the guard's leave to quote; return when the guard is gone, or has not answered for too long."""
         while not self.is_overdue():
             with trio.move_on_after(BEAT_SECONDS) as waiting:
-                await trio.lowlevel.wait_readable(self.raw)
+                await self.readable(self.raw)
             if waiting.cancelled_caught:
                 continue
             try:

@@ -73,6 +73,7 @@ class Panic:
     on_warmed: Callable[[], None] = lambda: None  # another round of `keep_warm` is done
     budget: Budget | None = None  # told of what leaves, before any answer; None: nobody quotes beside us
     clock: Callable[[], float] = boot_seconds  # of the budget
+    wall: Callable[[], float] = time.time  # for answers that state a date
     routes: Routes = attrs.field()
     request: bytes = attrs.field(init=False, repr=False)  # the prebuilt cancel-all: it carries the key
     fired: Lane | None = None  # the lane whose answer to a fired cancel-all is still to be read
@@ -130,7 +131,7 @@ class Panic:
     def learn(self, answer: Answer) -> None:
         """Note what an answer says of the rate limit."""
         if answer.status == 429:
-            self.throttled_seconds = limits.wait_seconds(answer.headers, answer.body, time.time())
+            self.throttled_seconds = limits.wait_seconds(answer.headers, answer.body, self.wall())
             if self.budget is not None:
                 self.budget.throttled(self.throttled_seconds, self.clock())
         self.on_answer(answer)

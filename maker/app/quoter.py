@@ -8,7 +8,6 @@ lets the engine quote again.
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
@@ -229,5 +228,5 @@ class Quoter:
     def outcome(self, action: PlaceLadder, answer: Answer) -> orders.LadderOutcome:
         """Read an answer to a ladder. Raises Unauthorized."""
         self.on_answer(answer)
-        wait_seconds = limits.wait_seconds(answer.headers, answer.body, time.time())
+        wait_seconds = limits.wait_seconds(answer.headers, answer.body, self.pulse.wall())
         return orders.ladder_outcome(action, answer.status, answer.body, wait_seconds)

@@ -11,7 +11,6 @@ An error in any task trips the switch first (latch and cancel-all, synchronously
 
 from __future__ import annotations
 
-import gc
 import math
 import signal
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from maker.app.causes import describe
 from maker.app.config import Config, trusted
 from maker.app.feeds import run_market_stream, run_polls, run_reference
 from maker.app.halt import last_halt
+from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
@@ -35,9 +35,7 @@ from maker.app.watches import QUOTING, Watch, measure_lag
 from maker.app.wiring import Route, Run, link_to_guard, wire
 from maker.desk import facts
 from maker.desk.deadman import Reason, Trip
-from maker.edge.endpoint import resolve
 
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 RESOLVE_SECONDS_MAX: Final = 5.0  # for the first look-up of the exchange's name
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
 
@@ -50,18 +48,16 @@ class Options:
     guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
 
 
-async def run(config: Config, key: str, options: Options, recorder: Recorder) -> Result:
+async def run(config: Config, key: str, options: Options, recorder: Recorder, host: Host = THIS_MACHINE) -> Result:
     """Quote until told to stop, or until something breaks; say how it ended. Raises nothing but cancellation."""
-    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        # The parent starts us with these blocked, so that one that came while we were importing waits until here.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    with host.signals() as signals:
         wired: Run | None = None
         error: BaseException | None = None
         try:
             with trio.fail_after(RESOLVE_SECONDS_MAX):
                 url, trusts = config.exchange.base_url, trusted("exchange.ca_file", config.exchange.ca_file)
-                route = Route(url, await resolve(url, trusts))
-            wired = wire(config, key, route, recorder)
+                route = Route(url, await host.resolve(url, trusts), host.resolve)
+            wired = wire(config, key, route, recorder, host)
             if options.guard_fd is not None:
                 wired.link = link_to_guard(wired, options.guard_fd)
             await run_nurseries(wired, options, signals)
@@ -101,8 +97,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     engine.baseline(await reader.whole())
                     if run.link is not None:
                         await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
-                gc.collect()
-                gc.freeze()  # what is loaded by now stays: later collections need not walk it, and stall us less
+                run.host.settle_memory()
                 run.armed = True
                 try:
                     lane, recorder = run.quoting_lane, run.recorder

@@ -7,7 +7,6 @@ only then cancels quoting; the unwinding is the supervisor's. Nothing here start
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NoReturn
@@ -19,6 +18,7 @@ from maker.app import startup
 from maker.app.causes import describe, reason_of
 from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch
+from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
 from maker.app.panic import Panic
 from maker.app.record import Recorder
@@ -43,6 +43,7 @@ class Route:
 
     base_url: str
     endpoint: Endpoint
+    resolve: Callable[..., Awaitable[Endpoint]] = resolve
 
     async def dial(self) -> Connection:
         """Connect to where it is now. Raises NotSent."""
@@ -52,7 +53,7 @@ class Route:
         """Follow the name to new addresses; a look-up that fails or hangs keeps the last good ones."""
         while True:
             await trio.sleep(RESOLVE_SECONDS)
-            self.endpoint = await resolve(self.base_url, last_good=self.endpoint)
+            self.endpoint = await self.resolve(self.base_url, last_good=self.endpoint)
 
 
 @attrs.define
@@ -74,6 +75,7 @@ class Run:
     report: HaltReport = attrs.field(factory=HaltReport)
     pulse: Pulse = attrs.field(factory=Pulse)
     skew: Skew = attrs.field(factory=Skew)
+    host: Host = THIS_MACHINE
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
@@ -106,7 +108,7 @@ class Run:
 
     def on_answer(self, answer: Answer) -> None:
         """Learn the rate limit from any answer of the order path."""
-        seen = limits.seen(answer.headers, time.time())
+        seen = limits.seen(answer.headers, self.pulse.wall())
         if seen is not None:
             self.engine.apply(seen, self.pulse.boot())
         skewed = self.skew.seen(answer.headers, self.pulse.wall())
@@ -116,23 +118,25 @@ class Run:
             self.recorder.state("clock", "skewed", self.skew.warning)
 
 
-def wire(config: Config, key: str, route: Route, recorder: Recorder) -> Run:
+def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host = THIS_MACHINE) -> Run:
     """Make the rooms' parts and put them together."""
-    rng = random.SystemRandom()
+    rng = host.random()
     headers = {ocx.KEY_HEADER: key}
     endpoint = route.endpoint
 
     def lane(name: str) -> Lane:
-        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path)
+        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path, clock=host.boot)
 
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
     lanes = lane("panic-1"), lane("panic-2")
     routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
-    switch = Switch(Panic(lanes, budget=engine.budget, routes=routes), config.halt.settle_seconds_max)
+    panic = Panic(lanes, budget=engine.budget, routes=routes, clock=host.boot, wall=host.wall)
+    switch = Switch(panic, config.halt.settle_seconds_max, clock=host.boot)
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
-    run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng)
+    run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng, host=host)
+    run.pulse = Pulse(host.boot, host.monotonic, host.wall)
     switch.panic.on_answer = run.on_answer
     switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
     return run
@@ -144,7 +148,8 @@ def link_to_guard(run: Run, descriptor: int) -> GuardLink:
     def writes() -> tuple[int, float | None]:
         return int(run.switch.write_scope is not None), run.quoting_lane.last_request_at
 
-    return GuardLink.over(descriptor, run.engine.identity.epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()))
+    raw, epoch = run.host.open_link(descriptor), run.engine.identity.epoch
+    return GuardLink(raw, epoch, writes, lambda: run.pulse.healthy(run.pulse.boot()), run.host.link_readable)
 
 
 def may_rest(engine: Engine) -> list[str]:

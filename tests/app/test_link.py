@@ -38,8 +38,9 @@ class Ends:
 def ends() -> Iterator[Ends]:
     guard, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     guard.setblocking(False)
+    ours.setblocking(False)
     made: list[Ends] = []
-    link = GuardLink.over(ours.detach(), "e1", lambda: made[0].writes, lambda: made[0].why_not)
+    link = GuardLink(ours, "e1", lambda: made[0].writes, lambda: made[0].why_not)
     made.append(Ends(guard, link))
     yield made[0]
     guard.close()
