@@ -57,10 +57,20 @@ class Marketplace:
     """An exchange and its surroundings at one moment."""
 
     def __init__(
-        self, settings: ExchangeSettings, *, preset: str, start_ms: int, on_change: ChangeSink | None = None
+        self,
+        settings: ExchangeSettings,
+        *,
+        preset: str,
+        start_ms: int,
+        on_change: ChangeSink | None = None,
+        step_ms: int = STEP_MS,
     ) -> None:
-        """Open at `start_ms` and make the first step; raises ValueError for an unknown preset (prices.PATH_PRESETS)."""
+        """Open at `start_ms` and make the first step; raises ValueError for an unknown preset (prices.PATH_PRESETS).
+
+        With a longer `step_ms` the same history takes longer: a slow market.
+        """
         self.preset = preset
+        self.step_ms = step_ms
         self.start_ms = start_ms
         self.now_ms = start_ms  # the time of the last thing that happened
         self.steps = 0  # made so far
@@ -89,7 +99,7 @@ class Marketplace:
     @property
     def due_ms(self) -> int:
         """Return when the next step is due, unix milliseconds."""
-        return self.start_ms + self.steps * STEP_MS
+        return self.start_ms + self.steps * self.step_ms
 
     def at(self, now_ms: int) -> int:
         """Note that something happens now and return the time it happens at, never before what already happened."""
@@ -191,6 +201,7 @@ class Marketplace:
             raise ValueError(f"a marketplace of preset {snapshot['preset']}, this one has {preset}")
         place = cls.__new__(cls)
         place.preset = preset
+        place.step_ms = STEP_MS
         place.start_ms = snapshot["startMs"]
         place.now_ms = snapshot["nowMs"]
         place.steps = snapshot["steps"]

@@ -177,7 +177,7 @@ class Feed:
                 self.sequence += 1
                 if not await self._send(Heartbeat(now_ms, self.sequence)):
                     return
-            await trio.sleep(POLL_SECONDS)
+            await trio.sleep(max(POLL_SECONDS, self.keeper.place.step_ms / 1000))
 
     def _bbo(self, symbol: str, quote: ReferenceQuote, now_ms: int) -> Bbo:
         self.sequence += 1

@@ -27,6 +27,7 @@ from maker.paper.keeper import Keeper, VenueClock
 from maker.paper.market import MarketSpec, default_markets
 from maker.paper.marketplace import Marketplace
 from maker.paper.money import plain
+from maker.paper.prices import STEP_MS
 from maker.paper.ratelimit import LIMIT_DEFAULT
 from maker.paper.reference_feed import serve_reference_tcp
 from maker.paper.routes import Routes
@@ -53,6 +54,7 @@ class VenueSettings:
     markets: tuple[MarketSpec, ...] = attrs.field(factory=default_markets)
     perps_deposit: Decimal = Decimal(100_000)  # quote units
     ssl_context: ssl.SSLContext | None = None  # both ports speak TLS where there is one
+    step_ms: int = STEP_MS  # of the reference path and the other traders; a state file goes on at the usual one
 
     def exchange(self) -> ExchangeSettings:
         """Return the part that the exchange is made with."""
@@ -81,7 +83,9 @@ class Venue:
     routes: Routes
 
 
-def open_venue(settings: VenueSettings, *, clock: Callable[[], Moment] = moment_now) -> Venue:
+def open_venue(
+    settings: VenueSettings, *, clock: Callable[[], Moment] = moment_now, witness: Witness | None = None
+) -> Venue:
     """Open a venue, going on from its state file if there is one; `venue.keeper.close` must be called at the end.
 
     Raises ValueError for a wrong preset, StateUnusable, OSError.
@@ -94,8 +98,9 @@ def open_venue(settings: VenueSettings, *, clock: Callable[[], Moment] = moment_
             undo.callback(state.close)
         resumed = place is not None
         if place is None:
-            place = Marketplace(settings.exchange(), preset=settings.preset, start_ms=venue_clock.unix_ms())
-        witness = Witness(settings.record, clock)
+            start_ms, step_ms = venue_clock.unix_ms(), settings.step_ms
+            place = Marketplace(settings.exchange(), preset=settings.preset, start_ms=start_ms, step_ms=step_ms)
+        witness = witness or Witness(settings.record, clock)
         undo.callback(witness.close)
         if state is not None:
             state.begin(place)()

@@ -1,0 +1,72 @@
+"""Trio in virtual time, one seed one history: the clock jumps to the next thing due, and nothing is left to chance.
+
+What a run would draw from outside is swapped while it lasts: Trio's scheduler (two private switches of its own, which
+pytest-trio uses as well), `os.urandom` (WebSocket masks and nonces), the module-level `random`, httpcore's look at the
+time (how long an idle connection is kept), and `trio.open_tcp_stream`, by which trio-websocket connects. There are no
+threads, no sockets and no names in such a run: a thread's wall time and a clock that jumps exclude each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, Final, NoReturn, TypeVar
+
+import trio
+import trio.testing
+
+SWITCHES: Final = (  # module, name: each must be there, or a seed would silently no longer be one history
+    ("trio._core._run", "_ALLOW_DETERMINISTIC_SCHEDULING"),
+    ("trio._core._run", "_r"),
+    ("httpcore._async.http11", "time"),
+    ("trio", "open_tcp_stream"),
+    ("os", "urandom"),
+)
+
+Value = TypeVar("Value")
+
+
+class NotDeterministic(AssertionError):
+    """A library no longer has the switch by which its choices are taken from a seed."""
+
+
+async def no_network(*_where: object, **_how: object) -> NoReturn:
+    raise OSError("there is no network in virtual time")
+
+
+def run_virtual(main: Callable[[], Awaitable[Value]], seed: int) -> Value:
+    """Run `main` to its end in virtual time and return its value. Raises NotDeterministic, and what `main` raises."""
+    with chosen(seed):
+        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@contextlib.contextmanager
+def chosen(seed: int) -> Iterator[None]:
+    """Take every choice from a seed while this lasts, and put everything back."""
+    found = [(importlib.import_module(module), name) for module, name in SWITCHES]
+    for module, name in found:
+        if not hasattr(module, name):
+            raise NotDeterministic(f"{module.__name__} has no {name} any more: find what took its place")
+    before: list[Any] = [getattr(module, name) for module, name in found]
+    scheduler, bytes_of = random.Random(f"scheduler:{seed}"), random.Random(f"urandom:{seed}")
+    after: list[Any] = [True, scheduler, SimpleNamespace(monotonic=trio.current_time), no_network, bytes_of.randbytes]
+    state = random.getstate()
+    collecting = gc.isenabled()
+    try:
+        for (module, name), value in zip(found, after, strict=True):
+            setattr(module, name, value)
+        random.seed(seed)
+        gc.disable()  # a collector that comes round ends generators, and so moves tasks, when it pleases
+        yield
+    finally:
+        for (module, name), value in zip(found, before, strict=True):
+            setattr(module, name, value)
+        random.setstate(state)
+        if collecting:
+            gc.enable()
+
+
