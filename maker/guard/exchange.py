@@ -1,7 +1,8 @@
 """What the guard says to the exchange: cancel-all and "what rests", each on a fresh connection with a total deadline.
 
-Blocking sockets, one thread, an alarm: an answer that drips, a handshake that hangs or a peer that is gone all end at
-the deadline. Addresses are looked up ahead (H12). `pull` repeats until the exchange reads empty, or time is up.
+`pulling`, and what it is made of, decides in steps: generators that neither call, wait nor look at a clock. `follow`
+carries them out by blocking sockets, one thread, an alarm: an answer that drips, a handshake that hangs or a peer that
+is gone all end at the deadline. Addresses are looked up ahead (H12).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from email.message import Message
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 ORDERS, CANCEL_ALL, BULK = "/perps/orders", "/perps/orders/cancel-all", "/perps/quotes/bulk"  # as maker.wire.ocx
@@ -29,6 +29,20 @@ ANSWER_BYTES_MAX = 1 << 22  # ten thousand open orders
 TAIL_SECONDS = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # when to cancel again: a ladder may land late
 READ_GAP_SECONDS = 0.3  # between the two empty reads
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.1, 2.0  # after trouble, doubled from one to the other
+
+Value = TypeVar("Value")
+
+
+class Call(NamedTuple):
+    """One call to be made."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+
+
+# Whoever carries steps out makes the calls and sends each one's body in, or throws its NoAnswer; a number is a pause.
+Steps = Generator[Call | float, bytes, Value]
 
 
 class NoAnswer(Exception):
@@ -88,9 +102,7 @@ class Exchange:
                 connection.request(method, self.path + path, text, self.headers)
                 with connection.getresponse() as answer:
                     content = answer.read(ANSWER_BYTES_MAX)
-                if 200 <= answer.status < 300:
-                    return content
-                raise Refused(f"{method} {path}", answer.status, asked_to_wait(answer.headers, content))
+                return believed(f"{method} {path}", answer.status, answer.headers.get("retry-after") or "", content)
         except (OSError, http.client.HTTPException, ValueError) as problem:
             raise NoAnswer(f"{type(problem).__name__}: {problem}") from None
 
@@ -112,47 +124,44 @@ class Exchange:
                 problem = error
         raise problem
 
-    def cancel_all(self, scope: dict[str, str] | None = None) -> None:
-        """Cancel everything, or one scope: returns when acknowledged. Raises NoAnswer."""
-        self.call("POST", CANCEL_ALL, scope or {})
+    def follow(self, steps: Steps[Value]) -> Value:
+        """Carry steps out, here and now, and return what they come to. Raises what they raise."""
+        try:
+            step = next(steps)
+            while True:
+                if not isinstance(step, Call):
+                    time.sleep(step)
+                    step = next(steps)
+                    continue
+                try:
+                    content = self.call(*step)
+                except NoAnswer as problem:
+                    step = steps.throw(problem)
+                else:
+                    step = steps.send(content)
+        except StopIteration as end:
+            came_to: Value = end.value
+            return came_to
+
+    def cancel_all(self) -> None:
+        """Cancel everything: returns when acknowledged. Raises NoAnswer."""
+        self.call("POST", CANCEL_ALL, {})
 
     def open_orders(self) -> list[dict[str, Any]]:
-        """Return what rests on the whole account. Raises NoAnswer for anything but a list that can be believed."""
-        try:
-            found = json.loads(self.call("GET", ORDERS))
-        except (ValueError, RecursionError):
-            found = None
-        rows = found.get("orders") if isinstance(found, dict) else found
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise NoAnswer("open orders were answered with no list of them")
-        return [row for row in rows if str(row.get("status", "")).lower() not in GONE]
-
-    def other_routes(self) -> bool:
-        """Cancel by market, then by order, then with empty ladders, as long as something rests; say if one worked.
-
-        For an exchange that refuses the unscoped cancel-all or does not follow it. Raises NoAnswer for the reads.
-        """
-        worked = False
-        for route in ("marketId", "clientOrderId", BULK):
-            field = "marketId" if route == BULK else route
-            for value in sorted({str(row[field]) for row in self.open_orders() if row.get(field)}):
-                with contextlib.suppress(NoAnswer):
-                    if route == BULK:  # ASSUMED: an atomic replace by nothing takes all quotes of the market
-                        ladder = {"quoteId": f"guard-{os.urandom(8).hex()}", "cancelAll": True, "quotes": []}
-                        self.call("POST", BULK, {field: value, **ladder})
-                    else:
-                        self.cancel_all({field: value})
-                    worked = True
-        return worked
+        """Return what rests on the whole account. Raises NoAnswer."""
+        return self.follow(reading())
 
 
-def asked_to_wait(headers: Message, body: bytes) -> float:
-    """Return the seconds a refusal asks for, by Retry-After or `retryAfterMs`; 0 when it does not say."""
-    with contextlib.suppress(ValueError, TypeError, AttributeError):
-        return max(0.0, float(json.loads(body).get("retryAfterMs")) / 1000)
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, float(headers.get("retry-after") or ""))
-    return 0.0
+def believed(what: str, status: int, retry_after: str, content: bytes) -> bytes:
+    """Return the body of a 2xx. Raises Refused, with the wait that `retryAfterMs` or else the header asks for."""
+    if 200 <= status < 300:
+        return content
+    wait_seconds = 0.0
+    with contextlib.suppress(ValueError):
+        wait_seconds = max(0.0, float(retry_after))
+    with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        wait_seconds = max(0.0, float(json.loads(content).get("retryAfterMs")) / 1000)
+    raise Refused(what, status, wait_seconds)
 
 
 @contextlib.contextmanager
@@ -172,53 +181,95 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def pull(exchange: Exchange, tail_seconds: float, give_up_seconds: float, first: Callable[[], object]) -> Pulled:
+    """Do all of `pulling`, here and now."""
+    return exchange.follow(pulling(tail_seconds, give_up_seconds, first, seconds_now, os.urandom))
+
+
+def pulling(
+    tail_seconds: float,
+    give_up_seconds: float,
+    first: Callable[[], object],
+    now: Callable[[], float],
+    random: Callable[[int], bytes],
+) -> Steps[Pulled]:
     """Cancel everything, again through the tail, until two reads are empty after it; give up when time is up.
 
     A write whose answer nobody saw may land late, so empty reads before the tail's end prove nothing. `first` is
     called once, after the first attempt: whatever else there is to do comes behind it.
     """
-    began = seconds_now()
+    began = now()
     due = [at for at in TAIL_SECONDS if at < tail_seconds] + [tail_seconds]
     left: int | None = None
     cancels, pause, trouble = 0, PAUSE_SECONDS_MIN, ""
-    while (elapsed := seconds_now() - began) < give_up_seconds:
+    while (elapsed := now() - began) < give_up_seconds:
         if due and elapsed < due[0]:
-            time.sleep(min(due[0], give_up_seconds) - elapsed)
+            yield min(due[0], give_up_seconds) - elapsed
             continue
         asked_seconds = 0.0
         try:
             if due:
-                exchange.cancel_all()
+                yield Call("POST", CANCEL_ALL, {})
                 cancels, due, pause = cancels + 1, [at for at in due if at > elapsed], PAUSE_SECONDS_MIN
                 first()
                 first = bool
                 continue
-            left = read_back(exchange)
+            left = yield from reading_back()
             if not left:
                 return Pulled(True, 0, cancels, trouble)
             trouble = f"{left} orders rest after an acknowledged cancel-all"
-            exchange.other_routes()
+            yield from other_routes(random)
             due = [elapsed]
         except NoAnswer as problem:
             trouble, asked_seconds = str(problem), problem.wait_seconds
             if problem.status not in (0, 429):  # it answers, but not to this; at 429 only waiting helps
                 with contextlib.suppress(NoAnswer):
-                    if exchange.other_routes():
+                    if (yield from other_routes(random)):
                         cancels, due = cancels + 1, [at for at in due if at > elapsed]
         first()
         first = bool
-        time.sleep(max(0.0, min(max(pause, asked_seconds), began + give_up_seconds - seconds_now())))
+        yield max(0.0, min(max(pause, asked_seconds), began + give_up_seconds - now()))
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
     return Pulled(False, left, cancels, trouble)
 
 
-def read_back(exchange: Exchange) -> int:
+def reading() -> Steps[list[dict[str, Any]]]:
+    """Return what rests on the whole account. Raises NoAnswer for anything but a list that can be believed."""
+    content = yield Call("GET", ORDERS)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    rows = found.get("orders") if isinstance(found, dict) else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NoAnswer("open orders were answered with no list of them")
+    return [row for row in rows if str(row.get("status", "")).lower() not in GONE]
+
+
+def reading_back() -> Steps[int]:
     """Return how many orders rest; 0 only when two reads, a moment apart, both say so. Raises NoAnswer."""
-    left = len(exchange.open_orders())
+    left = len((yield from reading()))
     if not left:
-        time.sleep(READ_GAP_SECONDS)
-        left = len(exchange.open_orders())
+        yield READ_GAP_SECONDS
+        left = len((yield from reading()))
     return left
+
+
+def other_routes(random: Callable[[int], bytes]) -> Steps[bool]:
+    """Cancel by market, then by order, then with empty ladders, as long as something rests; say if one worked.
+
+    For an exchange that refuses the unscoped cancel-all or does not follow it. Raises NoAnswer for the reads.
+    """
+    worked = False
+    for path, field in ((CANCEL_ALL, "marketId"), (CANCEL_ALL, "clientOrderId"), (BULK, "marketId")):
+        rows = yield from reading()
+        for value in sorted({str(row[field]) for row in rows if row.get(field)}):
+            body: dict[str, Any] = {field: value}
+            if path == BULK:  # ASSUMED: an atomic replace by nothing takes all quotes of the market
+                body |= {"quoteId": f"guard-{random(8).hex()}", "cancelAll": True, "quotes": []}
+            with contextlib.suppress(NoAnswer):
+                yield Call("POST", path, body)
+                worked = True
+    return worked
 
 
 def seconds_now() -> float:

@@ -2,6 +2,7 @@
 
 parent    the order of a run: locks, kill file, fire drill, venue, maker under watch, and pulling for one that is gone
 start     starting processes: maker and practice exchange in sessions of their own
+watching  one maker's watch: the descriptors and the kill; what to do is maker.guard.watch's to say
 lock      one writer per account and per state folder; crash marks and incidents of the runs before
 report    what a run ends with
 settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift

@@ -4,7 +4,7 @@
     kill file    refuses; so do too many deaths in a short time
     fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
                  and route before anything is placed
-    maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch)
+    maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch, maker.launch.watching)
     pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
                  back through the tail, until empty or time is up (maker.guard.exchange)
 
@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard import latch
-from maker.guard.exchange import Exchange, NoAnswer, pull, read_back, seconds_now
-from maker.guard.watch import STOP_SIGNALS, Ended, Watch, read_available
+from maker.guard.exchange import Exchange, NoAnswer, pull, reading_back, seconds_now
+from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
 from maker.launch.lock import Lock
 from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
+from maker.launch.watching import Watch, read_available
 
 MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
 START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
@@ -80,7 +81,8 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     log("started", f"the maker runs as process {maker.pid}.")
     write_status(wanted.state_folder / "run.json", maker, venue, stack)
     watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
-    watch.stop_at = None if for_seconds is None else seconds_now() + for_seconds + START_SECONDS_MAX
+    if for_seconds is not None:
+        watch.judge.stop_at = seconds_now() + for_seconds + START_SECONDS_MAX
     watch.routine, watch.say = lambda: routine(exchange, venue), log
     ended = watch.run()
     for one in locks:
@@ -155,7 +157,7 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
             exchange.cancel_all()
-            if not read_back(exchange):
+            if not exchange.follow(reading_back()):
                 return
             break
         except NoAnswer as problem:
@@ -202,37 +204,19 @@ def routine(exchange: Exchange, venue: Venue | None) -> None:
 def conclude(
     wanted: settings.ParentSettings, exchange: Exchange, ended: Ended, maker_pid: int, exit_code: int
 ) -> report.Report:
-    """Believe a maker that proved its end; for any other, pull what may rest, and say how far that came."""
-    guard = wanted.guard
-    told_us = (
-        f"the maker was killed: {ended.killed_for}" if ended.killed_for else report.from_maker(ended.result, exit_code)
-    )
-    tail_seconds = guard.tail_seconds if ended.armed else 0.0
-    if isinstance(told_us, report.Told):
-        last, if_empty = told_us.report, told_us.exit_code_if_empty
-        # The maker knows of every write: only what it saw no answer to can still land.
-        tail_seconds = max(0.0, told_us.unknown_write_at + guard.tail_seconds - seconds_now())
-        proven = last.fields["verified_empty"] and not tail_seconds
-        if proven or not (ended.armed and told_us.may_have_placed):
-            return last
-    else:
-        last, if_empty = report.without_maker(report.UNVERIFIED, told_us), report.FAILED_EMPTY
-    log("pulling", f"{last.fields['reason']}; cancelling everything until the exchange reads empty.")
-    incident = Incident(wanted, last.fields["reason"], ended, maker_pid, is_death=isinstance(told_us, str))
+    """Pull what a maker may have left that did not prove its end, and say how far that came."""
+    verdict = report.judge(ended, exit_code, wanted.guard.tail_seconds, seconds_now())
+    if not verdict.pulls:
+        return verdict.report
+    reason = verdict.report.fields["reason"]
+    log("pulling", f"{reason}; cancelling everything until the exchange reads empty.")
+    incident = Incident(wanted, reason, ended, maker_pid, is_death=verdict.is_death)
     began = seconds_now()
-    pulled = pull(exchange, tail_seconds, guard.give_up_seconds, incident.open)
-    took = seconds_now() - began
-    code = if_empty if pulled.verified_empty else report.UNVERIFIED
-    sentence = (
-        f"the guard cancelled everything ({pulled.cancels} times acknowledged) and read back empty in {took:.1f} s"
-    )
-    if not pulled.verified_empty:
-        sentence = (
-            f"the guard could not read the exchange back empty in {took:.0f} s ({pulled.trouble}): QUOTES MAY REST"
-        )
+    pulled = pull(exchange, verdict.tail_seconds, wanted.guard.give_up_seconds, incident.open)
+    last, sentence = report.after_pull(verdict, pulled, seconds_now() - began)
     log("pulled" if pulled.verified_empty else "NOT VERIFIED", sentence)
-    incident.close(sentence, code)
-    return report.after_pull(last, pulled.verified_empty, pulled.open_orders, code, sentence)
+    incident.close(sentence, last.exit_code)
+    return last
 
 
 class Incident:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from maker.guard.exchange import Pulled
+from maker.guard.watch import Ended
+
 CLEAN = 0
 USAGE = 2
 FAILED_EMPTY = 70
@@ -54,7 +57,7 @@ def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
     how = f"was killed by signal {-maker_exit_code}" if maker_exit_code < 0 else f"ended with code {maker_exit_code}"
     try:
         fields = json.loads(result)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("position", {}), dict):
         return f"the maker ended without a report (it {how})"
@@ -69,10 +72,42 @@ def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
     return Told(Report(maker_exit_code, known), placed, unknown_at, if_empty)
 
 
-def after_pull(report: Report, verified: bool, open_orders: int | None, exit_code: int, sentence: str) -> Report:
-    """Return a report brought up to what the guard did and saw afterwards."""
-    proven = {"exit_code": exit_code, "verified_empty": verified, "open_orders": open_orders}
-    return Report(exit_code, report.fields | proven | {"reason": f"{report.fields['reason']}; {sentence}"})
+class Verdict(NamedTuple):
+    """What follows from a maker's end."""
+
+    report: Report  # the run's, as long as nobody pulled
+    pulls: bool  # something may rest, or still land
+    tail_seconds: float  # of that pull
+    exit_code_if_empty: int  # of that pull, should it read back empty
+    is_death: bool  # no end that can be believed
+
+
+def judge(ended: Ended, maker_exit_code: int, guard_tail_seconds: float, now: float) -> Verdict:
+    """Believe a maker that proved its end; for any other, what may rest must be pulled."""
+    told = (
+        f"the maker was killed: {ended.killed_for}" if ended.killed_for else from_maker(ended.result, maker_exit_code)
+    )
+    if isinstance(told, str):
+        tail_seconds = guard_tail_seconds if ended.armed else 0.0
+        return Verdict(without_maker(UNVERIFIED, told), True, tail_seconds, FAILED_EMPTY, True)
+    # The maker knows of every write: only what it saw no answer to can still land.
+    tail_seconds = max(0.0, told.unknown_write_at + guard_tail_seconds - now)
+    proven = told.report.fields["verified_empty"] and not tail_seconds
+    pulls = not proven and ended.armed and told.may_have_placed
+    return Verdict(told.report, pulls, tail_seconds, told.exit_code_if_empty, False)
+
+
+def after_pull(verdict: Verdict, pulled: Pulled, seconds: float) -> tuple[Report, str]:
+    """Return the report brought up to what the guard did and saw in so many seconds, and the sentence that says it."""
+    code = verdict.exit_code_if_empty if pulled.verified_empty else UNVERIFIED
+    sentence = (
+        f"the guard cancelled everything ({pulled.cancels} times acknowledged) and read back empty in {seconds:.1f} s"
+        if pulled.verified_empty
+        else f"the guard could not read the exchange back empty in {seconds:.0f} s ({pulled.trouble}): QUOTES MAY REST"
+    )
+    proven = {"exit_code": code, "verified_empty": pulled.verified_empty, "open_orders": pulled.open_orders}
+    fields = verdict.report.fields
+    return Report(code, fields | proven | {"reason": f"{fields['reason']}; {sentence}"}), sentence
 
 
 def for_people(report: Report) -> str:

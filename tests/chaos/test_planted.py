@@ -87,7 +87,7 @@ PLANTS: Final = {
     ),
     "read-back skipped by the guard": Plant(
         GUARD,
-        "left = read_back(exchange)\n            if not left:",
+        "left = yield from reading_back()\n            if not left:",
         "left = 0\n            if not left:",
         OF_GUARD + "test_cancel_all_first_then_two_empty_reads",
     ),
