@@ -59,12 +59,15 @@ class Port:
     peer: Port | None = None
     inbox: deque[bytes] = attrs.field(factory=deque)
     closed: bool = False
+    frozen: bool = False  # its process stands still
     stirred: trio.Event = attrs.field(factory=trio.Event)
 
     def send(self, data: bytes) -> int:
         assert self.peer is not None
         if self.closed or self.peer.closed:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        if self.frozen:
+            raise BlockingIOError(errno.EAGAIN, "its process stands still")
         self.peer.inbox.append(data)
         self.peer.stir()
         return len(data)
@@ -163,6 +166,7 @@ class ProbedRecorder(Recorder):
 
     note: Callable[[r.Entry], None] = lambda _entry: None
     lines: list[str] = attrs.field(factory=list)
+    ended_quoting_at: float | None = None  # the last halt was over: only unwinding was left
 
     def tripped(self, trip: Trip) -> None:
         reason = trip.reason

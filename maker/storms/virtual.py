@@ -38,14 +38,20 @@ async def no_network(*_where: object, **_how: object) -> NoReturn:
     raise OSError("there is no network in virtual time")
 
 
-def run_virtual(main: Callable[[], Awaitable[Value]], seed: int) -> Value:
-    """Run `main` to its end in virtual time and return its value. Raises NotDeterministic, and what `main` raises."""
-    with chosen(seed):
+Connect = Callable[..., Awaitable[trio.abc.Stream]]
+
+
+def run_virtual(main: Callable[[], Awaitable[Value]], seed: int, connect: Connect = no_network) -> Value:
+    """Run `main` to its end in virtual time and return its value. Raises NotDeterministic, and what `main` raises.
+
+    `connect(host, port)` is what `trio.open_tcp_stream` is meanwhile.
+    """
+    with chosen(seed, connect):
         return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 @contextlib.contextmanager
-def chosen(seed: int) -> Iterator[None]:
+def chosen(seed: int, connect: Connect = no_network) -> Iterator[None]:
     """Take every choice from a seed while this lasts, and put everything back."""
     found = [(importlib.import_module(module), name) for module, name in SWITCHES]
     for module, name in found:
@@ -53,7 +59,7 @@ def chosen(seed: int) -> Iterator[None]:
             raise NotDeterministic(f"{module.__name__} has no {name} any more: find what took its place")
     before: list[Any] = [getattr(module, name) for module, name in found]
     scheduler, bytes_of = random.Random(f"scheduler:{seed}"), random.Random(f"urandom:{seed}")
-    after: list[Any] = [True, scheduler, SimpleNamespace(monotonic=trio.current_time), no_network, bytes_of.randbytes]
+    after: list[Any] = [True, scheduler, SimpleNamespace(monotonic=trio.current_time), connect, bytes_of.randbytes]
     state = random.getstate()
     collecting = gc.isenabled()
     try:

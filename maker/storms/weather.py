@@ -21,7 +21,7 @@ import trio
 
 from maker.edge.http_messages import Response
 from maker.storms import record as r
-from maker.storms.answers import answer_instead, spoiled_answer
+from maker.storms.answers import JSON, answer_instead, spoiled_answer
 from maker.storms.schedule import Fault, Schedule
 from maker.storms.wires import Link
 from maker.wire import ocx
@@ -289,6 +289,10 @@ class Weather:
             self.bite(active, left.request)
             unix_seconds = self.site.clock().unix_seconds
             return Change(active.name, instead=answer_instead(active, self.rng, unix_seconds))
+        active = self.first(target, "cancel_without_effect")
+        if active is not None and left.is_cancel_all:
+            self.bite(active, left.request)
+            return Change(active.name, instead=Response(200, JSON, b'{"cancelled":0}'))
         active = self.first(target, *AFTER)
         if active is not None:
             self.bite(active, left.request)

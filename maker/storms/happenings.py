@@ -1,0 +1,292 @@
+"""What a storm does to the exchange itself, to the maker's machine and to its processes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import attrs
+import trio
+import trio.testing
+
+from maker.errors import StreamFault
+from maker.guard import latch
+from maker.paper.marketplace import TAKERS
+from maker.paper.orders import OrderRequest
+from maker.paper.rejection import Rejection
+from maker.storms import record as r
+from maker.storms.wires import Link
+
+if TYPE_CHECKING:
+    from maker.storms.weather import Active
+    from maker.storms.world import World
+
+BPS: Final = Decimal(10_000)
+
+
+class Planted(Exception):
+    """A bug that a storm puts into a task."""
+
+
+def no_such_fault(fault: StreamFault) -> NoReturn:
+    raise AssertionError(fault)
+
+
+@attrs.define(eq=False)
+class Happenings:
+    """One storm's."""
+
+    world: World
+    maker: trio.lowlevel.Task = attrs.field(init=False)
+    frozen_at: float | None = None  # the maker's process stands still for good
+    planted: list[str] = attrs.field(factory=list)
+
+    # -- faults as they come and go
+
+    async def begin(self, active: Active, nursery: trio.Nursery) -> None:
+        """Do what a fault does at its beginning; one of wires and answers does nothing here."""
+        do = getattr(self, f"do_{active.name}", None)
+        if do is not None:
+            do(active)
+
+    def finish(self, active: Active) -> None:
+        """Undo what lasted."""
+        if active.name == "maintenance":
+            for market_id in self.world.config.markets:
+                self.world.site.exchange.resume_market(market_id)
+
+    # -- at the exchange
+
+    def take(self, market_id: str, side: str, share: Decimal) -> bool:
+        """A customer takes from our best quote; False where none rests."""
+        site = self.world.site
+        ours = [row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price]
+        if not ours:
+            return False
+        best = (min if side == "buy" else max)(ours, key=lambda row: row.price or Decimal(0))
+        step = next(spec.step_size for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        quantity = max(step, (best.remaining * share) // step * step)
+        # What others quote before ours is taken first.
+        bids, asks = site.exchange.book_levels(market_id, 50)
+        assert best.price is not None
+        before = [size for price, size in (asks if side == "buy" else bids) if (price < best.price) == (side == "buy")]
+        self.trade(market_id, side, best.price, quantity + sum((size for size in before if size), Decimal(0)))
+        return True
+
+    def trade(self, market_id: str, side: str, price: Decimal | None, quantity: Decimal) -> None:
+        """Somebody trades at once, at any price up to this one."""
+        keeper = self.world.site.venue.keeper
+        self.world.site.exchange.place_crowd_order(
+            TAKERS, market_id, side, price, quantity, time_in_force="ioc", now_ms=keeper.now_ms()
+        )
+
+    def do_sweep(self, active: Active) -> None:
+        """F34: our whole ladder is filled, on one side or both."""
+        site = self.world.site
+        for market_id in self.world.config.markets:
+            for side in ("buy", "sell"):
+                if active.word("side") in (side, "both"):
+                    ours = [
+                        row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price
+                    ]
+                    if ours:
+                        prices = [row.price for row in ours if row.price is not None]
+                        limit = max(prices) if side == "buy" else min(prices)
+                        bids, asks = site.exchange.book_levels(market_id, 200)
+                        reach = asks if side == "buy" else bids
+                        within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
+                        self.trade(market_id, side, limit, sum(within, Decimal(0)))
+                        self.world.weather.bite(active)
+
+    def do_jump(self, active: Active) -> None:
+        """F33: the price jumps, everywhere at once."""
+        for market_id, around in self.world.site.venue.keeper.place.surroundings.items():
+            if market_id in self.world.config.markets:
+                around.path.jump(active.number("bps"))
+        self.world.weather.bite(active)
+
+    def do_foreign_position(self, active: Active) -> None:
+        """F35: somebody else trades on the account."""
+        site, market_id = self.world.site, next(iter(self.world.config.markets))
+        bid, ask = site.exchange.best(market_id)
+        side = active.word("side")
+        price = ask if side == "buy" else bid
+        if price is None:
+            return
+        step = next(spec.step_size for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        request = OrderRequest(
+            market_id=market_id,
+            side=side,
+            type="limit",
+            price=price,
+            quantity=step * int(active.number("lots")),
+            time_in_force="ioc",
+        )
+        try:
+            site.exchange.place_order(site.user_id, request, site.venue.keeper.now_ms())
+        except Rejection:
+            return
+        self.world.weather.bite(active)
+
+    def do_foreign_order(self, active: Active) -> None:
+        """F28's neighbour (H28): an order of somebody else rests on the account."""
+        site, market_id = self.world.site, next(iter(self.world.config.markets))
+        bid, _ask = site.exchange.best(market_id)
+        spec = next(spec for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        if bid is None:
+            return
+        price = (bid * Decimal("0.99")) // spec.tick_size * spec.tick_size
+        request = OrderRequest(
+            market_id=market_id,
+            side="buy",
+            type="limit",
+            price=price,
+            quantity=spec.step_size * 5,
+            time_in_force="gtc",
+            client_order_id="zz-1",
+        )
+        try:
+            site.exchange.place_order(site.user_id, request, site.venue.keeper.now_ms())
+        except Rejection:
+            return
+        self.world.weather.bite(active)
+
+    def do_maintenance(self, active: Active) -> None:
+        """F32: the exchange halts its markets."""
+        for market_id in self.world.config.markets:
+            self.world.site.exchange.halt_market(market_id)
+        self.world.weather.bite(active)
+
+    def do_heartbeats_only(self, active: Active) -> None:
+        """F18: nothing moves; feeds only say that they live."""
+        place = self.world.site.venue.keeper.place
+        place.shift(round(active.fault.seconds * 1000))
+        self.world.weather.bite(active)
+
+    def do_tokens_taken(self, active: Active) -> None:
+        """F26: another program of the user spends the window."""
+        site = self.world.site
+        for _ in range(int(active.number("requests"))):
+            try:
+                site.exchange.charge(site.user_id, site.venue.keeper.now_ms())
+            except Rejection:
+                break
+        self.world.weather.bite(active)
+
+    # -- at the feeds
+
+    def feeds(self, active: Active) -> list[Link]:
+        """The open connections a fault of the feeds is about."""
+        site = self.world.site
+        links = list(site.stream_of.values()) if active.word("target") in ("stream", "any") else []
+        if active.word("target") in ("reference", "any") and site.feed is not None:
+            links.append(site.feed)
+        return [link for link in links if link.client is not None and not link.client.closed]
+
+    def do_feed_ended(self, active: Active) -> None:
+        """F16: feeds are reset, or end in an orderly way."""
+        for link in self.feeds(active):
+            self.world.weather.bite(active)
+            if active.word("form") == "reset":
+                self.world.weather.reset(link)
+            else:
+                link.down.put(b"", 0.0)
+                if link.market_id:
+                    self.world.site.ended(link, link.market_id)
+
+    def do_feed_silent(self, active: Active) -> None:
+        """F17: feeds stay open and say nothing, heartbeats neither."""
+        for link in self.feeds(active):
+            self.world.weather.bite(active)
+            link.swallow()
+
+    # -- at the machine
+
+    def jump_clock(self, seconds: float) -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock), "the world's clock"
+        clock.jump(seconds)
+
+    def do_pause(self, active: Active) -> None:
+        """F37, F39: the maker's process stands still; for longer than its guard bears, for good."""
+        seconds = active.number("still_seconds")
+        self.world.weather.bite(active)
+        if seconds < self.world.config.guard.hang_seconds_max - 0.5:
+            self.jump_clock(seconds)
+            return
+        self.frozen_at = trio.current_time()
+        self.world.dead = True
+        self.world.machine.link.frozen = True
+        for link in self.world.site.links.values():
+            if link.owner == r.MAKER and link.client is not None:
+                link.client.is_ghost = True
+
+    def do_suspend(self, active: Active) -> None:
+        """F38: the machine sleeps; the exchange does not."""
+        self.world.weather.bite(active)
+        self.world.clocks.slept += active.number("sleep_seconds")
+        self.world.weather.slept_seconds = self.world.clocks.slept
+
+    def do_wall_jump(self, active: Active) -> None:
+        """F36: the machine's wall clock is set."""
+        self.world.weather.bite(active)
+        self.world.clocks.set_wrong += active.number("jump_seconds")
+
+    def do_journal_lost(self, active: Active) -> None:
+        """F41: the disk is full."""
+        self.world.weather.bite(active)
+        self.world.journal.lost = "The journal is lost: no space left on device."
+        self.world.note(r.JournalLost(at=trio.current_time()))
+
+    def do_signals(self, active: Active) -> None:
+        """F44: stop signals, one to five of them."""
+        self.world.weather.bite(active)
+        numbers = (15, 2, 1, 3)
+        for count in range(int(active.number("count"))):
+            self.world.warden.signals.append(numbers[(count + int(active.number("first"))) % len(numbers)])
+        self.world.machine.guard_link.stir()
+
+    def do_kill_maker(self, active: Active) -> None:
+        """F45, F46: kill -9."""
+        self.world.weather.bite(active)
+        self.world.killed("kill -9")
+
+    def do_kill_guard(self, active: Active) -> None:
+        """F45: the guard is gone."""
+        self.world.weather.bite(active)
+        self.world.guard_gone()
+
+    def do_kill_file(self, active: Active) -> None:
+        """A person, or a monitor, says stop."""
+        self.world.weather.bite(active)
+        self.write_kill_file()
+
+    def write_kill_file(self) -> None:
+        latch.write(self.world.config.state_folder, "by_hand", "a person said stop")
+        self.world.record.add(r.KillFileWritten(at=trio.current_time(), by="somebody"))
+
+    def maker_tasks(self) -> list[trio.lowlevel.Task]:
+        """Every task of the maker's, oldest first."""
+        found, due = [], [self.maker]
+        while due:
+            task = due.pop()
+            found.append(task)
+            for nursery in task.child_nurseries:
+                due.extend(nursery.child_tasks)
+        return sorted(found, key=lambda task: task._counter)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+
+    def do_raised(self, active: Active) -> None:
+        """F47: a bug, in any task, at whatever it awaits."""
+        waiting = [task for task in self.maker_tasks()[1:] if task._abort_func is not None]  # noqa: SLF001
+        if not waiting:
+            return
+        task = waiting[int(active.number("which") * len(waiting))]
+        text = f"planted-{active.index}"
+
+        def raise_planted() -> NoReturn:
+            raise Planted(text)
+
+        self.planted.append(text)
+        self.world.note(r.Raised(at=trio.current_time(), where=task.name))
+        self.world.weather.bite(active)
+        task._attempt_abort(raise_planted)  # noqa: SLF001

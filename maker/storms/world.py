@@ -1,0 +1,435 @@
+"""The whole program in virtual time: the real maker, real HTTP bytes, the practice exchange, one seed.
+
+    outcome, record = perform(config, schedule)
+
+One `trio.run`: the maker as its supervisor starts it, on a machine of ours (`machine`), its guard (`warden`), and the
+exchange behind wires and weather (`site`, `weather`). When every market is quoted the storm begins; when it is over the
+world is quiet until the maker quotes again, is told to stop, and whoever must pull has pulled. Then the record is judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from maker.app import supervisor
+from maker.app.config import STREAM_FRESH_SECONDS, STREAM_SILENT_SECONDS, Config
+from maker.app.result import Result
+from maker.desk.budget import Budget
+from maker.edge.journal import MemoryJournal
+from maker.edge.records import Run as RunRow
+from maker.paper.accounts import Account
+from maker.paper.keys import PAPER_TRADE_SECRET
+from maker.paper.market import default_markets
+from maker.paper.venue import VenueSettings
+from maker.storms import record as r
+from maker.storms.happenings import Happenings
+from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
+from maker.storms.invariants import judge
+from maker.storms.outcome import Outcome
+from maker.storms.reached import reached
+from maker.storms.schedule import Schedule
+from maker.storms.site import REFERENCE, Site
+from maker.storms.virtual import run_virtual
+from maker.storms.warden import Warden
+from maker.storms.weather import Active, Weather
+from maker.storms.wires import ClientStream
+
+LOOK_SECONDS: Final = 0.1  # of the world at itself
+QUOTING_SECONDS_MAX: Final = 60.0  # to the first ladder everywhere; a start has thirty for each of its parts
+QUIET_SECONDS_MIN: Final = 2.0  # quoting again, before it is told to stop
+QUIET_SECONDS_MAX: Final = 62.0  # L2 gives it sixty
+END_SECONDS_MAX: Final = 700.0  # from there to the end of everything, the guard's ten minutes included
+SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all news of it has arrived
+COMPARE_SECONDS: Final = 0.5
+LADDERS_MIN: Final = 10  # of a storm that counts
+ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
+CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
+
+
+def perform(config: Config, schedule: Schedule) -> tuple[Outcome, r.Record]:
+    """Perform one storm and judge it."""
+    folder = Path(tempfile.mkdtemp(prefix="maker-storm-"))
+    try:
+        world = World(narrowed(config, schedule.markets, folder), schedule)
+        run_virtual(world.run, schedule.seed, world.connect)
+        return world.outcome(), world.record
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def narrowed(config: Config, markets: int, folder: Path) -> Config:
+    """The configuration for its first so many markets, at addresses that are nowhere."""
+    chosen = dict(list(config.markets.items())[:markets])
+    return attrs.evolve(
+        config,
+        markets=chosen,
+        state_folder=folder,
+        exchange=attrs.evolve(config.exchange, base_url="http://ocx.test", ca_file=""),
+        reference=attrs.evolve(config.reference, url="ws://reference.test", ca_file=""),
+    )
+
+
+def terms_of(config: Config, schedule: Schedule) -> r.Terms:
+    """What the checkers judge by."""
+    specs = {spec.market_id: spec for spec in default_markets()}
+    markets = {
+        market_id: r.MarketTerms(
+            tick=specs[market_id].tick_size,
+            lot=specs[market_id].step_size,
+            position_limit=one.limits.position_limit,
+            order_size_max=one.limits.order_size_max,
+            order_value_max=one.limits.order_value_max,
+            collar_bps=one.limits.collar_bps,
+        )
+        for market_id, one in config.markets.items()
+    }
+    return r.Terms(
+        markets=markets,
+        value_max=config.limits.value_max,
+        tail_seconds=config.guard.tail_seconds,
+        give_up_seconds=config.guard.give_up_seconds,
+        hang_seconds_max=config.guard.hang_seconds_max,
+        reference_stale_seconds_max=max(one.fair.stale_seconds_max for one in config.markets.values()),
+        stream_fresh_seconds_max=STREAM_FRESH_SECONDS,
+        stream_silent_seconds_max=STREAM_SILENT_SECONDS,
+        halt_seconds_max=config.halt.halt_seconds_max,
+        write_delay_seconds_max=config.guard.write_delay_seconds_max,
+        reserve=Budget(config.budget, len(config.markets)).reserve,
+        throttle_faults=any(fault.name in ("throttled", "tokens_taken") for fault in schedule.faults),
+    )
+
+
+@attrs.define(eq=False)
+class World:
+    """One storm under way."""
+
+    config: Config
+    schedule: Schedule
+    record: r.Record = attrs.field(init=False)
+    weather: Weather = attrs.field(init=False)
+    site: Site = attrs.field(init=False)
+    machine: Machine = attrs.field(init=False)
+    recorder: ProbedRecorder = attrs.field(init=False)
+    journal: MemoryJournal = attrs.field(init=False)
+    warden: Warden = attrs.field(init=False)
+    happenings: Happenings = attrs.field(init=False)
+    clocks: Clocks = attrs.field(factory=Clocks)
+    process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
+    dead: bool = False
+    void: str = ""
+    ended_at: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.record = r.Record(terms_of(self.config, self.schedule))
+        late = min(self.config.guard.write_delay_seconds_max, self.config.halt.tail_seconds_max)
+        self.weather = Weather(self.schedule, self.record, f"{self.config.order_prefix}-", late)
+        self.journal = MemoryJournal(RunRow("storm", 0, "paper", "storm", "0", "0"))
+        self.recorder = a_recorder(self.note, self.journal)
+
+    def note(self, entry: r.Entry) -> None:
+        """Note what the maker says of itself; a dead process says nothing."""
+        if not self.dead:
+            self.record.add(entry)
+
+    # -- the parts
+
+    async def run(self) -> None:
+        """Everything, from the first byte to the last."""
+        async with trio.open_nursery() as nursery:
+            settings = VenueSettings(
+                seed=self.schedule.seed,
+                preset="busy",
+                step_ms=self.schedule.step_ms,
+                rate_limit_per_minute=self.config.budget.requests_per_minute,
+                markets=tuple(spec for spec in default_markets() if spec.market_id in self.config.markets),
+            )
+            self.site = Site.open(nursery, self.weather, self.record, self.clocks.exchange, settings)
+            self.machine = Machine(self.site, self.schedule.seed, self.clocks)
+            guard = self.config.guard
+            self.warden = Warden(
+                self.site,
+                self.clocks,
+                self.machine.guard_link,
+                self.config.state_folder,
+                PAPER_TRADE_SECRET,
+                guard.tail_seconds,
+                guard.give_up_seconds,
+                guard.hang_seconds_max,
+                self.schedule.seed,
+                self.killed,
+                self.signalled,
+            )
+            self.happenings = Happenings(self)
+            nursery.start_soon(self.site.venue.keeper.run_steps)
+            nursery.start_soon(self.maker)
+            nursery.start_soon(self.warden.run)
+            with trio.move_on_after(QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX) as limit:
+                await self.direct(nursery)
+            stuck = "the world did not end" if limit.cancelled_caught else ""
+            self.ended_at = trio.current_time()
+            self.record.add(r.WorldEnded(at=self.ended_at, stuck=stuck))
+            self.dead = True
+            nursery.cancel_scope.cancel(reason="the world has ended")
+
+    async def connect(self, _host: str, _port: int) -> trio.abc.Stream:
+        """Connect to the reference feed, the only one that does it this way."""
+        return ClientStream(await self.site.dial(r.MAKER, REFERENCE))
+
+    async def maker(self) -> None:
+        """The maker's process, to its end."""
+        self.happenings.maker = trio.lowlevel.current_task()
+        with self.process:
+            options = supervisor.Options(guard_fd=0)
+            result = await supervisor.run(
+                self.config, PAPER_TRADE_SECRET, options, self.recorder, self.machine.host()
+            )
+            if not self.dead:
+                self.finished(result)
+
+    def finished(self, result: Result) -> None:
+        """The maker has ended by itself; its guard reads what it wrote."""
+        at = trio.current_time()
+        text = [*self.recorder.lines, result.reason]
+        causes = tuple(one for one in self.happenings.planted if any(one in line for line in text))
+        unwound = at - self.recorder.ended_quoting_at if self.recorder.ended_quoting_at is not None else 0.0
+        self.record.add(
+            r.Ended(
+                at=at,
+                code=int(result.exit_code),
+                reason=result.reason,
+                verified_empty=result.verified_empty,
+                unwound_seconds=unwound,
+                causes=causes,
+            )
+        )
+        self.dead = True
+        self.warden.result = json.dumps(attrs.asdict(result)).encode()
+        self.warden.exit_code = int(result.exit_code)
+        self.gone()
+
+    def killed(self, why: str) -> None:
+        """The maker's process is gone, whatever it was doing."""
+        if not self.warden.ended.is_set():
+            hang = self.happenings.frozen_at
+            self.record.add(r.Died(at=trio.current_time(), why=why, hang_began_at=hang))
+            self.dead = True
+            self.gone()
+            self.process.cancel(reason="killed")
+
+    def guard_gone(self) -> None:
+        """The guard's process is gone: the maker sees the end of the link, and nobody will finish anything."""
+        self.record.add(r.GuardGone(at=trio.current_time()))
+        self.warden.alive = False
+        self.machine.guard_link.close()
+
+    def gone(self) -> None:
+        """The maker's process has ended: its sockets are closed by the kernel, its guard sees it by the pidfd."""
+        self.site.die(r.MAKER)
+        self.machine.link.frozen = False
+        self.machine.link.close()
+        self.warden.ended.set()
+        self.machine.guard_link.stir()
+
+    def signalled(self, number: int) -> None:
+        """A signal reaches the maker's process."""
+        if self.warden.ended.is_set() or self.happenings.frozen_at is not None:
+            return
+        healthy = not self.weather.active and not self.site.in_flight and self.is_quoting()
+        self.note(r.Signalled(at=trio.current_time(), number=number, resting=len(self.site.orders), healthy=healthy))
+        with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+            self.machine.told.send_nowait(number)
+
+    # -- the story
+
+    async def direct(self, nursery: trio.Nursery) -> None:
+        """Wait for quotes, let the storm pass, wait for quotes again, end it, see it to its end."""
+        await self.until(self.is_quoting, QUOTING_SECONDS_MAX)
+        if not self.is_quoting():
+            self.void = "it never quoted"
+        else:
+            self.record.add(r.Quoting(at=trio.current_time()))
+            nursery.start_soon(self.customers)
+            await self.storm(nursery)
+            if not self.over:
+                await self.quiet()
+        if not self.over:
+            await self.end()
+        await self.until(self.warden.done.is_set, END_SECONDS_MAX)
+        if not self.warden.done.is_set():
+            self.void = self.void or "the guard did not end"
+        await self.until(lambda: not self.site.in_flight, END_SECONDS_MAX)
+        self.look_for_secrets()
+
+    @property
+    def over(self) -> bool:
+        """Whether the maker's process has ended."""
+        return self.warden.ended.is_set()
+
+    def is_quoting(self) -> bool:
+        """Whether every market has had a ladder applied, and something rests."""
+        return bool(self.site.orders) and all(market_id in self.site.ladders for market_id in self.config.markets)
+
+    async def until(self, condition: Callable[[], bool], seconds_max: float) -> None:
+        ends_at = trio.current_time() + seconds_max
+        while not condition() and not (self.over and condition != self.warden.done.is_set) and trio.current_time() < ends_at:
+            await trio.sleep(LOOK_SECONDS)
+
+    async def storm(self, nursery: trio.Nursery) -> None:
+        """Let each fault begin and end at its time."""
+        began = trio.current_time()
+        moments: list[tuple[float, int, str]] = []
+        for index, fault in enumerate(self.schedule.faults):
+            moments.append((fault.at, index, "begin"))
+            moments.append((fault.ends_at if fault.seconds else fault.at + ONCE_SECONDS_MAX, index, "end"))
+        if self.schedule.stop_at is not None:
+            moments.append((self.schedule.stop_at, -1, "stop"))
+        in_force: dict[int, Active] = {}
+        for at, index, what in sorted(moments):
+            await trio.sleep_until(max(trio.current_time(), began + at))
+            if self.over:
+                break
+            if what == "stop":
+                await self.end()
+                return
+            if what == "begin":
+                in_force[index] = self.weather.begin(index, self.schedule.faults[index])
+                await self.happenings.begin(in_force[index], nursery)
+            elif index in in_force:
+                self.happenings.finish(in_force[index])
+                self.weather.end(in_force[index])
+            if not self.weather.active and all(one in in_force for one in range(len(self.schedule.faults))):
+                break  # the last one has bitten
+        for active in in_force.values():
+            if active in self.weather.active:
+                self.happenings.finish(active)
+                self.weather.end(active)
+        self.record.add(r.QuietBegan(at=trio.current_time()))
+
+    async def quiet(self) -> None:
+        """Wait until it quotes again everywhere, comparing both sides meanwhile."""
+        began = trio.current_time()
+        before = dict(self.site.ladders)
+        quoted_at: float | None = None
+        compare_at = began
+        while trio.current_time() < began + QUIET_SECONDS_MAX and not self.over:
+            await trio.sleep(LOOK_SECONDS)
+            now = trio.current_time()
+            if now >= compare_at:
+                compare_at = now + COMPARE_SECONDS
+                self.compare()
+            again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
+            if quoted_at is None and again and self.site.orders:
+                quoted_at = now
+            if quoted_at is not None and now >= quoted_at + QUIET_SECONDS_MIN and sum(self.site.ladders.values()) >= LADDERS_MIN:
+                break
+        self.compare(always=True)
+
+    async def customers(self) -> None:
+        """Somebody takes from our quotes now and then, so that fills happen in every storm."""
+        rng = random.Random(f"customers:{self.schedule.seed}")
+        while not self.over:
+            await trio.sleep(rng.uniform(*CUSTOMER_SECONDS))
+            market_id = rng.choice(list(self.config.markets))
+            side = rng.choice(("buy", "sell"))
+            self.happenings.take(market_id, side, Decimal(rng.choice(("0.3", "0.5", "1"))))
+
+    async def end(self) -> None:
+        """End it the way the schedule says."""
+        if self.schedule.ending == "kill_file":
+            self.happenings.write_kill_file()
+        else:
+            self.warden.signals.append(15)
+            self.machine.guard_link.stir()
+        await self.until(lambda: self.over, END_SECONDS_MAX)
+
+    # -- judging
+
+    def compare(self, *, always: bool = False) -> None:
+        """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
+        site, engine, now = self.site, self.recorder.engine, trio.current_time()
+        settled = now - site.touched_at >= SETTLED_SECONDS and not site.in_flight and not site.unanswered
+        if self.over or self.weather.active or engine.holding is not None or engine.account_read_due or not settled:
+            return
+        account: Account = site.exchange.state.accounts[site.user_id]
+        for market_id, market in engine.markets.items():
+            if not market.live:
+                continue
+            grid, ours = market.account.spec.grid, market.account
+            differences = []
+            position = grid.size.value(ours.position_lots)
+            if position != account.quantity(market_id):
+                differences.append(f"position {position}, the exchange has {account.quantity(market_id)}")
+            resting = {
+                str(row.client_order_id): (row.price, row.remaining)
+                for row in site.exchange.open_orders(site.user_id, market_id)
+            }
+            believed = {
+                order.client_order_id: (grid.price.value(order.ticks), grid.size.value(order.lots))
+                for order in ours.resting.values()
+            }
+            if market.orders_known and believed != resting:
+                differences.append(f"orders {believed}, the exchange has {resting}")
+            self.record.add(r.Compared(at=now, market_id=market_id, differences=tuple(differences)))
+        cycles = sum(site.ladders.values())
+        open_links = sum(link.client is not None and not link.client.closed for link in site.links.values())
+        tasks = len(self.happenings.maker_tasks())
+        self.record.add(r.Counted(at=now, tasks=tasks, connections=open_links, cycles=cycles))
+
+    def look_for_secrets(self) -> None:
+        """The key's text must stand nowhere (S18)."""
+        secret = PAPER_TRADE_SECRET
+        at = trio.current_time()
+        for where, texts in (("log", self.recorder.lines), ("journal", [repr(row) for row in self.journal.rows])):
+            if any(secret in text for text in texts):
+                self.record.add(r.SecretSeen(at=at, where=where))
+
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        violations, checked = judge(self.record)
+        ladders = sum(self.site.ladders.values())
+        bites: dict[str, int] = {}
+        while_resting = False
+        for entry in self.record.entries:
+            if isinstance(entry, r.FaultBit):
+                bites[entry.name] = bites.get(entry.name, 0) + 1
+            while_resting = while_resting or (isinstance(entry, r.FaultBegan) and entry.resting > 0)
+        void = self.void
+        if not void and ladders < LADDERS_MIN:
+            void = f"only {ladders} ladders"
+        if not void and not self.site.trades:
+            void = "no fill"
+        if not void and self.schedule.faults and not (while_resting and bites):
+            void = "no fault met resting quotes"
+        return Outcome(
+            schedule=self.schedule,
+            digest=digest(self.record),
+            violations=tuple(violations),
+            void=void,
+            simulated_seconds=self.ended_at,
+            ladders=ladders,
+            fills=self.site.trades,
+            faults=bites,
+            reached=reached(self.record),
+            checked=checked,
+            crashed="\n".join(self.weather.troubles),
+        )
+
+
+def digest(record: r.Record) -> str:
+    """A hash of everything that happened, in order."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for entry in record.entries:
+        hashed.update(repr(entry).encode())
+    return hashed.hexdigest()
