@@ -46,7 +46,7 @@ from maker.storms.warden import Warden
 from maker.storms.weather import Active, Weather
 from maker.storms.wires import ClientStream
 
-LOOK_SECONDS: Final = 0.1  # of the world at itself
+LOOK_SECONDS: Final = 0.2  # of the world at itself
 QUOTING_SECONDS_MAX: Final = 60.0  # to the first ladder everywhere; a start has thirty for each of its parts
 QUIET_SECONDS_MIN: Final = 2.0  # quoting again, before it is told to stop
 QUIET_SECONDS_MAX: Final = 62.0  # L2 gives it sixty
@@ -54,6 +54,10 @@ END_SECONDS_MAX: Final = 700.0  # from there to the end of everything, the guard
 SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all news of it has arrived
 COMPARE_SECONDS: Final = 0.5
 LADDERS_MIN: Final = 10  # of a storm that counts
+WARM_LADDERS: Final = 6  # before the storm begins
+SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
+SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price
+SWELL_BPS: Final = (0.8, 2.0)
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
 
@@ -261,6 +265,8 @@ class World:
         else:
             self.record.add(r.Quoting(at=trio.current_time()))
             nursery.start_soon(self.customers)
+            nursery.start_soon(self.swell)
+            await self.until(lambda: sum(self.site.ladders.values()) >= WARM_LADDERS, QUOTING_SECONDS_MAX)
             await self.storm(nursery)
             if not self.over:
                 await self.quiet()
@@ -269,7 +275,9 @@ class World:
         await self.until(self.warden.done.is_set, END_SECONDS_MAX)
         if not self.warden.done.is_set():
             self.void = self.void or "the guard did not end"
-        await self.until(lambda: not self.site.in_flight, END_SECONDS_MAX)
+        while self.site.in_flight and trio.current_time() < QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX:
+            await trio.sleep(LOOK_SECONDS)
+        await trio.sleep_until(max(trio.current_time(), SIMULATED_SECONDS_MIN))
         self.look_for_secrets()
 
     @property
@@ -332,7 +340,8 @@ class World:
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
             if quoted_at is None and again and self.site.orders:
                 quoted_at = now
-            if quoted_at is not None and now >= quoted_at + QUIET_SECONDS_MIN and sum(self.site.ladders.values()) >= LADDERS_MIN:
+            enough = now >= SIMULATED_SECONDS_MIN - 1.0 and sum(self.site.ladders.values()) >= LADDERS_MIN
+            if quoted_at is not None and now >= quoted_at + QUIET_SECONDS_MIN and enough:
                 break
         self.compare(always=True)
 
@@ -344,6 +353,14 @@ class World:
             market_id = rng.choice(list(self.config.markets))
             side = rng.choice(("buy", "sell"))
             self.happenings.take(market_id, side, Decimal(rng.choice(("0.3", "0.5", "1"))))
+
+    async def swell(self) -> None:
+        """Prices move a little all the time, so that there is always something to replace."""
+        rng = random.Random(f"swell:{self.schedule.seed}")
+        while not self.over:
+            await trio.sleep(rng.uniform(*SWELL_SECONDS))
+            for around in self.site.venue.keeper.place.surroundings.values():
+                around.path.jump(rng.choice((-1.0, 1.0)) * rng.uniform(*SWELL_BPS))
 
     async def end(self) -> None:
         """End it the way the schedule says."""
