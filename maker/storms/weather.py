@@ -281,6 +281,7 @@ class Weather:
         active = self.first(target, "unanswered")
         if active is not None:
             self.bite(active, left.request)
+            self.site.lose(left.request, "nobody looks at it")
             await trio.sleep_forever()
         active = self.first(target, *INSTEAD)
         if active is not None:
