@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -9,7 +10,6 @@ import attrs
 import trio
 import trio.testing
 
-from maker.errors import StreamFault
 from maker.guard import latch
 from maker.paper.marketplace import TAKERS
 from maker.paper.orders import OrderRequest
@@ -26,10 +26,6 @@ BPS: Final = Decimal(10_000)
 
 class Planted(Exception):
     """A bug that a storm puts into a task."""
-
-
-def no_such_fault(fault: StreamFault) -> NoReturn:
-    raise AssertionError(fault)
 
 
 @attrs.define(eq=False)
@@ -191,8 +187,7 @@ class Happenings:
                 self.world.weather.reset(link)
             else:
                 link.down.put(b"", 0.0)
-                if link.market_id:
-                    self.world.site.ended(link, link.market_id)
+                self.world.site.ended(link)
 
     def do_feed_silent(self, active: Active) -> None:
         """F17: feeds stay open and say nothing, heartbeats neither."""
@@ -213,6 +208,7 @@ class Happenings:
         self.world.weather.bite(active)
         if seconds < self.world.config.guard.hang_seconds_max - 0.5:
             self.jump_clock(seconds)
+            self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
             return
         self.frozen_at = trio.current_time()
         self.world.dead = True
@@ -226,6 +222,8 @@ class Happenings:
         self.world.weather.bite(active)
         self.world.clocks.slept += active.number("sleep_seconds")
         self.world.weather.slept_seconds = self.world.clocks.slept
+        seconds = active.number("sleep_seconds")
+        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
 
     def do_wall_jump(self, active: Active) -> None:
         """F36: the machine's wall clock is set."""
@@ -262,7 +260,8 @@ class Happenings:
         self.write_kill_file()
 
     def write_kill_file(self) -> None:
-        latch.write(self.world.config.state_folder, "by_hand", "a person said stop")
+        said = {"reason": "by_hand", "sentence": "a person said stop", "at": "then"}  # no time of the real world
+        (self.world.config.state_folder / latch.KILL_FILE).write_text(json.dumps(said), encoding="utf-8")
         self.world.record.add(r.KillFileWritten(at=trio.current_time(), by="somebody"))
 
     def maker_tasks(self) -> list[trio.lowlevel.Task]:

@@ -21,7 +21,7 @@ import trio
 
 from maker.edge.http_messages import Response
 from maker.storms import record as r
-from maker.storms.answers import JSON, answer_instead, spoiled_answer
+from maker.storms.answers import JSON, answer_instead, spoiled_answer, throttle_seconds
 from maker.storms.schedule import Fault, Schedule
 from maker.storms.wires import Link
 from maker.wire import ocx
@@ -86,6 +86,7 @@ class Change:
     name: str
     instead: Response | None = None  # nothing is performed, and this is answered
     after: Callable[[Response], Response] = lambda answer: answer
+    wait_seconds: float | None = None  # what a 429 asks for; None: it does not say
 
 
 @attrs.define(eq=False)
@@ -249,8 +250,7 @@ class Weather:
     def reset(self, link: Link) -> None:
         """Break a connection for both."""
         link.reset()
-        if link.market_id:
-            self.site.broken(link, link.market_id, ENDED)
+        self.site.cut(link)
 
     # -- requests
 
@@ -289,7 +289,9 @@ class Weather:
                 self.site.cancel_ours(left.market_id)
             self.bite(active, left.request)
             unix_seconds = self.site.clock().unix_seconds
-            return Change(active.name, instead=answer_instead(active, self.rng, unix_seconds))
+            says = active.name == "throttled" and active.word("form") not in ("silent", "nonsense")
+            wait_seconds = throttle_seconds(active) if says else None
+            return Change(active.name, answer_instead(active, self.rng, unix_seconds), wait_seconds=wait_seconds)
         active = self.first(target, "cancel_without_effect")
         if active is not None and left.is_cancel_all:
             self.bite(active, left.request)

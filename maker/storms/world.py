@@ -96,6 +96,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
             order_size_max=one.limits.order_size_max,
             order_value_max=one.limits.order_value_max,
             collar_bps=one.limits.collar_bps,
+            basis_bps_max=one.fair.basis_bps_max,
         )
         for market_id, one in config.markets.items()
     }
@@ -111,6 +112,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
         halt_seconds_max=config.halt.halt_seconds_max,
         write_delay_seconds_max=config.guard.write_delay_seconds_max,
         reserve=Budget(config.budget, len(config.markets)).reserve,
+        requests_per_minute=config.budget.requests_per_minute,
         throttle_faults=any(fault.name in ("throttled", "tokens_taken") for fault in schedule.faults),
     )
 
