@@ -213,6 +213,7 @@ class Happenings:
         self.frozen_at = trio.current_time()
         self.world.dead = True
         self.world.machine.link.frozen = True
+        self.world.site.maker_stands_still = True
         for link in self.world.site.links.values():
             if link.owner == r.MAKER and link.client is not None:
                 link.client.is_ghost = True
@@ -286,6 +287,6 @@ class Happenings:
             raise Planted(text)
 
         self.planted.append(text)
-        self.world.note(r.Raised(at=trio.current_time(), where=task.name))
+        self.world.note(r.Raised(at=trio.current_time(), where=task.name, text=text))
         self.world.weather.bite(active)
         task._attempt_abort(raise_planted)  # noqa: SLF001

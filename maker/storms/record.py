@@ -253,7 +253,8 @@ class Signalled(Entry):
 class Raised(Entry):
     """A task of the maker's raised an error planted by the schedule."""
 
-    where: str
+    where: str  # the task
+    text: str  # of the error, to be found again in `Ended.causes`
 
 
 @attrs.frozen(kw_only=True)

@@ -73,8 +73,8 @@ def s14_no_swallow(case: Case) -> Verdict:
         verdict.broken(ended.at, f"a task went on for {seconds(ended.unwound_seconds)} after it was cancelled")
     for _, raised in case.of(Raised):
         verdict.judged += 1
-        if raised.at <= ended.at and raised.where not in ended.causes:
-            verdict.broken(ended.at, f"the error raised in {raised.where} at {seconds(raised.at)} is named nowhere")
+        if raised.at <= ended.at and raised.text not in ended.causes:
+            verdict.broken(ended.at, f"the error {raised.text} raised in {raised.where} at {seconds(raised.at)} is named nowhere")
     return verdict
 
 

@@ -93,6 +93,7 @@ class Site:
     ladders: dict[str, int] = attrs.field(factory=dict)  # applied, with orders, by market
     orders: dict[str, str] = attrs.field(factory=dict)  # ids of our resting orders -> market
     trades: int = 0
+    maker_stands_still: bool = False  # its process is dead, or stands still for good: it reaches nobody
     touched_at: float = 0.0  # our account last changed
     last_got_at: float = 0.0  # the maker last had a whole answer
 
@@ -190,6 +191,8 @@ class Site:
     async def dial(self, owner: str, port: str) -> ClientEnd:
         """Connect. Raises OSError; may take for ever."""
         began = trio.current_time()
+        if owner == r.MAKER and self.maker_stands_still:
+            await trio.sleep_forever()
         try:
             await trio.sleep(self.weather.dial_seconds())
             await self.weather.dialling(owner, port)
@@ -233,6 +236,7 @@ class Site:
 
     def die(self, owner: str) -> None:
         """A process is gone, and its connections with it."""
+        self.maker_stands_still = self.maker_stands_still or owner == r.MAKER
         for link in self.links.values():
             if link.owner == owner and link.client is not None:
                 link.client.die()

@@ -322,8 +322,7 @@ class Weather:
                 return [(data, meaning)]
             self.bite(active)
             if active.name == "snapshot_lost":
-                link.missed, link.sound = "delta_first", True  # so that reading a delta counts as a break
-                return []
+                return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
             return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]
         if meaning != DELTA:
             return [(data, meaning)]

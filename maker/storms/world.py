@@ -146,8 +146,14 @@ class World:
 
     def note(self, entry: r.Entry) -> None:
         """Note what the maker says of itself; a dead process says nothing."""
-        if not self.dead:
-            self.record.add(entry)
+        if self.dead:
+            return
+        entries, place = self.record.entries, len(self.record.entries)
+        if isinstance(entry, r.Tripped):
+            # The trip is one block: latch, then send. Its probe comes after both, the promise begins with it.
+            while place and (before := entries[place - 1]).at == entry.at and is_pull(before):
+                place -= 1
+        entries.insert(place, entry)
 
     # -- the parts
 
@@ -196,13 +202,15 @@ class World:
     async def maker(self) -> None:
         """The maker's process, to its end."""
         self.happenings.maker = trio.lowlevel.current_task()
-        with self.process:
-            options = supervisor.Options(guard_fd=0)
-            result = await supervisor.run(
-                self.config, PAPER_TRADE_SECRET, options, self.recorder, self.machine.host()
-            )
-            if not self.dead:
-                self.finished(result)
+        try:
+            with self.process:
+                options, host = supervisor.Options(guard_fd=0), self.machine.host()
+                result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
+                if not self.dead:
+                    self.finished(result)
+        except* Exception:
+            if not self.dead:  # what a killed process raises while its remains are cleared away is nobody's
+                raise
 
     def finished(self, result: Result) -> None:
         """The maker has ended by itself; its guard reads what it wrote."""
@@ -444,6 +452,13 @@ class World:
             checked=checked,
             crashed="\n".join(self.weather.troubles),
         )
+
+
+def is_pull(entry: r.Entry) -> bool:
+    """Whether an entry is a cancel-all of the maker's leaving, or what became of it in that instant."""
+    return isinstance(entry, r.Lost | r.FaultBit | r.FaultEnded) or (
+        isinstance(entry, r.Left) and entry.owner == r.MAKER and entry.is_cancel_all
+    )
 
 
 def digest(record: r.Record) -> str:
