@@ -56,7 +56,7 @@ COMPARE_SECONDS: Final = 0.5
 LADDERS_MIN: Final = 10  # of a storm that counts
 WARM_LADDERS: Final = 6  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
-SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price
+SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
@@ -368,7 +368,8 @@ class World:
         """Prices move a little all the time, so that there is always something to replace."""
         rng = random.Random(f"swell:{self.schedule.seed}")
         while not self.over:
-            await trio.sleep(rng.uniform(*SWELL_SECONDS))
+            enough = sum(self.site.ladders.values()) >= LADDERS_MIN
+            await trio.sleep(rng.uniform(*SWELL_SECONDS) * (1 + 2 * enough))
             for around in self.site.venue.keeper.place.surroundings.values():
                 around.path.jump(rng.choice((-1.0, 1.0)) * rng.uniform(*SWELL_BPS))
 
