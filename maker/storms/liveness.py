@@ -7,6 +7,7 @@ be made, the maker is not to blame for the time it took; nor for time in which i
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from typing import Final
 from urllib.parse import parse_qs
@@ -54,8 +55,8 @@ def l1_feed_loss(case: Case) -> Verdict:
     verdict = Verdict("L1")
     terms = case.terms
     cancels = [life for life in case.lives.values() if life.left.owner == MAKER and life.left.is_cancel_all]
+    left_at = [life.left.at for life in cancels]
     writes = case.writes()
-    index = 0
     for place, entry in each(case, BrokenRead, ReferenceBroken, FeedSilent):
         match entry:
             case FeedSilent():
@@ -80,10 +81,10 @@ def l1_feed_loss(case: Case) -> Verdict:
         left = {market_id: case.resting(market_id, gone_by) for market_id in markets}
         if not any(left.values()):
             continue
-        if not isinstance(entry, FeedSilent):  # places only grow
-            while index < len(cancels) and cancels[index].place < place:
-                index += 1
-        first = next((life for life in cancels[index:] if life.left.at >= at), None)
+        index = bisect_left(left_at, at)
+        while index < len(cancels) and cancels[index].place < place and not isinstance(entry, FeedSilent):
+            index += 1  # of the same instant, and before it
+        first = cancels[index] if index < len(cancels) else None
         if excused(case, first, writes, at, gone_by):
             continue
         rest = ", ".join(f"{count} on {market_id}" for market_id, count in left.items() if count)
