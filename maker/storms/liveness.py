@@ -31,6 +31,7 @@ from maker.storms.record import (
     Order,
     QuietBegan,
     Raised,
+    Rearmed,
     ReferenceBroken,
     Signalled,
     Tripped,
@@ -57,6 +58,7 @@ def l1_feed_loss(case: Case) -> Verdict:
     cancels = [life for life in case.lives.values() if life.left.owner == MAKER and life.left.is_cancel_all]
     left_at = [life.left.at for life in cancels]
     writes = case.writes()
+    pulled = pulled_spans(case)
     for place, entry in each(case, BrokenRead, ReferenceBroken, FeedSilent):
         match entry:
             case FeedSilent():
@@ -74,6 +76,9 @@ def l1_feed_loss(case: Case) -> Verdict:
                     what, markets = "the reference feed broke", list(terms.markets)
             case _:
                 continue
+        span = bisect_left(pulled, (at,)) - 1
+        if span >= 0 and at < pulled[span][1]:
+            continue  # quotes are being pulled already, for what came before
         gone_by += case.stood(at, gone_by)
         if place > case.gone_place or gone_by > min(alive_until(case), case.ends_at):
             continue
@@ -90,6 +95,19 @@ def l1_feed_loss(case: Case) -> Verdict:
         rest = ", ".join(f"{count} on {market_id}" for market_id, count in left.items() if count)
         verdict.broken(gone_by, f"{what} at {seconds(at)}, and at {seconds(gone_by)} orders rest still: {rest}")
     return verdict
+
+
+def pulled_spans(case: Case) -> list[tuple[float, ...]]:
+    """From each trip to its re-arm."""
+    spans: list[tuple[float, ...]] = []
+    began: float | None = None
+    for _, entry in each(case, Tripped, Rearmed):
+        if isinstance(entry, Tripped):
+            began = entry.at if began is None else began
+        elif began is not None:
+            spans.append((began, entry.at))
+            began = None
+    return spans if began is None else [*spans, (began, math.inf)]
 
 
 def excused(case: Case, first: Life | None, writes: list[Life], at: float, gone_by: float) -> bool:
@@ -232,8 +250,8 @@ def l6_empty_in_the_end(case: Case) -> Verdict:
     """Judged in the quiet, where the exchange answers: from each trip, or from the quiet's beginning if later."""
     verdict = Verdict("L6")
     quiet = case.first(QuietBegan)
-    if quiet is None:
-        return verdict
+    if quiet is None or (case.first(Died) is not None and case.first(GuardGone) is not None):
+        return verdict  # where both were killed, the next start sweeps
     allowed = case.terms.tail_seconds + EMPTY_SECONDS
     resting: set[str] = set()
     since: Entry | None = None  # an account that must get empty

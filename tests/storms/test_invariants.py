@@ -17,6 +17,7 @@ from maker.storms.record import (
     GUARD,
     Answered,
     Applied,
+    Armed,
     Compared,
     Counted,
     DialFailed,
@@ -42,7 +43,7 @@ from maker.storms.record import (
     WorldEnded,
 )
 from maker.wire import ocx
-from tests.storms.scripted import BTC, ETH, SIGHT, TERMS, Story, clean
+from tests.storms.scripted import BTC, ETH, SIGHT, TERMS, Story, clean, quotes
 
 RED: list[tuple[str, str, Callable[[Story], Record]]] = []  # invariant, what happens, the record
 GREEN: list[tuple[str, str, Callable[[Story], Record]]] = []
@@ -447,6 +448,14 @@ def a_gap_pulls_nothing(story: Story) -> Record:
     return closes(story)
 
 
+@red("S5")
+def a_ladder_before_any_snapshot(story: Story) -> Record:
+    story = Story()
+    story.add(Armed)
+    story.ladder()
+    return closes(story)
+
+
 @green("S5")
 def the_other_market_is_quoted_on(story: Story) -> Record:
     story.breaks(exposed=False)
@@ -622,6 +631,14 @@ def the_exchange_says_429_of_its_own(story: Story) -> Record:
     request = story.ladder_leaves()
     story.add(Applied, request=request, status=429)
     story.answer(request, 429)
+    return closes(story)
+
+
+@red("S9")
+def an_answer_429_that_no_fault_made(story: Story) -> Record:
+    request = story.ladder_leaves()
+    story.answer(request, 429)
+    story.lost(request)
     return closes(story)
 
 
@@ -873,6 +890,13 @@ def a_quote_id_again(story: Story) -> Record:
 
 
 @red("S12")
+def a_client_order_id_again(story: Story) -> Record:
+    story.ladder(quotes=quotes(500))
+    story.ladder(quotes=quotes(500))
+    return closes(story)
+
+
+@red("S12")
 def quoting_on_after_an_unknown_outcome(story: Story) -> Record:
     request = story.ladder_leaves()
     story.ladder_lands(request)
@@ -1057,6 +1081,14 @@ def a_lost_guard_pulls_nothing(story: Story) -> Record:
     story.add(GuardGone)
     story.wait(0.2)
     return closes(story)
+
+
+@red("S20")
+def a_lost_guard_and_then_nothing(story: Story) -> Record:
+    story.add(GuardGone)
+    story.wait(1.0)
+    story.add(WorldEnded)
+    return story.record
 
 
 @green("S20")
@@ -1246,6 +1278,24 @@ def a_ladder_under_way_lands_behind_the_cancel_all(story: Story) -> Record:
     return closes(story)
 
 
+@green("L1")
+def a_break_while_a_429_is_waited_for(story: Story) -> Record:
+    """They are being pulled already, and only waiting helps."""
+    story.breaks()
+    story.trip()
+    request = story.left("POST", ocx.CANCEL_ALL, connection=2, body=b"{}")
+    story.lost(request)
+    story.answer(request, 429, fault="throttle", retry_seconds=4.0)
+    story.wait(1.0)
+    story.breaks(ETH)
+    story.wait(3.0)
+    story.cancel_all()
+    story.proven_empty()
+    story.snapshots()
+    story.add(Rearmed)
+    return closes(story)
+
+
 # -- L2 … L7
 
 
@@ -1351,6 +1401,16 @@ def it_empties_in_the_end(story: Story) -> Record:
     story.add(Rearmed)
     story.ladder()
     return closes(story)
+
+
+@green("L2")
+def both_are_killed_in_the_quiet(story: Story) -> Record:
+    story.quiet()
+    story.add(GuardGone)
+    dies(story)
+    story.wait(100.0)
+    story.add(WorldEnded)
+    return story.record
 
 
 @red("L7")
