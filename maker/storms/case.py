@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Final, cast
 
 import attrs
@@ -268,7 +269,7 @@ def seconds(value: float) -> str:
 
 def each(case: Case, *kinds: type[Entry]) -> list[tuple[int, Entry]]:
     """The entries of some kinds with their places, in order: sorted runs, which Python's sort merges in linear time."""
-    return sorted((one for kind in kinds for one in case.of(kind)), key=lambda one: one[0])
+    return sorted((one for kind in kinds for one in case.of(kind)), key=itemgetter(0))
 
 
 def named(entry: Entry) -> str:

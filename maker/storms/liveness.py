@@ -7,6 +7,7 @@ be made, the maker is not to blame for the time it took; nor for time in which i
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from typing import Final
 from urllib.parse import parse_qs
@@ -30,6 +31,7 @@ from maker.storms.record import (
     Order,
     QuietBegan,
     Raised,
+    Rearmed,
     ReferenceBroken,
     Signalled,
     Tripped,
@@ -54,8 +56,9 @@ def l1_feed_loss(case: Case) -> Verdict:
     verdict = Verdict("L1")
     terms = case.terms
     cancels = [life for life in case.lives.values() if life.left.owner == MAKER and life.left.is_cancel_all]
+    left_at = [life.left.at for life in cancels]
     writes = case.writes()
-    index = 0
+    pulled = pulled_spans(case)
     for place, entry in each(case, BrokenRead, ReferenceBroken, FeedSilent):
         match entry:
             case FeedSilent():
@@ -73,6 +76,9 @@ def l1_feed_loss(case: Case) -> Verdict:
                     what, markets = "the reference feed broke", list(terms.markets)
             case _:
                 continue
+        span = bisect_left(pulled, (at,)) - 1
+        if span >= 0 and at < pulled[span][1]:
+            continue  # quotes are being pulled already, for what came before
         gone_by += case.stood(at, gone_by)
         if place > case.gone_place or gone_by > min(alive_until(case), case.ends_at):
             continue
@@ -80,15 +86,28 @@ def l1_feed_loss(case: Case) -> Verdict:
         left = {market_id: case.resting(market_id, gone_by) for market_id in markets}
         if not any(left.values()):
             continue
-        if not isinstance(entry, FeedSilent):  # places only grow
-            while index < len(cancels) and cancels[index].place < place:
-                index += 1
-        first = next((life for life in cancels[index:] if life.left.at >= at), None)
+        index = bisect_left(left_at, at)
+        while index < len(cancels) and cancels[index].place < place and not isinstance(entry, FeedSilent):
+            index += 1  # of the same instant, and before it
+        first = cancels[index] if index < len(cancels) else None
         if excused(case, first, writes, at, gone_by):
             continue
         rest = ", ".join(f"{count} on {market_id}" for market_id, count in left.items() if count)
         verdict.broken(gone_by, f"{what} at {seconds(at)}, and at {seconds(gone_by)} orders rest still: {rest}")
     return verdict
+
+
+def pulled_spans(case: Case) -> list[tuple[float, ...]]:
+    """From each trip to its re-arm."""
+    spans: list[tuple[float, ...]] = []
+    began: float | None = None
+    for _, entry in each(case, Tripped, Rearmed):
+        if isinstance(entry, Tripped):
+            began = entry.at if began is None else began
+        elif began is not None:
+            spans.append((began, entry.at))
+            began = None
+    return spans if began is None else [*spans, (began, math.inf)]
 
 
 def excused(case: Case, first: Life | None, writes: list[Life], at: float, gone_by: float) -> bool:
@@ -231,8 +250,8 @@ def l6_empty_in_the_end(case: Case) -> Verdict:
     """Judged in the quiet, where the exchange answers: from each trip, or from the quiet's beginning if later."""
     verdict = Verdict("L6")
     quiet = case.first(QuietBegan)
-    if quiet is None:
-        return verdict
+    if quiet is None or (case.first(Died) is not None and case.first(GuardGone) is not None):
+        return verdict  # where both were killed, the next start sweeps
     allowed = case.terms.tail_seconds + EMPTY_SECONDS
     resting: set[str] = set()
     since: Entry | None = None  # an account that must get empty

@@ -94,7 +94,7 @@ def judge(case: Case, left: Left, markets: dict[str, Exposure], verdict: Verdict
     """Judge the worst case that a ladder makes."""
     exposure, terms = markets[left.market_id], case.terms
     adding = {quote.side for quote in left.quotes if not quote.reduce_only}
-    name = case.lives[left.request].name
+    life = case.lives[left.request]
     worst_value = excused = ZERO
     for side in SIDES:
         if side not in adding:
@@ -104,7 +104,7 @@ def judge(case: Case, left: Left, markets: dict[str, Exposure], verdict: Verdict
         if worst > limit:
             verdict.broken(
                 left.at,
-                f"{name} left at {seconds(left.at)} with a worst case of {worst} on the {side} side (position "
+                f"{life.name} left at {seconds(left.at)} with a worst case of {worst} on the {side} side (position "
                 f"{exposure.position}, resting {exposure.rests[side]}, may land {exposure.may_land[side]}): "
                 f"the limit is {limit}",
             )
@@ -117,4 +117,6 @@ def judge(case: Case, left: Left, markets: dict[str, Exposure], verdict: Verdict
         if other is not exposure:
             worst_value += max(ZERO, *(other.worst(side) for side in SIDES)) * other.price
     if worst_value > terms.value_max * VALUE_SLACK + excused:
-        verdict.broken(left.at, f"{name} left with a worst case worth {worst_value:.2f}: {terms.value_max} is allowed")
+        verdict.broken(
+            left.at, f"{life.name} left with a worst case worth {worst_value:.2f}: {terms.value_max} is allowed"
+        )

@@ -154,18 +154,20 @@ def s9_budget(case: Case) -> Verdict:
                     verdict.broken(entry.at, f"{case.lives[entry.request].name} was answered 429, and no fault said so")
             case Got() if entry.status == THROTTLED:
                 life = case.lives[entry.request]
-                asked = life.answered.retry_seconds if life.answered is not None else None
-                until = entry.at + min(asked or 0.0, WAIT_SECONDS_MAX)
-                if asked and life.left.owner == MAKER and is_order_path(life.left) and until > wait_until:
+                asked = (life.answered.retry_seconds if life.answered is not None else None) or 0.0
+                until = entry.at + min(asked, WAIT_SECONDS_MAX)
+                if life.left.owner == MAKER and is_order_path(life.left) and until > wait_until:
                     wait_until, waits_for = until, f"{life.name} was told at {seconds(entry.at)} to wait {asked:g} s"
             case Left() if entry.owner == MAKER and is_order_path(entry) and not is_cancel(entry):
                 verdict.judged += 1
-                name = case.lives[entry.request].name
+                life = case.lives[entry.request]
                 if entry.at < wait_until - NOTICE_SECONDS:
-                    verdict.broken(entry.at, f"{name} left though {waits_for}")
+                    verdict.broken(entry.at, f"{life.name} left though {waits_for}")
                 remaining = limit - used if entry.at < window_at + WINDOW_SECONDS else limit
                 if limit and remaining <= reserve:
-                    verdict.broken(entry.at, f"{name} left with {remaining} requests left, of which {reserve} are kept")
+                    verdict.broken(
+                        entry.at, f"{life.name} left with {remaining} requests left, of which {reserve} are kept"
+                    )
     return verdict
 
 

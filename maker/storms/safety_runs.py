@@ -52,11 +52,13 @@ def s13_one_writer(case: Case) -> Verdict:
                 epochs = sorted({name.rpartition("-")[0] for name in names})
                 verdict.judged += bool(names) or gone is not None
                 new = [one for one in epochs if one != epoch]
-                name = case.lives[entry.request].name
+                life = case.lives[entry.request]
                 if gone is not None and not (new and closed):
-                    verdict.broken(entry.at, f"{name} left after its maker was gone at {seconds(gone.at)}")
+                    verdict.broken(entry.at, f"{life.name} left after its maker was gone at {seconds(gone.at)}")
                 elif len(epochs) > 1 or (epoch and new and not (gone is not None and closed)):
-                    verdict.broken(entry.at, f"{name} is of the epochs {epochs} while {epoch or 'one of them'} writes")
+                    verdict.broken(
+                        entry.at, f"{life.name} is of the epochs {epochs} while {epoch or 'one of them'} writes"
+                    )
                 if new and closed:
                     gone = None
                 epoch = epochs[-1] if epochs else epoch

@@ -80,13 +80,13 @@ def s5_sequence(case: Case) -> Verdict:
                 halted = False
             case Left() if is_ladder(entry):
                 verdict.judged += 1
-                name, why = case.lives[entry.request].name, broken.get(entry.market_id)
+                life, why = case.lives[entry.request], broken.get(entry.market_id)
                 if why is not None:
                     verdict.broken(
-                        entry.at, f"{name} left after {why.what} at {seconds(why.at)}, and no later snapshot"
+                        entry.at, f"{life.name} left after {why.what} at {seconds(why.at)}, and no later snapshot"
                     )
                 elif entry.market_id not in connection:
-                    verdict.broken(entry.at, f"{name} left before any snapshot of its market was read")
+                    verdict.broken(entry.at, f"{life.name} left before any snapshot of its market was read")
     return verdict
 
 
