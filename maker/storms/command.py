@@ -92,8 +92,9 @@ def main(argv: list[str]) -> int:
             return ended(*many_storms(words, build, needs, folder, stopped, said))
     except UsageError as wrong:
         return ended(str(wrong), ExitCode.USAGE)
-    except CannotWork as problem:
-        return ended(f"no storm could be performed: {problem}", ExitCode.FAILURES_FOUND)
+    except CannotWork as cannot:
+        sys.stderr.write(cannot.detail)
+        return ended(f"no storm could be performed: {cannot}", ExitCode.FAILURES_FOUND)
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -110,12 +111,14 @@ def parser() -> argparse.ArgumentParser:
     which = words.add_mutually_exclusive_group(required=True)
     which.add_argument("--seeds", type=seeds, metavar="A:B", help="from A to before B; or one seed")
     which.add_argument("--schedule", type=Path, metavar="FILE", help="one storm as it was printed, instead of seeds")
-    words.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)), help="processes (every core)")
+    words.add_argument(
+        "--jobs", type=positive, metavar="N", default=len(os.sched_getaffinity(0)), help="processes (every core)"
+    )
     words.add_argument("--trace", action="store_true", help="show what happened, even if nothing is wrong; one seed")
     words.add_argument("--no-swarm", action="store_true", help="every class of faults may come in every storm")
     words.add_argument("--without", nargs="+", default=[], metavar="NAME", help="leave these classes of faults out")
     words.add_argument("--core", action="store_true", help="only engine and exchange, on a heap of events")
-    words.add_argument("--minutes", type=float, default=None, help=f"simulated, of each --core seed ({CORE_MINUTES:g})")
+    words.add_argument("--minutes", type=float, metavar="M", help=f"simulated, of each --core seed ({CORE_MINUTES:g})")
     words.add_argument("--json", action="store_true", help="end with one JSON object that has a row a violation")
     return words
 
@@ -156,7 +159,9 @@ def contradiction(words: argparse.Namespace) -> str:
 # -- what is performed --------------------------------------------------------------------------------------------
 
 
-def one_storm(build: Build, job: Schedule, needs: Needs, always: bool, said: dict[str, Any]) -> tuple[str, ExitCode]:
+def one_storm(
+    build: Build, job: Schedule, needs: Needs, always: bool, stopped: Callable[[], bool], said: dict[str, Any]
+) -> tuple[str, ExitCode]:
     """Perform a schedule; return the sentence and the exit code."""
     tally = Tally(attrs.evolve(needs, alone=True), 1)
     began = time.monotonic()

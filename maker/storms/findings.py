@@ -22,8 +22,8 @@ from maker.storms.shrink import TRIES_MAX, shrink
 from maker.storms.trace import trace
 from maker.storms.workers import Failure
 
-SHRUNK_MAX: Final = 10  # seeds: somebody will look at the first two
-SECONDS_MAX: Final = 600.0  # of real time for one: all tries, a slow storm's two seconds each, and a reserve
+SHRUNK_MAX: Final = 8  # seeds: somebody will look at the first two
+SECONDS_MAX: Final = 300.0  # of real time for one: all tries, a slow storm's two seconds each
 REPEATED: Final = "S22"  # judged by comparison, not by one storm
 
 

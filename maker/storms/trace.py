@@ -93,7 +93,8 @@ class Line:
 
     def text(self) -> str:
         columns = [now if was == now else f"{was} > {now}" for was, now in zip(self.before, self.after, strict=True)]
-        what = self.what if len(self.what) <= WHAT_CHARACTERS else self.what[: WHAT_CHARACTERS - 1] + "…"
+        what = " ".join(self.what.split())  # a detail may quote an answer of many lines
+        what = what if len(what) <= WHAT_CHARACTERS else what[: WHAT_CHARACTERS - 1] + "…"
         return f"{self.at:10.3f}  {what:{WHAT_CHARACTERS}}  {columns[0]:>9}  {columns[1]:22}  {columns[2]}".rstrip()
 
 
@@ -112,7 +113,7 @@ def trace(record: Record, violation: Violation | None = None) -> str:
         )
     shown += [line.text() for line in lines[first:first_after]]
     if violation:
-        shown.append(f"{violation.at:10.3f}  >>> {violation.name}: {violation.sentence}")
+        shown.append(f"{violation.at:10.3f}  >>> {violation.name}: {' '.join(violation.sentence.split())}")
         shown += [line.text() for line in lines[first_after : first_after + AFTER_MAX]]
     return "\n".join(shown)
 

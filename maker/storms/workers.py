@@ -8,6 +8,7 @@ that stands still is ended by its own watchdog, which says where it stood even i
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import multiprocessing
 import signal
@@ -15,8 +16,8 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
-from multiprocessing import connection
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -28,6 +29,7 @@ CHUNK_MAX: Final = 8  # jobs handed out at once: few enough that no worker has a
 JOBS_A_WORKER: Final = 2_000  # then it is renewed: whatever a storm leaves behind does not grow without end
 LOOK_SECONDS: Final = 0.2  # between two looks at the clock and at the wish to stop
 START_SECONDS_MAX: Final = 120.0  # to import the application on an overloaded machine; it takes one
+UNHEARD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STILL_SECONDS: Final = 10.0  # given to a worker's own watchdog before it is ended from outside
 END_SECONDS_MAX: Final = 5.0  # for a killed process to be gone
 DETAIL_CHARACTERS_MAX: Final = 4_000  # of a traceback: its end, where the cause is
@@ -46,7 +48,11 @@ class Failure:
 
 
 class CannotWork(Exception):
-    """No worker can be started; the message says why."""
+    """No worker can be started; the message says why, `detail` where."""
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.detail = detail
 
 
 def perform_all(
@@ -109,7 +115,8 @@ class Worker(Generic[Job, Result]):
         self.process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, self.build, self.seconds_max, self.stood), daemon=True
         )
-        self.process.start()
+        with deaf():
+            self.process.start()
         theirs.close()
 
     def give(self, jobs: list[Job]) -> None:
@@ -131,7 +138,7 @@ class Worker(Generic[Job, Result]):
         if self.ready:
             done(self.jobs.popleft(), answer)
         elif isinstance(answer, Failure):
-            raise CannotWork(f"{answer.sentence}\n{answer.detail}")
+            raise CannotWork(answer.sentence, answer.detail)
         self.ready = True
         return True
 
@@ -168,10 +175,22 @@ class Worker(Generic[Job, Result]):
         self.process.join(END_SECONDS_MAX)
 
 
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Start processes that hear no signal but SIGKILL, from their first instruction on.
+
+    A terminal's Ctrl-C is sent to the whole group; who waits for the workers decides what it means for them.
+    """
+    resource_tracker.ensure_running()  # the standard library's helper, started with the first: it would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, UNHEARD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def serve(pipe: Connection[Any, Any], build: Build[Job, Result], seconds_max: float, stood: Path) -> None:
     """Be a worker until nobody wants anything any more."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal tells the whole group; who waits for us decides
-        signal.signal(number, signal.SIG_IGN)
     try:
         work = build()
     except Exception as error:  # noqa: BLE001 - the top of a process: it ends, and says why
