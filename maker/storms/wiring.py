@@ -19,6 +19,7 @@ from maker.app.config import Config
 from maker.drills.configuration import KEY_ENV, prepare
 from maker.storms.campaign import Build, Performers
 from maker.storms.outcome import Outcome
+from maker.storms.record import Record
 from maker.storms.requirements import Needs, needs_of_core, needs_of_world
 from maker.storms.schedule import Schedule, from_fields
 
@@ -66,16 +67,25 @@ def wired(ready: Config, core: bool, minutes: float, swarm: bool, without: froze
 
 def world_of(ready: Config, swarm: bool, without: frozenset[str]) -> Performers:
     """The whole program, in the worker that performs it."""
-    draw: Callable[..., Schedule] = importlib.import_module("maker.storms.weather").draw
-    again = partial(importlib.import_module("maker.storms.world").perform, ready)
+    weather, world = (importlib.import_module(f"maker.storms.{room}") for room in ("weather", "world"))
+    return drawn_and_performed(ready, weather.draw, world.perform, swarm, without)
+
+
+def drawn_and_performed(
+    ready: Config,
+    draw: Callable[..., Schedule],
+    perform: Callable[[Config, Schedule], tuple[Outcome, Record]],
+    swarm: bool,
+    without: frozenset[str],
+) -> Performers:
+    """Draw a seed's storm, leave out what was switched off, and perform it."""
 
     def storm(seed: int) -> Outcome:
         drawn = draw(seed, len(ready.markets), swarm=swarm)
         kept = tuple(fault for fault in drawn.faults if fault.name not in without)
-        outcome: Outcome = again(attrs.evolve(drawn, faults=kept))[0]
-        return outcome
+        return perform(ready, attrs.evolve(drawn, faults=kept))[0]
 
-    return Performers(storm, again)
+    return Performers(storm, partial(perform, ready))
 
 
 def core_of(ready: Config, minutes: float) -> Performers:

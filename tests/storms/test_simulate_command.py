@@ -20,12 +20,15 @@ import pytest
 
 from maker import __main__ as program
 from maker.app import cli, config
+from maker.app.config import Config
 from maker.errors import ExitCode
 from maker.storms import command, progress, wiring
 from maker.storms.campaign import Build, Tally
+from maker.storms.outcome import Outcome
 from maker.storms.progress import Progress
+from maker.storms.record import Record
 from maker.storms.requirements import Needs
-from maker.storms.schedule import from_fields
+from maker.storms.schedule import Schedule, from_fields
 from tests.storms import scripted
 from tests.storms.scripted import NEEDS, SMALL, outcome, schedule
 
@@ -244,6 +247,27 @@ def test_the_configuration_speaks_to_nobody(name: str, monkeypatch: pytest.Monke
         assert CANARY not in told
         assert "api.ocx.global" not in told
         assert "OCX_API_KEY" not in told
+
+
+@pytest.mark.parametrize("swarm", [True, False])
+def test_a_seed_is_drawn_and_performed_with_the_configuration(swarm: bool) -> None:
+    """For as many markets as it has, in swarm mode or not, without what was switched off."""
+    ready = wiring.prepared(PROJECT / "conf" / "paper.toml")[0]
+    drawn: list[tuple[int, int, bool]] = []
+
+    def draw(seed: int, markets: int, *, swarm: bool) -> Schedule:
+        drawn.append((seed, markets, swarm))
+        return schedule(seed)
+
+    def perform(configuration: Config, given: Schedule) -> tuple[Outcome, Record]:
+        assert configuration is ready
+        return outcome(given), scripted.record()
+
+    performers = wiring.drawn_and_performed(ready, draw, perform, swarm, frozenset({"gap", "earthquake"}))
+    assert [fault.name for fault in performers.storm(7).schedule.faults] == ["refuse", "reset"]
+    assert drawn == [(7, 2, swarm)]
+    assert performers.again is not None
+    assert performers.again(schedule(7))[0].schedule == schedule(7), "a given schedule is performed as it stands"
 
 
 def test_it_is_among_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
