@@ -158,12 +158,13 @@ def test_a_campaign_that_was_cut_short_has_not_passed() -> None:
     tally = campaign.run(
         scripted.sound,
         range(100_000),
-        NEEDS,
+        attrs.evolve(NEEDS, required_from=1_000_000),
         processes=2,
         clock=time.monotonic,
         going_on=lambda tally: next(asked) < 1_000 and not tally.done,
     )
     assert 0 < tally.done < 100_000
+    assert tally.unmet == []
     assert not tally.passed
 
 

@@ -72,6 +72,17 @@ def test_another_finding_is_not_taken_for_it() -> None:
     assert names(shrink(perform(drawn), "S2", perform).schedule) == {"a", "b", "c"}
 
 
+def test_no_fault_remains_that_could_go() -> None:
+    """One that can only go once a later one has gone does go."""
+
+    def perform(candidate: Schedule) -> Outcome:
+        left = names(candidate)
+        found = left >= {"b", "c"} and ("later" not in left or "first" in left)
+        return outcome(candidate, violations=(HERE,) if found else ())
+
+    assert names(shrink(perform(storm("first", "b", "c", "later")), "S2", perform).schedule) == {"b", "c"}
+
+
 @pytest.mark.parametrize("tries_max", [0, 1, 7])
 def test_it_gives_up_in_time(tries_max: int) -> None:
     """At the most so many tries; what it has by then still breaks."""
