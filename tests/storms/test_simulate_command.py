@@ -22,9 +22,9 @@ from maker import __main__ as program
 from maker.app import cli, config
 from maker.app.config import Config
 from maker.errors import ExitCode
-from maker.storms import command, progress, wiring
+from maker.storms import command, findings, progress, wiring
 from maker.storms.campaign import Build, Tally
-from maker.storms.outcome import Outcome
+from maker.storms.outcome import Outcome, Violation
 from maker.storms.progress import Progress
 from maker.storms.record import Record
 from maker.storms.requirements import Needs
@@ -128,6 +128,13 @@ def test_a_history_that_differs_is_a_violation(simulate: Simulate) -> None:
     code, _text, said = simulate(scripted.forgetful, "--seeds", "0:3")
     assert (code, [row["name"] for row in said["violations"]]) == (1, ["S22"])
     assert said["invariants"][2]["violations"] == 1
+
+
+def test_a_storm_is_known_by_what_it_broke_itself() -> None:
+    """Its earliest violation; a history that differs, which no single storm shows, only if there is nothing else."""
+    twice, late, early = (Violation(name, at, "") for name, at in (("S22", 1.0), ("S3", 9.0), ("S4", 5.0)))
+    assert findings.first(outcome(schedule(0), violations=(twice, late, early))) == early
+    assert findings.first(outcome(schedule(0), violations=(twice,))) == twice
 
 
 def test_what_was_not_met_fails(simulate: Simulate) -> None:
