@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paper": {"errors", "wire", "edge"},
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
     "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
-    "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
+    "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
     "__main__": {"guard", "launch", "app", "drills", "storms"},
     "__init__": set(),
 }

@@ -43,7 +43,7 @@ from maker.storms.record import (
     WorldEnded,
 )
 from maker.wire import ocx
-from tests.storms.scripted import BTC, ETH, SIGHT, TERMS, Story, clean, quotes
+from tests.storms.story import BTC, ETH, SIGHT, TERMS, Story, clean, quotes
 
 RED: list[tuple[str, str, Callable[[Story], Record]]] = []  # invariant, what happens, the record
 GREEN: list[tuple[str, str, Callable[[Story], Record]]] = []
