@@ -728,7 +728,7 @@ def a_scoped_cancel_is_not_it(story: Story) -> Record:
 
 @red("S10")
 def an_end_without_a_cancel_all(story: Story) -> Record:
-    story.add(Raised, where="the feeds")
+    story.add(Raised, where="the feeds", text="the feeds")
     story.wait()
     story.end(75, verified_empty=False, causes=("the feeds",))
     story.wait(0.02)
@@ -972,7 +972,7 @@ def a_task_goes_on(story: Story) -> Record:
 
 @red("S14")
 def an_error_is_named_nowhere(story: Story) -> Record:
-    story.add(Raised, where="the watch")
+    story.add(Raised, where="the watch", text="the watch")
     story.trip("UNHANDLED_ERROR", recoverable=False)
     story.cancel_all()
     story.proven_empty()
@@ -981,7 +981,7 @@ def an_error_is_named_nowhere(story: Story) -> Record:
 
 @green("S14")
 def an_error_is_named(story: Story) -> Record:
-    story.add(Raised, where="the watch")
+    story.add(Raised, where="the watch", text="the watch")
     story.trip("UNHANDLED_ERROR", recoverable=False)
     story.cancel_all()
     story.proven_empty()
