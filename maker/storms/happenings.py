@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from maker.storms.weather import Active
     from maker.storms.world import World
 
-BPS: Final = Decimal(10_000)
+# Faults of what a new connection hears: they begin by ending the old one.
+RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 
 
 class Planted(Exception):
@@ -39,8 +40,12 @@ class Happenings:
 
     # -- faults as they come and go
 
-    async def begin(self, active: Active, nursery: trio.Nursery) -> None:
+    def begin(self, active: Active) -> None:
         """Do what a fault does at its beginning; one of wires and answers does nothing here."""
+        if active.name in RECONNECTING:
+            for link in self.world.site.stream_of.values():
+                link.down.put(b"", 0.0)
+                self.world.site.ended(link)
         do = getattr(self, f"do_{active.name}", None)
         if do is not None:
             do(active)
@@ -101,6 +106,13 @@ class Happenings:
                 around.path.jump(active.number("bps"))
         self.world.weather.bite(active)
 
+    def do_index_apart(self, active: Active) -> None:
+        """F33: the exchange's index leaves the reference."""
+        for market_id, around in self.world.site.venue.keeper.place.surroundings.items():
+            if market_id in self.world.config.markets:
+                around.path.jump(0.0, basis_bps=active.number("bps"))
+        self.world.weather.bite(active)
+
     def do_foreign_position(self, active: Active) -> None:
         """F35: somebody else trades on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
@@ -146,6 +158,8 @@ class Happenings:
         except Rejection:
             return
         self.world.weather.bite(active)
+
+    do_crash = do_jump  # the same, but large enough to cost money
 
     def do_maintenance(self, active: Active) -> None:
         """F32: the exchange halts its markets."""
@@ -244,6 +258,18 @@ class Happenings:
         for count in range(int(active.number("count"))):
             self.world.warden.signals.append(numbers[(count + int(active.number("first"))) % len(numbers)])
         self.world.machine.guard_link.stir()
+
+    def do_signals_unheard(self, active: Active) -> None:
+        """F44: the maker is told to stop, and does not hear it."""
+        self.world.weather.bite(active)
+        self.world.deaf = True
+        self.world.warden.signals.append(15)
+        self.world.machine.guard_link.stir()
+
+    def do_link_cut(self, active: Active) -> None:
+        """F52: the link between guard and maker breaks, and both live."""
+        self.world.weather.bite(active)
+        self.world.machine.link.close()
 
     def do_kill_maker(self, active: Active) -> None:
         """F45, F46: kill -9."""

@@ -76,7 +76,7 @@ class StormWitness(Witness):
 class Site:
     """The exchange and every connection to it."""
 
-    nursery: trio.Nursery
+    start_soon: Callable[..., None]  # of the world's nursery: every connection is served by a task of its own
     weather: Weather
     record: r.Record
     clock: Callable[[], Moment]
@@ -100,14 +100,14 @@ class Site:
     @classmethod
     def open(
         cls,
-        nursery: trio.Nursery,
+        start_soon: Callable[..., None],
         weather: Weather,
         record: r.Record,
         clock: Callable[[], Moment],
         settings: VenueSettings,
     ) -> Site:
         """Open the exchange; nothing is served before something dials."""
-        site = cls(nursery, weather, record, clock)
+        site = cls(start_soon, weather, record, clock)
         site.witness = StormWitness(site, clock)
         site.venue = open_venue(settings, clock=clock, witness=site.witness)
         weather.site = site
@@ -206,7 +206,7 @@ class Site:
         link.client = end
         self.links[link.number] = link
         self.weather.dialled(link)
-        self.nursery.start_soon(self.serve, link)
+        self.start_soon(self.serve, link)
         return end
 
     async def serve(self, link: Link) -> None:
@@ -399,7 +399,7 @@ class Site:
         if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.port == REFERENCE):
             return
         is_stream = bool(link.market_id)
-        limit = terms.stream_fresh_seconds_max if is_stream else terms.reference_stale_seconds_max
+        limit = terms.stream_silent_seconds_max if is_stream else terms.reference_stale_seconds_max
         if now - link.heard_at > limit:
             feed = "stream" if is_stream else "reference"
             self.record.add(r.FeedSilent(at=now, feed=feed, market_id=link.market_id, since=link.heard_at))

@@ -101,6 +101,7 @@ class Weather:
     site: Site = attrs.field(init=False)
     active: list[Active] = attrs.field(factory=list)
     slept_seconds: float = 0.0  # that the exchange's clock is ahead of the loop's, for the machine slept
+    snapshots: dict[str, bytes] = attrs.field(factory=dict)  # the first one of each market
     troubles: list[str] = attrs.field(factory=list)  # errors of the simulation's own
 
     def __attrs_post_init__(self) -> None:
@@ -184,7 +185,7 @@ class Weather:
         link.doom = ""
         if doom == "before":
             link.up.swallow()
-            self.site.nursery.start_soon(self.reset_later, link, seconds)
+            self.site.start_soon(self.reset_later, link, seconds)
             return []
         if doom == "answer":
             self.reset(link)
@@ -317,10 +318,13 @@ class Weather:
             form = (b": heartbeat\n\n", b":heartbeat\r\n\r\n", b":\n\n", b":heartbeat\n")[int(self.rng.random() * 4)]
             return [(form + data, meaning)]
         if meaning == SNAPSHOT:
-            active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty")
-            if active is None:
+            active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
+            earlier = self.snapshots.setdefault(market_id, data)
+            if active is None or (active.name == "snapshot_stale" and earlier is data):
                 return [(data, meaning)]
             self.bite(active)
+            if active.name == "snapshot_stale":
+                return [(earlier, "stale")]
             if active.name == "snapshot_lost":
                 return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
             return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]

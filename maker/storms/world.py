@@ -134,6 +134,8 @@ class World:
     clocks: Clocks = attrs.field(factory=Clocks)
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
+    deaf: bool = False  # the maker hears no signal
+    quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
     ended_at: float = 0.0
 
@@ -167,7 +169,7 @@ class World:
                 rate_limit_per_minute=self.config.budget.requests_per_minute,
                 markets=tuple(spec for spec in default_markets() if spec.market_id in self.config.markets),
             )
-            self.site = Site.open(nursery, self.weather, self.record, self.clocks.exchange, settings)
+            self.site = Site.open(nursery.start_soon, self.weather, self.record, self.clocks.exchange, settings)
             self.machine = Machine(self.site, self.schedule.seed, self.clocks)
             guard = self.config.guard
             self.warden = Warden(
@@ -186,9 +188,11 @@ class World:
             self.happenings = Happenings(self)
             nursery.start_soon(self.site.venue.keeper.run_steps)
             nursery.start_soon(self.maker)
+            nursery.start_soon(self.customers)
+            nursery.start_soon(self.swell)
             nursery.start_soon(self.warden.run)
             with trio.move_on_after(QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX) as limit:
-                await self.direct(nursery)
+                await self.direct()
             stuck = "the world did not end" if limit.cancelled_caught else ""
             self.ended_at = trio.current_time()
             self.record.add(r.WorldEnded(at=self.ended_at, stuck=stuck))
@@ -258,7 +262,7 @@ class World:
 
     def signalled(self, number: int) -> None:
         """A signal reaches the maker's process."""
-        if self.warden.ended.is_set() or self.happenings.frozen_at is not None:
+        if self.warden.ended.is_set() or self.happenings.frozen_at is not None or self.deaf:
             return
         healthy = not self.weather.active and not self.site.in_flight and self.is_quoting()
         self.note(r.Signalled(at=trio.current_time(), number=number, resting=len(self.site.orders), healthy=healthy))
@@ -267,17 +271,16 @@ class World:
 
     # -- the story
 
-    async def direct(self, nursery: trio.Nursery) -> None:
+    async def direct(self) -> None:
         """Wait for quotes, let the storm pass, wait for quotes again, end it, see it to its end."""
         await self.until(self.is_quoting, QUOTING_SECONDS_MAX)
         if not self.is_quoting():
             self.void = "it never quoted"
         else:
             self.record.add(r.Quoting(at=trio.current_time()))
-            nursery.start_soon(self.customers)
-            nursery.start_soon(self.swell)
+            self.quoted.set()
             await self.until(lambda: sum(self.site.ladders.values()) >= WARM_LADDERS, QUOTING_SECONDS_MAX)
-            await self.storm(nursery)
+            await self.storm()
             if not self.over:
                 await self.quiet()
         if not self.over:
@@ -304,7 +307,7 @@ class World:
         while not condition() and not (self.over and condition != self.warden.done.is_set) and trio.current_time() < ends_at:
             await trio.sleep(LOOK_SECONDS)
 
-    async def storm(self, nursery: trio.Nursery) -> None:
+    async def storm(self) -> None:
         """Let each fault begin and end at its time."""
         began = trio.current_time()
         moments: list[tuple[float, int, str]] = []
@@ -323,7 +326,7 @@ class World:
                 return
             if what == "begin":
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
-                await self.happenings.begin(in_force[index], nursery)
+                self.happenings.begin(in_force[index])
             elif index in in_force:
                 self.happenings.finish(in_force[index])
                 self.weather.end(in_force[index])
@@ -358,6 +361,7 @@ class World:
     async def customers(self) -> None:
         """Somebody takes from our quotes now and then, so that fills happen in every storm."""
         rng = random.Random(f"customers:{self.schedule.seed}")
+        await self.quoted.wait()
         while not self.over:
             await trio.sleep(rng.uniform(*CUSTOMER_SECONDS))
             market_id = rng.choice(list(self.config.markets))
@@ -367,6 +371,7 @@ class World:
     async def swell(self) -> None:
         """Prices move a little all the time, so that there is always something to replace."""
         rng = random.Random(f"swell:{self.schedule.seed}")
+        await self.quoted.wait()
         while not self.over:
             enough = sum(self.site.ladders.values()) >= LADDERS_MIN
             await trio.sleep(rng.uniform(*SWELL_SECONDS) * (1 + 2 * enough))

@@ -20,7 +20,7 @@ from maker.desk.events import (
     StreamHeard,
     Wait,
 )
-from maker.desk.facts import POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
+from maker.desk.facts import OLD_SECONDS, POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
 from maker.desk.market import MARGIN_REFUSALS_MAX, MARKET_HOLD_SECONDS
 from maker.desk.units import Side
 from maker.errors import StreamBroken
@@ -86,6 +86,30 @@ def test_an_impossible_snapshot_leaves_the_market_as_it_was_not_live() -> None:
     with pytest.raises(StreamBroken):
         desk.snapshot(bids=((FAIR_TICKS + 30, 1),))
     assert told(desk.decide()) == "wait 1"
+
+
+def test_a_snapshot_older_than_what_was_heard_is_refused() -> None:
+    """F24: a site behind the others answers the reconnection; what it shows is over."""
+    desk = Desk.ready()
+    desk.delta()
+    desk.lost()
+    desk.stream_ms -= 10_000
+    with pytest.raises(StreamBroken, match="older than"):
+        desk.snapshot()
+    assert not desk.market().live
+    desk.stream_ms += 20_000
+    desk.snapshot()
+    assert desk.market().live
+
+
+def test_an_exchange_that_set_its_clock_back_is_believed_after_a_while() -> None:
+    """L2: refusing for ever would be an outage of our own making."""
+    desk = Desk.ready()
+    desk.lost()
+    desk.stream_ms -= 3_600_000
+    desk.now += OLD_SECONDS + 1
+    desk.snapshot()
+    assert desk.market().live
 
 
 def test_a_market_whose_stream_stays_down_does_not_trip_the_others_again_and_again() -> None:
