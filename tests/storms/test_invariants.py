@@ -213,6 +213,18 @@ def rearmed_after_a_trip_that_ends_the_run(story: Story) -> Record:
 
 
 @red("S2")
+def rearmed_after_a_limit_that_ends_the_run(story: Story) -> Record:
+    story.trip("DRAWDOWN", recoverable=False)
+    story.cancel_all()
+    story.proven_empty()
+    story.add(Rearmed)
+    story.ladder()
+    story.cancel_all()
+    story.proven_empty()
+    return story.ends(70)
+
+
+@red("S2")
 def quoting_on_beside_the_kill_file(story: Story) -> Record:
     story.add(KillFileWritten, by="somebody")
     story.wait(1.5)
@@ -296,6 +308,18 @@ def the_second_read_shows_an_order(story: Story) -> Record:
     story.read()
     story.wait(0.3)
     story.read(shown=1)
+    return story.ends()
+
+
+@red("S3")
+def an_order_shows_between_two_empty_reads(story: Story) -> Record:
+    story.add(Signalled, number=15, resting=4, healthy=True)
+    story.trip("STOP_ASKED", recoverable=False)
+    story.cancel_all()
+    story.read()
+    story.wait(0.3)
+    story.read(shown=1)
+    story.read()
     return story.ends()
 
 
@@ -675,7 +699,8 @@ def all_but_the_reserve_and_a_new_window(story: Story) -> Record:
     for _ in range(90):
         story.ladder()
     story.wait(60.0)
-    story.ladder()
+    for _ in range(90):
+        story.ladder()
     return closes(story)
 
 
