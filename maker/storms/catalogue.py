@@ -152,6 +152,7 @@ CLASSES: Final = (
         ends_run=True,
     ),
     FaultClass("F35", "foreign_order", once(1), 0.5),
+    FaultClass("F35", "taken_over", lambda rng: {}, 0.5, ends_run=True),
     # the machine and its processes
     FaultClass("F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}),
     FaultClass("F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(0.1, 2.4)(rng)}}, 1.5),

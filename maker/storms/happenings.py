@@ -14,6 +14,7 @@ from maker.guard import latch
 from maker.paper.marketplace import TAKERS
 from maker.paper.orders import OrderRequest
 from maker.paper.rejection import Rejection
+from maker.paper.state import INSURANCE
 from maker.storms import record as r
 from maker.storms.wires import Link
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from maker.storms.weather import Active
     from maker.storms.world import World
 
+LIBRARY: Final = "trio_websocket."  # a task of its own: what it raises is told as the end of its connection
 # Faults of what a new connection hears: they begin by ending the old one.
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 
@@ -136,6 +138,34 @@ class Happenings:
             return
         self.world.weather.bite(active)
 
+    def do_taken_over(self, active: Active) -> None:
+        """F35: a position passes to the exchange without a trade, as in a liquidation."""
+        site = self.world.site
+        state, now_ms = site.exchange.state, site.venue.keeper.now_ms()
+        account = state.accounts[site.user_id]
+        for market_id in self.world.config.markets:
+            quantity = account.quantity(market_id)
+            if not quantity:
+                continue
+            mark, size = state.market(market_id).mark(), abs(quantity)
+            ours, theirs = ("sell", "buy") if quantity > 0 else ("buy", "sell")
+            account.move(market_id, ours, mark, size, now_ms, state.ids)
+            state.accounts[INSURANCE].move(market_id, theirs, mark, size, now_ms, state.ids)
+            self.world.record.add(
+                r.Trade(
+                    at=trio.current_time(),
+                    market_id=market_id,
+                    trade_id="",
+                    side=ours,
+                    price=mark,
+                    quantity=size,
+                    foreign=True,
+                    taken_over=True,
+                )
+            )
+            self.world.weather.bite(active)
+            return
+
     def do_foreign_order(self, active: Active) -> None:
         """F28's neighbour (H28): an order of somebody else rests on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
@@ -238,7 +268,7 @@ class Happenings:
         self.world.clocks.slept += active.number("sleep_seconds")
         self.world.weather.slept_seconds = self.world.clocks.slept
         seconds = active.number("sleep_seconds")
-        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
+        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds, asleep=True))
 
     def do_wall_jump(self, active: Active) -> None:
         """F36: the machine's wall clock is set."""
@@ -303,7 +333,11 @@ class Happenings:
 
     def do_raised(self, active: Active) -> None:
         """F47: a bug, in any task, at whatever it awaits."""
-        waiting = [task for task in self.maker_tasks()[1:] if task._abort_func is not None]  # noqa: SLF001
+        waiting = [
+            task
+            for task in self.maker_tasks()[1:]
+            if task._abort_func is not None and not task.name.startswith(LIBRARY)  # noqa: SLF001
+        ]
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]

@@ -165,6 +165,7 @@ class Trade(Entry):
     client_order_id: str = ""
     self_trade: bool = False
     foreign: bool = False  # not by an order of the maker's: somebody else on the account, or a liquidation
+    taken_over: bool = False  # by the exchange, which tells of no trade: nothing but the position changes
 
 
 # -- streams ------------------------------------------------------------------------------------------------------
@@ -220,6 +221,7 @@ class StoodStill(Entry):
     """The maker's process runs again after it did not: paused, suspended, or busy in one step."""
 
     seconds: float
+    asleep: bool = False  # the whole machine: the loop's clock stood still as well
 
 
 # -- the maker, by probes at its doors ----------------------------------------------------------------------------

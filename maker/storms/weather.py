@@ -202,8 +202,12 @@ class Weather:
             return []
         assert doom == "corrupt", doom
         spoilt = bytearray(data)
+        start, end = 0, len(data)
+        if link.market_id:  # within the JSON, its first byte included: what it spoils is seen when it is read
+            start, end = data.find(b"data: ") + len(b"data: "), data.rfind(b"}") + 1
+            spoilt[start] |= 0x80
         for _ in range(1 + int(self.rng.random() * 16)):
-            spoilt[int(self.rng.random() * len(spoilt))] |= 0x80  # no text has it: never mistaken for another number
+            spoilt[start + int(self.rng.random() * (end - start))] |= 0x80  # no text has it: never another number
         if link.market_id:
             link.down.mark(lambda: self.site.broken(link, link.market_id, "malformed"))
         return [(seconds, bytes(spoilt))]

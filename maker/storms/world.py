@@ -29,6 +29,7 @@ from maker.app.result import Result
 from maker.desk.budget import Budget
 from maker.edge.journal import MemoryJournal
 from maker.edge.records import Run as RunRow
+from maker.guard import latch
 from maker.paper.accounts import Account
 from maker.paper.keys import PAPER_TRADE_SECRET
 from maker.paper.market import default_markets
@@ -220,6 +221,9 @@ class World:
         """The maker has ended by itself; its guard reads what it wrote."""
         at = trio.current_time()
         text = [*self.recorder.lines, result.reason]
+        written = any(True for _ in self.record.of(r.KillFileWritten))
+        if not written and latch.read(self.config.state_folder) is not None:
+            self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
         causes = tuple(one for one in self.happenings.planted if any(one in line for line in text))
         unwound = at - self.recorder.ended_quoting_at if self.recorder.ended_quoting_at is not None else 0.0
         self.record.add(
@@ -280,6 +284,7 @@ class World:
             self.record.add(r.Quoting(at=trio.current_time()))
             self.quoted.set()
             await self.until(lambda: sum(self.site.ladders.values()) >= WARM_LADDERS, QUOTING_SECONDS_MAX)
+            self.count()
             await self.storm()
             if not self.over:
                 await self.quiet()
@@ -397,7 +402,7 @@ class World:
             return
         account: Account = site.exchange.state.accounts[site.user_id]
         for market_id, market in engine.markets.items():
-            if not market.live:
+            if not market.live or market.account.pending:  # its ladder is applied, and the answer on its way
                 continue
             grid, ours = market.account.spec.grid, market.account
             differences = []
@@ -415,6 +420,11 @@ class World:
             if market.orders_known and believed != resting:
                 differences.append(f"orders {believed}, the exchange has {resting}")
             self.record.add(r.Compared(at=now, market_id=market_id, differences=tuple(differences)))
+        self.count()
+
+    def count(self) -> None:
+        """Count what there is of the maker's (S23)."""
+        site, now = self.site, trio.current_time()
         cycles = sum(site.ladders.values())
         open_links = sum(link.client is not None and not link.client.closed for link in site.links.values())
         tasks = len(self.happenings.maker_tasks())
