@@ -90,14 +90,18 @@ class Happenings:
             for side in ("buy", "sell"):
                 if active.word("side") in (side, "both"):
                     ours = [
-                        row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price
+                        row
+                        for row in site.exchange.open_orders(site.user_id, market_id)
+                        if row.side != side and row.price
                     ]
                     if ours:
                         prices = [row.price for row in ours if row.price is not None]
                         limit = max(prices) if side == "buy" else min(prices)
                         bids, asks = site.exchange.book_levels(market_id, 200)
                         reach = asks if side == "buy" else bids
-                        within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
+                        within = [
+                            size for price, size in reach if (price <= limit if side == "buy" else price >= limit)
+                        ]
                         self.trade(market_id, side, limit, sum(within, Decimal(0)))
                         self.world.weather.bite(active)
 

@@ -118,6 +118,8 @@ class Answered(Entry):
     open_orders: int | None = None  # of a read of open orders: how many rows the answer shows
     code: str = ""  # of a refusal, as the answer states it; of a ladder taken in part, the first refused level's
     retry_seconds: float | None = None  # of a 429: how long its headers and body ask to wait; None: they do not say
+    remaining: int | None = None  # requests left in the window, as its headers state; None: they do not
+    reset_seconds: float = 0.0  # until that window ends, likewise
 
 
 @attrs.frozen(kw_only=True)

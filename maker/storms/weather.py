@@ -280,7 +280,12 @@ class Weather:
         active = self.first(target, "reset_after", "slow_close", "truncated", "corrupted")
         if active is not None and target != STREAM:
             self.bite(active, left.request)
-            dooms = {"reset_after": "answer", "slow_close": "half_close", "truncated": "truncate", "corrupted": "corrupt"}
+            dooms = {
+                "reset_after": "answer",
+                "slow_close": "half_close",
+                "truncated": "truncate",
+                "corrupted": "corrupt",
+            }
             link.doom = dooms[active.name]
             return None
         active = self.first(target, "unanswered")

@@ -309,7 +309,11 @@ class World:
 
     async def until(self, condition: Callable[[], bool], seconds_max: float) -> None:
         ends_at = trio.current_time() + seconds_max
-        while not condition() and not (self.over and condition != self.warden.done.is_set) and trio.current_time() < ends_at:
+        while (
+            not condition()
+            and not (self.over and condition != self.warden.done.is_set)
+            and trio.current_time() < ends_at
+        ):
             await trio.sleep(LOOK_SECONDS)
 
     async def storm(self) -> None:

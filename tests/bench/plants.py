@@ -95,7 +95,9 @@ def search(folder: Path, plant: Plant, seeds: list[int], sound: Path) -> dict[st
             where = {"seed": hit["seed"], "finder": hit["finder"], "sentence": hit["sentence"]}
             took = hit["seed"] - seeds[0] + 1
             return {**where, "schedule": hit["schedule"], "storms": storms, "seeds": took, "others": others}
-        sys.stderr.write(f"seed {hit['seed']} is red without it: {without['violations'][:2]} {without['crashed'][-300:]}\n")
+        sys.stderr.write(
+            f"seed {hit['seed']} is red without it: {without['violations'][:2]} {without['crashed'][-300:]}\n"
+        )
     return {"seed": None, "finder": None, "seeds": None, "storms": storms, "others": others}
 
 
