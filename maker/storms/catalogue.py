@@ -104,7 +104,7 @@ CLASSES: Final = (
     FaultClass("F24", "snapshot_crossed", once(2)),
     FaultClass("F24", "snapshot_empty", once(2)),
     FaultClass("F24", "snapshot_stale", once(1)),
-    FaultClass("F24", "stream_refused", with_number(once(3, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))),
+    FaultClass("F24", "stream_refused", with_number(lasting(0.5, 6, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))),
     FaultClass("F25", "bad_delta", once(1, form=("negative", "crossed"))),
     # answers
     FaultClass(
@@ -144,6 +144,7 @@ CLASSES: Final = (
     FaultClass("F33", "crash", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(500, 3000)}}, 0.5),
     FaultClass("F33", "index_apart", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(20, 200)}}),
     FaultClass("F34", "sweep", once(1, side=("buy", "sell", "both"))),
+    FaultClass("F34", "one_way", lasting(3, 9, side=("buy", "sell")), 0.7),
     FaultClass(
         "F35",
         "foreign_position",

@@ -85,25 +85,24 @@ class Happenings:
 
     def do_sweep(self, active: Active) -> None:
         """F34: our whole ladder is filled, on one side or both."""
-        site = self.world.site
         for market_id in self.world.config.markets:
             for side in ("buy", "sell"):
-                if active.word("side") in (side, "both"):
-                    ours = [
-                        row
-                        for row in site.exchange.open_orders(site.user_id, market_id)
-                        if row.side != side and row.price
-                    ]
-                    if ours:
-                        prices = [row.price for row in ours if row.price is not None]
-                        limit = max(prices) if side == "buy" else min(prices)
-                        bids, asks = site.exchange.book_levels(market_id, 200)
-                        reach = asks if side == "buy" else bids
-                        within = [
-                            size for price, size in reach if (price <= limit if side == "buy" else price >= limit)
-                        ]
-                        self.trade(market_id, side, limit, sum(within, Decimal(0)))
-                        self.world.weather.bite(active)
+                if active.word("side") in (side, "both") and self.sweep(market_id, side):
+                    self.world.weather.bite(active)
+
+    def sweep(self, market_id: str, side: str) -> bool:
+        """Somebody takes all of one side of ours; False where none rests."""
+        site = self.world.site
+        ours = [row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price]
+        if not ours:
+            return False
+        prices = [row.price for row in ours if row.price is not None]
+        limit = max(prices) if side == "buy" else min(prices)
+        bids, asks = site.exchange.book_levels(market_id, 200)
+        reach = asks if side == "buy" else bids
+        within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
+        self.trade(market_id, side, limit, sum(within, Decimal(0)))
+        return True
 
     def do_jump(self, active: Active) -> None:
         """F33: the price jumps, everywhere at once."""

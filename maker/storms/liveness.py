@@ -34,6 +34,7 @@ from maker.storms.record import (
     Rearmed,
     ReferenceBroken,
     Signalled,
+    StoodStill,
     Tripped,
     WorldEnded,
 )
@@ -204,7 +205,8 @@ def l4_guard(case: Case) -> Verdict:
         hung = died.at - died.hang_began_at
         if hung > case.terms.hang_seconds_max + GUARD_SECONDS + MICROSECOND:
             verdict.broken(died.at, f"the maker hung for {seconds(hung)} before its guard killed it")
-    stood = case.stood(died.at - case.terms.hang_seconds_max, died.at)
+    since = died.at - case.terms.hang_seconds_max - GUARD_SECONDS
+    stood = any(since <= still.at <= died.at for _, still in case.of(StoodStill))
     dead_task = any(
         raised.where.endswith(".watched") for _, raised in case.of(Raised)
     )  # perhaps that of the heartbeats

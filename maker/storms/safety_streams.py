@@ -23,6 +23,7 @@ from maker.storms.record import (
     Tripped,
     WorldEnded,
 )
+from maker.wire import ocx
 
 PAUSE_SECONDS: Final = 0.05  # by which a ladder may be older than the decision that made it
 STILL_SECONDS: Final = 0.6  # the maker bears half a second, and may notice a beat of 0.05 s later
@@ -74,6 +75,7 @@ def s5_sequence(case: Case) -> Verdict:
     connection: dict[str, int] = {}  # of the last snapshot
     broken: dict[str, BrokenRead] = {}
     halted = False
+    halted_place: int | None = None
     unheeded: BrokenRead | None = None
     for place, entry in each(
         case, Left, BrokenRead, SnapshotRead, Tripped, Rearmed, Signalled, Raised, Ended, Died, WorldEnded
@@ -95,9 +97,12 @@ def s5_sequence(case: Case) -> Verdict:
                 if entry.exposed and not halted:
                     unheeded = unheeded or entry
             case Tripped() | Signalled() | Raised() | Ended() | Died():
+                halted_place = halted_place if halted else place
                 halted, unheeded = True, None
             case Rearmed():
                 halted = False
+                if halted_place is not None and not read_back(case, halted_place, place):
+                    verdict.broken(entry.at, "writes may begin again, and no trades were read since the pull")
             case Left() if is_ladder(entry):
                 verdict.judged += 1
                 life, why = case.lives[entry.request], broken.get(entry.market_id)
@@ -108,6 +113,14 @@ def s5_sequence(case: Case) -> Verdict:
                 elif entry.market_id not in connection:
                     verdict.broken(entry.at, f"{life.name} left before any snapshot of its market was read")
     return verdict
+
+
+def read_back(case: Case, after: int, before: int) -> bool:
+    """Whether the maker read its trades in between: what was filled while a stream was broken."""
+    return any(
+        life.left.path == ocx.TRADES and life.done and life.place > after and (life.got_place or before) < before
+        for life in case.lives.values()
+    )
 
 
 def s6_agreement(case: Case) -> Verdict:

@@ -415,6 +415,8 @@ class Site:
         at = trio.current_time()
         if link.client is None or link.client.is_ghost:
             return
+        if meaning == DELTA and link.sound:
+            self.weather.later.add(market_id)
         if meaning == SNAPSHOT:
             link.sound = True
             self.record.add(r.SnapshotRead(at=at, market_id=market_id, connection=link.number))
@@ -423,7 +425,7 @@ class Site:
         elif meaning not in (DELTA, HEARTBEAT):
             self.broken(link, market_id, meaning)
         if seen is not None:
-            self.seen_book[market_id] = seen
+            self.seen_book[market_id] = (None, None) if link.number in self.weather.blinded else seen
 
     def broken(self, link: Link, market_id: str, what: str) -> None:
         """The maker has read what breaks a stream."""

@@ -102,6 +102,8 @@ class Weather:
     active: list[Active] = attrs.field(factory=list)
     slept_seconds: float = 0.0  # that the exchange's clock is ahead of the loop's, for the machine slept
     snapshots: dict[str, bytes] = attrs.field(factory=dict)  # the first one of each market
+    later: set[str] = attrs.field(factory=set)  # markets of which a change later than that was read
+    blinded: set[int] = attrs.field(factory=set)  # connections whose snapshot showed no book
     troubles: list[str] = attrs.field(factory=list)  # errors of the simulation's own
 
     def __attrs_post_init__(self) -> None:
@@ -329,13 +331,17 @@ class Weather:
         if meaning == SNAPSHOT:
             active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
             earlier = self.snapshots.setdefault(market_id, data)
-            if active is None or (active.name == "snapshot_stale" and earlier is data):
+            if earlier is data:
+                self.later.discard(market_id)
+            if active is None or (active.name == "snapshot_stale" and market_id not in self.later):
                 return [(data, meaning)]
             self.bite(active)
             if active.name == "snapshot_stale":
                 return [(earlier, "stale")]
             if active.name == "snapshot_lost":
                 return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
+            if active.name == "snapshot_empty":
+                self.blinded.add(link.number)
             return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]
         if meaning != DELTA:
             return [(data, meaning)]

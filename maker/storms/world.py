@@ -61,6 +61,7 @@ SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three
 SWELL_BPS: Final = (0.8, 2.0)
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
+ONE_WAY_SECONDS: Final = (0.4, 1.0)  # ... while all of them take the same side
 
 
 def perform(config: Config, schedule: Schedule) -> tuple[Outcome, r.Record]:
@@ -362,7 +363,8 @@ class World:
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
             if quoted_at is None and again and self.site.orders:
                 quoted_at = now
-            enough = now >= SIMULATED_SECONDS_MIN - 1.0 and sum(self.site.ladders.values()) >= LADDERS_MIN
+            heard = all((link.heard_at or 0.0) >= began for link in self.site.stream_of.values())  # or connected anew
+            enough = heard and now >= SIMULATED_SECONDS_MIN - 1.0 and sum(self.site.ladders.values()) >= LADDERS_MIN
             if quoted_at is not None and now >= quoted_at + QUIET_SECONDS_MIN and enough:
                 break
         self.compare(always=True)
@@ -372,8 +374,13 @@ class World:
         rng = random.Random(f"customers:{self.schedule.seed}")
         await self.quoted.wait()
         while not self.over:
-            await trio.sleep(rng.uniform(*CUSTOMER_SECONDS))
+            one_way = next((active for active in self.weather.active if active.name == "one_way"), None)
+            await trio.sleep(rng.uniform(*(CUSTOMER_SECONDS if one_way is None else ONE_WAY_SECONDS)))
             market_id = rng.choice(list(self.config.markets))
+            if one_way is not None and one_way in self.weather.active:  # F34: everybody wants the same, and all of it
+                if self.happenings.sweep(market_id, one_way.word("side")):
+                    self.weather.bite(one_way)
+                continue
             side = rng.choice(("buy", "sell"))
             self.happenings.take(market_id, side, Decimal(rng.choice(("0.3", "0.5", "1"))))
 

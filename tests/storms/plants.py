@@ -153,13 +153,13 @@ PLANTS: Final = {
         ("signals",),
     ),
     "the trip does not latch": Plant(("S2", "L2", "S10"), (Edit(HALT, "        self.tripped = trip\n", ""),)),
-    "cancel-all through the quoting lane": Plant(
+    "cancel-all queues behind a ladder": Plant(
         ("S10",),
         (
             Edit(
-                WIRING,
-                'lane("quoting"), trio.CancelScope(), rng, host=host)\n',
-                "lanes[0], trio.CancelScope(), rng, host=host)\n    switch.panic.lanes = (lanes[0], lanes[0])\n",
+                HALT,
+                "        self.panic.fire()\n        self.trips",
+                "        if self.write_scope is None:\n            self.panic.fire()\n        self.trips",
             ),
         ),
         LATE,
@@ -196,17 +196,16 @@ PLANTS: Final = {
         ),
         ("server_error", "server_error_after", "maintenance_refuses", "odd_answer"),
     ),
-    "hang-up is no signal": Plant(
-        ("S2", "S15", "L4"),
+    "a signal is not heard": Plant(
+        ("S2", "L3"),
         (
             Edit(
                 SUPERVISOR,
                 "        run.leave(Trip(Reason.STOP_ASKED, signal.Signals(number).name))\n",
-                "        if number != signal.SIGHUP:\n"
+                "        if number != signal.SIGTERM:\n"
                 "            run.leave(Trip(Reason.STOP_ASKED, signal.Signals(number).name))\n",
             ),
         ),
-        ("signals",),
     ),
     "the kill file is not obeyed": Plant(
         ("S2",),
@@ -252,12 +251,13 @@ PLANTS: Final = {
         ("S14",),
         (
             Edit(
-                QUOTER,
-                "        self.failures += 1\n",
-                '        self.failures += 1\n        assert self.failures < 2, "it cannot fail twice"\n',
+                FACTS,
+                "    market.ladder_refused()\n    if event.code == MARGIN_CODE:\n",
+                '    assert event.status != 409, "no such answer"\n'
+                "    market.ladder_refused()\n    if event.code == MARGIN_CODE:\n",
             ),
         ),
-        ("connect_refused", "no_descriptors", "orders", "server_error", "connect_black_hole"),
+        ("refused",),
     ),
     "the loss of the journal is not seen": Plant(
         ("S16",), (Edit(WATCHES, "        if self.recorder.journal_lost:\n", "        if False:\n"),), ("journal_lost",)
@@ -387,7 +387,7 @@ PLANTS: Final = {
                 "    return max(0, left)\n",
             ),
         ),
-        ("sweep", "foreign_position", "jump", "crash"),
+        ("one_way",),
     ),
     # -- what is believed
     "a fill is booked twice": Plant(
@@ -400,7 +400,7 @@ PLANTS: Final = {
             ),
         ),
     ),
-    "fills are not read back": Plant(
+    "missed fills are never booked": Plant(
         ("S6",),
         (
             Edit(
@@ -408,8 +408,13 @@ PLANTS: Final = {
                 "    for fill in read.fills:\n        if fill.market_id in desk.markets:\n",
                 "    for fill in read.fills:\n        if False:\n",
             ),
+            Edit(
+                FACTS,
+                "    for fill in event.fills:\n        book_fill(desk, market, fill)\n",
+                "    for fill in event.fills if isinstance(event, StreamDelta) else ():\n        book_fill(desk, market, fill)\n",
+            ),
         ),
-        ("gap", "sweep"),
+        ("gap", "sweep", "one_way"),
     ),
     "a gap is accepted": Plant(
         ("S5",),
@@ -525,7 +530,7 @@ PLANTS: Final = {
         ("taken_over",),
     ),
     "the account is not read after a pull": Plant(
-        ("S6", "L2"),
+        ("S5",),
         (
             Edit(
                 QUOTER,
@@ -586,12 +591,13 @@ PLANTS: Final = {
         ("S5", "L1"),
         (
             Edit(
-                FEEDS,
-                '                        raise StreamBroken(StreamFault.CLOSED, "the exchange ended the stream")\n',
-                "                        await trio.sleep_forever()\n",
+                CLIENT,
+                '            return await anext(self.chunks, b"")\n        except httpx.HTTPError as error:\n',
+                '            return await anext(self.chunks, b"")\n        except httpx.HTTPError as error:\n'
+                "            await trio.sleep_forever()\n",
             ),
         ),
-        ("feed_ended",),
+        ("feed_ended", "stream_truncated"),
     ),
     "the end of the reference feed pulls nothing": Plant(
         ("L1",),
@@ -669,17 +675,14 @@ PLANTS: Final = {
         ),
         ("gap", "regress", "stream_refused"),
     ),
-    "a hung dial, and heartbeats from a timer": Plant(
+    "a hung read, and heartbeats from a timer": Plant(
         ("L2",),
         (
             Edit(LINK, '            self.withheld = self.why_not() or ""\n', '            self.withheld = ""\n'),
-            Edit(
-                QUOTER,
-                "        with trio.move_on_after(CONNECT_SECONDS_MAX):\n",
-                "        with trio.CancelScope():\n",
-            ),
+            Edit(QUOTER, "        with trio.move_on_after(ACCOUNT_SECONDS_MAX):\n", "        if True:\n"),
+            Edit("maker/app/reading.py", "        with trio.move_on_after(READ_SECONDS_MAX):\n", "        if True:\n"),
         ),
-        ("connect_black_hole",),
+        ("unanswered", "half_open"),
     ),
     # -- the guard
     "the guard does not pull after a death": Plant(
