@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Faults of what a new connection hears: they begin by ending the old one.
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
+# Faults of dialling: whatever makes it fail has cut what was connected.
+OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors")
 
 
 class Planted(Exception):
@@ -46,6 +48,11 @@ class Happenings:
             for link in self.world.site.stream_of.values():
                 link.down.put(b"", 0.0)
                 self.world.site.ended(link)
+        if active.name in OUTAGES:
+            for link in list(self.world.site.links.values()):
+                open_now = link.client is not None and not link.client.closed
+                if open_now and link.owner == r.MAKER and active.aims_at(link.port):
+                    self.world.weather.reset(link)
         do = getattr(self, f"do_{active.name}", None)
         if do is not None:
             do(active)
@@ -303,7 +310,9 @@ class Happenings:
 
     def do_raised(self, active: Active) -> None:
         """F47: a bug, in any task, at whatever it awaits."""
-        waiting = [task for task in self.maker_tasks()[1:] if task._abort_func is not None]  # noqa: SLF001
+        # A library's own task may make a lost connection of it, which is no bug of ours and no end of the run.
+        ours = [task for task in self.maker_tasks()[1:] if task.name.startswith("maker.")]
+        waiting = [task for task in ours if task._abort_func is not None]  # noqa: SLF001
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]

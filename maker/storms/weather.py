@@ -202,6 +202,7 @@ class Weather:
             return []
         assert doom == "corrupt", doom
         spoilt = bytearray(data)
+        spoilt[max(0, data.find(b"{"))] |= 0x80  # where it cannot be overlooked; the others may hit what nobody reads
         for _ in range(1 + int(self.rng.random() * 16)):
             spoilt[int(self.rng.random() * len(spoilt))] |= 0x80  # no text has it: never mistaken for another number
         if link.market_id:
@@ -308,6 +309,8 @@ class Weather:
     def event(self, link: Link, market_id: str, data: bytes) -> list[tuple[bytes, str]]:
         """What is sent for one event, and what reading it means."""
         meaning = HEARTBEAT if data[:1] == b":" else meaning_of(data)
+        if meaning == SNAPSHOT:
+            self.snapshots.setdefault(market_id, data)
         if link.missed and meaning == DELTA:
             meaning, link.missed = link.missed, ""
         if not self.active:
@@ -319,7 +322,7 @@ class Weather:
             return [(form + data, meaning)]
         if meaning == SNAPSHOT:
             active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
-            earlier = self.snapshots.setdefault(market_id, data)
+            earlier = self.snapshots[market_id]
             if active is None or (active.name == "snapshot_stale" and earlier is data):
                 return [(data, meaning)]
             self.bite(active)

@@ -58,6 +58,7 @@ WARM_LADDERS: Final = 6  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
 SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
+RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
 
@@ -325,6 +326,9 @@ class World:
                 await self.end()
                 return
             if what == "begin":
+                await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
+                if self.over:
+                    break
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
                 self.happenings.begin(in_force[index])
             elif index in in_force:
@@ -397,8 +401,9 @@ class World:
             return
         account: Account = site.exchange.state.accounts[site.user_id]
         for market_id, market in engine.markets.items():
-            if not market.live:
-                continue
+            stream = site.stream_of.get(market_id)
+            if not market.live or stream is None or not stream.sound or stream.down.swallows:
+                continue  # the news is still on its way, or will never come
             grid, ours = market.account.spec.grid, market.account
             differences = []
             position = grid.size.value(ours.position_lots)
