@@ -13,6 +13,7 @@ or is lost. What is left then is judged in `steps`.
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +35,8 @@ RAISE: Final = "raise"
 CRASHED: Final = 1  # exit code of an interpreter that ends with a traceback
 CUSTOMER_SECONDS: Final = 0.45  # between two customers: in a short world there are fills too
 ROOM: Final = "maker"
+READER: Final = "_reader_task"
+LIBRARY: Final = "trio_websocket"
 
 
 @attrs.frozen
@@ -52,8 +55,15 @@ class Struck:
     step: int
     kind: str
     where: str  # task and line
-    in_halt: bool  # an error within the last halt itself: from there on it is the guard's
-    in_take_down: bool  # an error after the verified end
+    in_halt: bool = False  # an error within the last halt itself: from there on it is the guard's
+    in_take_down: bool = False  # after the verified end
+    in_reader: bool = False  # an error in the task in which trio-websocket reads: to the maker, a connection lost
+    in_library: bool = False  # an error within trio-websocket: of two there, its closing forgets the first
+
+    @property
+    def text(self) -> str:
+        """Of an error: what is looked for in the result and in the log."""
+        return f"planted-at-step-{self.step}-of-this-run"
 
 
 @attrs.define(eq=False)
@@ -85,10 +95,9 @@ class Striker(trio.abc.Instrument):
         blows = self.blows
         if blows and blows[0].kind == RAISE and self.steps >= blows[0].step and self.is_ours(task) and breakable(task):
             struck = self.note(task, blows.popleft())
-            text = f"planted-{struck.step}"
-            self.world.happenings.planted.append(text)
+            self.world.happenings.planted.append(struck.text)
             self.world.note(r.Raised(at=struck.at, where=task.name))
-            strike(task, text)
+            strike(task, struck.text)
 
     def note(self, task: trio.lowlevel.Task, blow: Blow) -> Struck:
         frames = [frame for frame, _line in task.iter_await_frames()]
@@ -105,7 +114,9 @@ class Striker(trio.abc.Instrument):
             kind=blow.kind,
             where=f"{task.name.rpartition('.')[2]} at {rooms[-1] if rooms else 'its end'}",
             in_halt=blow.kind == RAISE and "last_halt" in top and (is_main or task.name.endswith("attempt")),
-            in_take_down=blow.kind == RAISE and "take_down" in top,
+            in_take_down="take_down" in top,
+            in_reader=blow.kind == RAISE and task.name.endswith(READER),
+            in_library=any(LIBRARY in Path(frame.f_code.co_filename).parts for frame in frames),
         )
         self.struck.append(struck)
         return struck
@@ -113,12 +124,12 @@ class Striker(trio.abc.Instrument):
 
 def breakable(task: trio.lowlevel.Task) -> bool:
     """Whether an error can come up where the task now waits: at a wait that can be broken off, or that just was."""
-    return task._abort_func is not None or was_cancelled(task)  # noqa: SLF001
+    return task._abort_func is not None or was_cancelled(task)
 
 
 def was_cancelled(task: trio.lowlevel.Task) -> bool:
     """Whether its wait was broken off at once, for it is cancelled."""
-    next_send = task._next_send  # noqa: SLF001
+    next_send = task._next_send
     return isinstance(next_send, outcome.Error) and isinstance(next_send.error, trio.Cancelled)
 
 
@@ -128,10 +139,10 @@ def strike(task: trio.lowlevel.Task, text: str) -> None:
     def raise_planted() -> NoReturn:
         raise Planted(text)
 
-    if task._abort_func is not None:  # noqa: SLF001
-        task._attempt_abort(raise_planted)  # noqa: SLF001
+    if task._abort_func is not None:
+        task._attempt_abort(raise_planted)
     else:
-        task._next_send = outcome.capture(raise_planted)  # noqa: SLF001
+        task._next_send = outcome.capture(raise_planted)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -159,13 +170,12 @@ class SteppedWorld(World):
         task = self.happenings.maker = trio.lowlevel.current_task()
         self.striker.ours[task] = True
         result = None
-        with self.process:
-            try:
-                options = supervisor.Options(guard_fd=0)
-                host = self.machine.host()
+        try:
+            with self.process:
+                options, host = supervisor.Options(guard_fd=0), self.machine.host()
                 result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
-            except Exception as error:  # noqa: BLE001 - the top of the process: an interpreter ends like this
-                self.crash = repr(error)
+        except Exception as error:  # noqa: BLE001 - the top of the process: an interpreter ends like this
+            self.crash = "".join(traceback.format_exception(error))
         if self.dead:
             return
         tasks = GLOBAL_RUN_CONTEXT.runner.tasks
@@ -199,8 +209,9 @@ class SteppedWorld(World):
         if not self.over:
             await self.end()
         await self.until(self.warden.done.is_set, END_SECONDS_MAX)
-        while self.site.in_flight and trio.current_time() < began + self.seconds + END_SECONDS_MAX:
-            await trio.sleep(LOOK_SECONDS)
+        with trio.move_on_after(END_SECONDS_MAX):
+            while self.site.in_flight:
+                await trio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - the exchange's book is looked at, it tells nobody
 
     async def begin_faults(self, nursery: trio.Nursery) -> None:
         """Let each fault begin at its time; one that lasts, lasts to the end."""
