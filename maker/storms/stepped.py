@@ -35,8 +35,7 @@ RAISE: Final = "raise"
 CRASHED: Final = 1  # exit code of an interpreter that ends with a traceback
 CUSTOMER_SECONDS: Final = 0.45  # between two customers: in a short world there are fills too
 ROOM: Final = "maker"
-READER: Final = "_reader_task"
-LIBRARY: Final = "trio_websocket"
+KEPT_BY_LIBRARY: Final = ("_reader_task", "_open_connection", "_close_connection")  # errors there: it may forget them
 
 
 @attrs.frozen
@@ -55,10 +54,10 @@ class Struck:
     step: int
     kind: str
     where: str  # task and line
+    ladders_flying: int  # that had left and had not arrived
     in_halt: bool = False  # an error within the last halt itself: from there on it is the guard's
     in_take_down: bool = False  # after the verified end
-    in_reader: bool = False  # an error in the task in which trio-websocket reads: to the maker, a connection lost
-    in_library: bool = False  # an error within trio-websocket: of two there, its closing forgets the first
+    in_library: bool = False  # an error where trio-websocket reads, opens or closes: to the maker, a connection lost
 
     @property
     def text(self) -> str:
@@ -113,10 +112,10 @@ class Striker(trio.abc.Instrument):
             step=self.steps,
             kind=blow.kind,
             where=f"{task.name.rpartition('.')[2]} at {rooms[-1] if rooms else 'its end'}",
+            ladders_flying=len(self.world.site.in_flight),
             in_halt=blow.kind == RAISE and "last_halt" in top and (is_main or task.name.endswith("attempt")),
             in_take_down="take_down" in top,
-            in_reader=blow.kind == RAISE and task.name.endswith(READER),
-            in_library=any(LIBRARY in Path(frame.f_code.co_filename).parts for frame in frames),
+            in_library=blow.kind == RAISE and any(frame.f_code.co_name in KEPT_BY_LIBRARY for frame in frames),
         )
         self.struck.append(struck)
         return struck
@@ -210,8 +209,8 @@ class SteppedWorld(World):
             await self.end()
         await self.until(self.warden.done.is_set, END_SECONDS_MAX)
         with trio.move_on_after(END_SECONDS_MAX):
-            while self.site.in_flight:
-                await trio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - the exchange's book is looked at, it tells nobody
+            while self.site.in_flight:  # noqa: ASYNC110 - whoever applies or loses a ladder tells nobody of it
+                await trio.sleep(LOOK_SECONDS)
 
     async def begin_faults(self, nursery: trio.Nursery) -> None:
         """Let each fault begin at its time; one that lasts, lasts to the end."""

@@ -5,7 +5,7 @@ for each of them, with one or two blows (`stepped`). Whatever fell where:
 
     S1   in the end nothing of ours rests on the exchange, by its own books;
     S2   no ladder leaves after a trip, nor after a cancellation, nor once the task in which an error came up is gone;
-    S3   the exit code does not say that quotes may rest; nor, of a run that was struck before its end, that it was clean;
+    S3   the exit code does not say that quotes may rest; nor that a run was clean which was struck before its end;
     S14  every error is named in the result or in the log, no task outlives the maker, and nothing but cancellation
          comes out of its main function;
     S15  the maker is gone in time;
@@ -13,7 +13,8 @@ for each of them, with one or two blows (`stepped`). Whatever fell where:
          way, and the end that it reported was a verified one;
     L7   the world ended.
 
-An error in the task in which trio-websocket reads is, to the maker, a connection lost: it goes on, and names it.
+An error where trio-websocket reads, opens or closes is, to the maker, a connection lost: the library tells no more, or
+later, and the run goes on. What rests and what the exit code says is judged all the same.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def violations(world: SteppedWorld) -> Iterator[Violation]:
         return
     if exited.code == ExitCode.UNVERIFIED:
         yield Violation("S3", exited.at, "exit code 75, and the exchange could be reached all the time")
-    if exited.code == ExitCode.CLEAN and not all(one.in_take_down or one.in_reader for one in struck):
+    if exited.code == ExitCode.CLEAN and not all(one.in_take_down or one.in_library for one in struck):
         yield Violation("S3", exited.at, f"exit code 0 of a run that was struck: {struck[0].where}")
     if world.left_tasks:
         yield Violation("S14", end, f"tasks outlived the maker: {', '.join(world.left_tasks)}")
@@ -177,12 +178,11 @@ def after_blows(world: SteppedWorld) -> Iterator[Violation]:
     errors = [one for one in struck if one.kind == RAISE]
     said = "\n".join([*world.recorder.lines, world.crash, *(ended.reason for ended in record.of(r.Ended))])
     for one in errors:
-        any_of = [each for each in errors if each.in_library] if one.in_library else [one]
-        if not any(each.text in said for each in any_of):
+        if one.text not in said and not one.in_library:
             yield Violation("S14", world.gone_at, f"the error of step {one.step} in {one.where} is named nowhere")
     if world.crash and len(errors) == len(struck):
         yield Violation("S14", world.gone_at, f"the main function raised: {world.crash[-300:]}")
-    ending = [one for one in struck if not one.in_reader]
+    ending = [one for one in struck if not one.in_library]
     if ending:
         quiet_at = ending[0].at + (UNWIND_SECONDS_MAX if ending[0].kind == RAISE else 0.0)
         for left in record.of(r.Left):
