@@ -104,7 +104,10 @@ class Run:
             raise
         except BaseException as error:
             if not isinstance(error, BaseExceptionGroup) or error.split(trio.Cancelled)[1] is not None:
+                leaving = self.stop is not None
                 self.leave(Trip(reason_of(error), describe(error)))
+                if leaving:  # another error in the halt that follows would take this one's place in the result
+                    self.recorder.warning("failed", f"while leaving: {describe(error)}")
             raise
 
     async def watched(self, service: Callable[[], Awaitable[object]]) -> None:

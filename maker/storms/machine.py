@@ -6,6 +6,7 @@ import contextlib
 import errno
 import random
 import socket
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
@@ -200,6 +201,8 @@ def a_recorder(note: Callable[[r.Entry], None], journal: MemoryJournal) -> Probe
     lines: list[str] = []
 
     def keep(_logger: object, level: str, fields: Any) -> Any:
+        if isinstance(error := fields.get("exc_info"), BaseException):  # as the real log has it
+            fields["exc_info"] = "".join(traceback.format_exception(error))
         lines.append(f"{trio.current_time():.3f} {level} " + " ".join(f"{name}={value}" for name, value in fields.items()))
         raise structlog.DropEvent
 

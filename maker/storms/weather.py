@@ -223,6 +223,9 @@ class Weather:
                     late = min(active.number("delay_seconds"), self.slow_seconds_max)
                     pieces = [(at + late, data) for at, data in pieces]
                     self.bite(active)
+                case "late_ladders" if direction == "up" and link.target == LADDER:
+                    pieces = [(at + active.number("delay_seconds"), data) for at, data in pieces]
+                    self.bite(active)
                 case "late_answers" if direction == "down" and link.target == LADDER:
                     pieces = [(at + active.number("delay_seconds"), data) for at, data in pieces]
                     self.bite(active)
