@@ -221,7 +221,9 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
             market = desk.markets[event.market_id]
             market.orders_known = False
             desk.account_read_due = f"the outcome of a ladder on {event.market_id} is unknown"
-            return desk.trip(Reason.OUTCOME_UNKNOWN, f"{event.market_id} {event.quote_id}: {event.detail}")
+            # Also where fills seem to have used up all of it: which order a fill belongs to may be a guess.
+            detail = f"{event.market_id} {event.quote_id}: {event.detail}"
+            return desk.trip(Reason.OUTCOME_UNKNOWN, detail, exposed=True)
         case _:
             raise AssertionError(f"no such fact: {event!r}")
 
