@@ -147,7 +147,7 @@ CLASSES: Final = (
     FaultClass(
         "F35",
         "foreign_position",
-        with_number(once(1, side=("buy", "sell")), lots=one_of(1, 5, 20)),
+        with_number(once(1, side=("buy", "sell")), minima=one_of(1, 5, 20)),
         0.5,
         ends_run=True,
     ),

@@ -128,13 +128,13 @@ class Happenings:
         price = ask if side == "buy" else bid
         if price is None:
             return
-        step = next(spec.step_size for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        least = next(spec.quantity_min for spec in site.exchange.settings.markets if spec.market_id == market_id)
         request = OrderRequest(
             market_id=market_id,
             side=side,
             type="limit",
             price=price,
-            quantity=step * int(active.number("lots")),
+            quantity=least * int(active.number("minima")),
             time_in_force="ioc",
         )
         try:
@@ -144,7 +144,7 @@ class Happenings:
         self.world.weather.bite(active)
 
     def do_foreign_order(self, active: Active) -> None:
-        """F28's neighbour (H28): an order of somebody else rests on the account."""
+        """F35, H28: an order of somebody else rests on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
         bid, _ask = site.exchange.best(market_id)
         spec = next(spec for spec in site.exchange.settings.markets if spec.market_id == market_id)
@@ -156,7 +156,7 @@ class Happenings:
             side="buy",
             type="limit",
             price=price,
-            quantity=spec.step_size * 5,
+            quantity=spec.quantity_min * 2,
             time_in_force="gtc",
             client_order_id="zz-1",
         )
