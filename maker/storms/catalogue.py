@@ -71,6 +71,9 @@ FORMS: Final = ("json", "html", "empty")
 CLASSES: Final = (
     # the wire
     FaultClass("F1", "connect_refused", lasting(0.2, 8, target=PORTS)),
+    FaultClass(
+        "F1", "exchange_gone", lambda _rng: {"seconds": 660.0, "words": {"target": "http"}}, 0.06, ends_run=True
+    ),
     FaultClass("F2", "connect_black_hole", lasting(0.2, 8, target=PORTS)),
     FaultClass("F4", "reset_before", once(3, target=ORDER_PATH), 1.5),
     FaultClass("F5", "reset_after", once(3, target=ORDER_PATH), 1.5),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Faults of what a new connection hears: they begin by ending the old one.
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 # Faults of dialling: whatever makes it fail has cut what was connected.
-OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors")
+OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
 
 
 class Planted(Exception):

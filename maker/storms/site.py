@@ -126,6 +126,13 @@ class Site:
         """Whether an order of ours rests, or a ladder may still land."""
         return bool(self.orders or self.in_flight)
 
+    def is_under_way(self) -> bool:
+        """Whether anything is on its way between maker and exchange."""
+        open_links = [link for link in self.links.values() if link.client is not None and not link.client.closed]
+        return bool(self.in_flight or self.unanswered) or any(
+            link.up.parcels or link.down.parcels for link in open_links if link.port == HTTP
+        )
+
     # -- what the exchange did
 
     def performed(self, number: int, status: int) -> None:

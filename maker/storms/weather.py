@@ -149,11 +149,11 @@ class Weather:
 
     async def dialling(self, owner: str, port: str) -> None:
         """Let somebody connect, or not. Raises OSError; may take for ever."""
-        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors")
+        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
         if active is None or (owner == r.GUARD and active.name == "no_descriptors"):
             return
         self.bite(active)
-        if active.name == "connect_refused":
+        if active.name in ("connect_refused", "exchange_gone"):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         if active.name == "no_descriptors":
             raise OSError(errno.EMFILE, "Too many open files")

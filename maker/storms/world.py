@@ -320,15 +320,12 @@ class World:
         in_force: dict[int, Active] = {}
         for at, index, what in sorted(moments):
             await trio.sleep_until(max(trio.current_time(), began + at))
-            if self.over:
+            if self.over and not self.weather.active:
                 break
             if what == "stop":
-                await self.end()
-                return
-            if what == "begin":
+                self.tell_to_end()
+            elif what == "begin" and not self.over:
                 await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
-                if self.over:
-                    break
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
                 self.happenings.begin(in_force[index])
             elif index in in_force:
@@ -383,20 +380,24 @@ class World:
                 around.path.jump(rng.choice((-1.0, 1.0)) * rng.uniform(*SWELL_BPS))
 
     async def end(self) -> None:
-        """End it the way the schedule says."""
+        """End it, and wait for that."""
+        self.tell_to_end()
+        await self.until(lambda: self.over, END_SECONDS_MAX)
+
+    def tell_to_end(self) -> None:
+        """Tell it the way the schedule says."""
         if self.schedule.ending == "kill_file":
             self.happenings.write_kill_file()
         else:
             self.warden.signals.append(15)
             self.machine.guard_link.stir()
-        await self.until(lambda: self.over, END_SECONDS_MAX)
 
     # -- judging
 
     def compare(self, *, always: bool = False) -> None:
         """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
         site, engine, now = self.site, self.recorder.engine, trio.current_time()
-        settled = now - site.touched_at >= SETTLED_SECONDS and not site.in_flight and not site.unanswered
+        settled = now - site.touched_at >= SETTLED_SECONDS and not site.is_under_way()
         if self.over or self.weather.active or engine.holding is not None or engine.account_read_due or not settled:
             return
         account: Account = site.exchange.state.accounts[site.user_id]
