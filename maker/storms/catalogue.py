@@ -213,7 +213,7 @@ def draw(seed: int, markets: int, *, swarm: bool = True) -> Schedule:
             begins = STORM_SECONDS * rng.uniform(0.3, 1.0)
         elif faults and rng.random() < 0.5:
             last = faults[-1]
-            begins = last.at + rng.random() * max(last.seconds, 0.2)
+            begins = min(last.at + rng.random() * max(last.seconds, 0.2), STORM_SECONDS)
         else:
             begins = at
         at = min(max(at, begins + float(fields.get("seconds", 0.0) or 0.0)) + rng.uniform(0.1, 2.0), STORM_SECONDS)  # type: ignore[arg-type]
