@@ -351,6 +351,8 @@ class World:
             if now >= compare_at:
                 compare_at = now + COMPARE_SECONDS
                 self.compare()
+                if quoted_at is not None and now >= quoted_at + 1.0:
+                    self.count()
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
             if quoted_at is None and again and self.site.orders:
                 quoted_at = now
@@ -421,6 +423,10 @@ class World:
             if market.orders_known and believed != resting:
                 differences.append(f"orders {believed}, the exchange has {resting}")
             self.record.add(r.Compared(at=now, market_id=market_id, differences=tuple(differences)))
+
+    def count(self) -> None:
+        """Count what must not grow, once everything is connected again (S23)."""
+        site, now = self.site, trio.current_time()
         cycles = sum(site.ladders.values())
         open_links = sum(link.client is not None and not link.client.closed for link in site.links.values())
         tasks = len(self.happenings.maker_tasks())
