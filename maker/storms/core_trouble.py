@@ -31,6 +31,8 @@ def begin(venue: Venue, one: InForce) -> None:
                 venue.close(conn)
                 if one.fault.name == "stream_closed":
                     venue.faults.count(one)
+                else:
+                    venue.faults.on_bite(one)  # the cut itself is felt; the fault counts once it has bitten
         case "stream_silent" | "stream_heartbeats" | "reference_silent":
             venue.faults.count(one)
         case "tokens_taken":
