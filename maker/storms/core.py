@@ -99,6 +99,8 @@ class Core:
         if self.faults.holds(SMALL_DEPOSIT):
             return
         for market_id in self.venue.market_ids:
+            if self.judge.about[market_id].refused is not None:
+                continue  # S11: never again unchanged, so nothing is owed before a price moves
             since = self.heap.now - self.judge.about[market_id].applied_at
             quoted = bool(self.venue.ours(market_id)) or since < QUOTED_SECONDS  # it may just have been filled whole
             self.judge.hold("L2", quoted, f"{market_id} is not quoted at the end: {self.why()}")

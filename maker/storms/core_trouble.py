@@ -43,6 +43,7 @@ def begin(venue: Venue, one: InForce) -> None:
             venue.faults.count(one)
         case "market_halted":
             venue.exchange.halt_market(market_id)
+            venue.judge.about[market_id].halted = True
             venue.faults.count(one)
         case "index_jump":
             jump = (0.004 + 0.03 * one.size) * one.number("side")
