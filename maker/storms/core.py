@@ -42,6 +42,7 @@ from maker.storms.schedule import Schedule
 
 LADDERS_MIN: Final = 10  # applied, or the schedule proves nothing
 LEVELS: Final = (1, 1, 1, 2, 2, 100)  # a side, at most: what each level does is the same, and costs the same
+QUOTED_SECONDS: Final = 30.0  # L2: a market whose last ladder is no older is quoted, whatever has been filled of it
 RESERVE_MIN: Final = 22  # requests kept for cancels whatever the configuration says, as it promises
 RESERVE_A_MARKET: Final = 2  # ... and so many more for each market
 DEPOSIT: Final = Decimal(100_000)
@@ -98,9 +99,11 @@ class Core:
         if self.faults.holds(SMALL_DEPOSIT):
             return
         for market_id in self.venue.market_ids:
-            self.judge.hold(
-                "L2", bool(self.venue.ours(market_id)), f"{market_id} is not quoted at the end: {self.why()}"
-            )
+            if self.judge.about[market_id].refused is not None:
+                continue  # S11: never again unchanged, so nothing is owed before a price moves
+            since = self.heap.now - self.judge.about[market_id].applied_at
+            quoted = bool(self.venue.ours(market_id)) or since < QUOTED_SECONDS  # it may just have been filled whole
+            self.judge.hold("L2", quoted, f"{market_id} is not quoted at the end: {self.why()}")
 
     def why(self) -> str:
         maker = self.maker

@@ -47,6 +47,7 @@ class Judge(OrderChecks):
         restarted = broken.startswith(RESTARTED)
         if verdict == "apply" and not broken:
             about.sound = True
+            about.halted = about.halted and told.name != "snapshot"
             about.best_bid, about.best_ask = told.best_bid, told.best_ask
         if not restarted:
             holds = (verdict == "break") == bool(broken) and applied == (verdict == "apply")
@@ -62,7 +63,7 @@ class Judge(OrderChecks):
         """
         about = self.about[market_id]
         resting = self.exchange.state.registries[self.exchange.user_id].open.values()
-        everything = about.sound and not restarted
+        everything = about.sound and not restarted and not about.halted
         about.sound = False
         if (everything and resting) or any(order.market_id == market_id for order in resting):
             pulled = self.last_cancel_ms >= self.last_ladder_ms

@@ -88,6 +88,8 @@ class About:
     margin_row: int = 0
     held_until: float = 0.0
     read_owed: float | None = None  # seconds: a read of the orders must have been made after this
+    applied_at: float = 0.0  # the last ladder
+    halted: bool = False  # by the exchange, since its stream began: the maker takes what the stream says for void
     displaced: bool = False  # somebody else changed the position, and the maker may not know yet
 
 
@@ -299,6 +301,8 @@ class OrderChecks:
         self.note(f"applied {number} {status} {length}")
         sent = self.on_way.pop(number)
         self.ladders += status == 200
+        if status == 200:
+            self.about[sent.market_id].applied_at = self.heap.now
         if not self.throttle_faults:
             self.hold("S9", status != 429, "the exchange answered 429 though no fault was about its limit")
         open_ids = {

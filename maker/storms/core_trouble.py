@@ -31,6 +31,8 @@ def begin(venue: Venue, one: InForce) -> None:
                 venue.close(conn)
                 if one.fault.name == "stream_closed":
                     venue.faults.count(one)
+                else:
+                    venue.faults.on_bite(one)  # the cut itself is felt; the fault counts once it has bitten
         case "stream_silent" | "stream_heartbeats" | "reference_silent":
             venue.faults.count(one)
         case "tokens_taken":
@@ -41,6 +43,7 @@ def begin(venue: Venue, one: InForce) -> None:
             venue.faults.count(one)
         case "market_halted":
             venue.exchange.halt_market(market_id)
+            venue.judge.about[market_id].halted = True
             venue.faults.count(one)
         case "index_jump":
             jump = (0.004 + 0.03 * one.size) * one.number("side")

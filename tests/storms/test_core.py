@@ -22,7 +22,7 @@ from tests.storms.core_plants import PLANTS, Plant
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = config.load(ROOT / "conf" / "paper.toml")
-SEEDS = range(40)  # green below; each plant is searched for in these first
+SEEDS = range(30)  # green below; each plant is searched for in these first
 SEEDS_MAX = 300  # a plant not found by then is not found
 
 
