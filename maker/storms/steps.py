@@ -20,6 +20,7 @@ later, and the run goes on. What rests and what the exit code says is judged all
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -217,10 +218,16 @@ def campaign(
     jobs: int,
     progress: Callable[[StepOutcome], None] = lambda _outcome: None,
 ) -> list[StepOutcome]:
-    """Perform them all, on so many cores."""
+    """Perform them all, in so many processes; one is this one."""
     done: list[StepOutcome] = []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for outcome in pool.map(partial(perform, config), chosen, chunksize=CHUNK):
+    one = partial(perform, config)
+    with contextlib.ExitStack() as stack:
+        if jobs == 1:
+            performed: Iterable[StepOutcome] = map(one, chosen)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            performed = pool.map(one, chosen, chunksize=CHUNK)
+        for outcome in performed:
             done.append(outcome)
             progress(outcome)
     return done
@@ -254,7 +261,7 @@ def main(argv: list[str]) -> int:
             sys.stderr.write(f"\r{len(done)} of {len(chosen)} worlds")
             sys.stderr.flush()
 
-    campaign(config, chosen, asked.jobs, told)
+    campaign(config, chosen, min(asked.jobs, len(chosen)), told)
     sys.stderr.write("\n")
     told_of = summary(done)
     sys.stdout.write(json.dumps(told_of) + "\n" if asked.json else as_text(told_of))
