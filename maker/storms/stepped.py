@@ -34,7 +34,8 @@ CANCEL: Final = "cancel"
 RAISE: Final = "raise"
 CRASHED: Final = 1  # exit code of an interpreter that ends with a traceback
 CUSTOMER_SECONDS: Final = 0.45  # between two customers: in a short world there are fills too
-ROOM: Final = "maker"
+FLOOR: Final = Path(__file__).parent
+HOUSE: Final = FLOOR.parent
 KEPT_BY_LIBRARY: Final = ("_reader_task", "_open_connection", "_close_connection")  # errors there: it may forget them
 
 
@@ -100,10 +101,11 @@ class Striker(trio.abc.Instrument):
 
     def note(self, task: trio.lowlevel.Task, blow: Blow) -> Struck:
         frames = [frame for frame, _line in task.iter_await_frames()]
-        rooms = [
-            f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}:{frame.f_lineno}"
-            for frame in frames
-            if ROOM in Path(frame.f_code.co_filename).parts and "storms" not in Path(frame.f_code.co_filename).parts
+        files = [Path(frame.f_code.co_filename) for frame in frames]
+        lines = [
+            f"{file.stem}.{frame.f_code.co_name}:{frame.f_lineno}"
+            for frame, file in zip(frames, files, strict=True)
+            if HOUSE in file.parents and FLOOR not in file.parents
         ]
         top = [frame.f_code.co_name for frame, _line in self.world.happenings.maker.iter_await_frames()]
         is_main = task is self.world.happenings.maker
@@ -111,7 +113,7 @@ class Striker(trio.abc.Instrument):
             at=trio.current_time(),
             step=self.steps,
             kind=blow.kind,
-            where=f"{task.name.rpartition('.')[2]} at {rooms[-1] if rooms else 'its end'}",
+            where=f"{task.name.rpartition('.')[2]} at {lines[-1] if lines else 'a line that is not ours'}",
             ladders_flying=len(self.world.site.in_flight),
             in_halt=blow.kind == RAISE and "last_halt" in top and (is_main or task.name.endswith("attempt")),
             in_take_down="take_down" in top,
