@@ -40,6 +40,10 @@ def main(argv: list[str]) -> int:
         from maker.drills import command
 
         return command.main(argv[1:])
+    if argv[0] == "simulate":
+        from maker.storms import command as storms
+
+        return storms.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

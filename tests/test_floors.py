@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paper": {"errors", "wire", "edge"},
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
     "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
-    "__main__": {"guard", "launch", "app", "drills"},
+    "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
+    "__main__": {"guard", "launch", "app", "drills", "storms"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -39,6 +40,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
     "drills": {"attrs", "trio"},
+    "storms": {"attrs", "msgspec", "trio", "h11", "structlog"},
     "__main__": set(),
     "__init__": set(),
 }
@@ -56,6 +58,7 @@ NURSERIES = {
     "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
+    "storms/world.py": "everything in one run: exchange, maker, guard and the story",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }
 GUARD_LINES_MAX = 450

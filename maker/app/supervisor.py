@@ -76,13 +76,13 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
     """Watchers around feeds around quoting around the halt."""
     config, engine, switch, client, rng = run.config, run.engine, run.switch, run.client, run.rng
     async with trio.open_nursery() as watchers:
-        watchers.start_soon(run.guarded, partial(receive_signals, signals, run))
-        watchers.start_soon(run.guarded, partial(measure_lag, run.pulse))
-        watchers.start_soon(run.guarded, switch.panic.keep_warm)
-        watchers.start_soon(run.guarded, run.route.keep_resolved)
+        watchers.start_soon(run.watched, partial(receive_signals, signals, run))
+        watchers.start_soon(run.watched, partial(measure_lag, run.pulse))
+        watchers.start_soon(run.watched, switch.panic.keep_warm)
+        watchers.start_soon(run.watched, run.route.keep_resolved)
         if run.link is not None:
-            watchers.start_soon(run.guarded, run.link.beat)
-            watchers.start_soon(run.guarded, partial(watch_guard, run.link, run))
+            watchers.start_soon(run.watched, run.link.beat)
+            watchers.start_soon(run.watched, partial(watch_guard, run.link, run))
         async with trio.open_nursery() as feeds:
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
@@ -118,7 +118,10 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     await run.guarded(quoter.run)
                 finally:
                     run.pulse.check_in(QUOTING, config.halt.halt_seconds_max + 1.0)
-                    await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
+                    try:
+                        await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
+                    finally:
+                        run.halted.set()
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
 

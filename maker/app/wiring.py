@@ -71,6 +71,7 @@ class Run:
     rng: random.Random
     link: GuardLink | None = None
     armed: bool = False  # from here on orders of ours may rest: every way out pulls
+    halted: trio.Event = attrs.field(factory=trio.Event)  # the last halt is over
     stop: Trip | None = None  # the first reason to leave
     report: HaltReport = attrs.field(factory=HaltReport)
     pulse: Pulse = attrs.field(factory=Pulse)
@@ -107,6 +108,18 @@ class Run:
                 self.leave(Trip(reason_of(error), describe(error)))
                 if leaving:  # another error in the halt that follows would take this one's place in the result
                     self.recorder.warning("failed", f"while leaving: {describe(error)}")
+            raise
+
+    async def watched(self, service: Callable[[], Awaitable[object]]) -> None:
+        """Run a watcher. Its error tears down heartbeat, warm lanes and signals, so it is held until the halt is over."""
+        try:
+            await self.guarded(service)
+        except trio.Cancelled:
+            raise
+        except BaseException:
+            if self.armed:
+                with trio.CancelScope(shield=True):  # for as long as the halt may take, which has its own deadline
+                    await self.halted.wait()
             raise
 
     def on_answer(self, answer: Answer) -> None:

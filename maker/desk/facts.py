@@ -38,6 +38,7 @@ from maker.errors import StreamBroken, StreamFault
 
 HALTED_CODE = "MARKET_HALTED"
 POSITION_READ_SECONDS = 2.0  # a fill and its position may come in different reads: until then it is read again
+OLD_SECONDS = 60.0  # a snapshot older than what was heard is refused for so long; then the exchange set its clock back
 POSITION_REREAD_SECONDS = 0.5  # between two of those reads
 
 
@@ -91,6 +92,9 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
         start_again(market)
     if isinstance(event, StreamDelta) and not market.live:
         raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
+    is_old = isinstance(event, StreamSnapshot) and event.engine_ms < market.engine_ms
+    if is_old and now < market.engine_at + OLD_SECONDS:
+        raise StreamBroken(StreamFault.GAP, f"a snapshot of {event.engine_ms}, older than {market.engine_ms}, heard before")
     try:
         if isinstance(event, StreamSnapshot):
             market.book.load(event.bids, event.asks)
@@ -109,6 +113,7 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
             account.position(seen)
         account.positions_removed(event.removed_position_ids)
     account.heard(event.engine_ms, now)
+    market.engine_ms, market.engine_at = event.engine_ms, now
     desk.exchange_ms = max(desk.exchange_ms or 0, event.engine_ms)
     if account.explained:
         market.unexplained_since = market.unexplained_read_at = None
@@ -216,7 +221,9 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
             market = desk.markets[event.market_id]
             market.orders_known = False
             desk.account_read_due = f"the outcome of a ladder on {event.market_id} is unknown"
-            return desk.trip(Reason.OUTCOME_UNKNOWN, f"{event.market_id} {event.quote_id}: {event.detail}")
+            # Also where fills seem to have used up all of it: which order a fill belongs to may be a guess.
+            detail = f"{event.market_id} {event.quote_id}: {event.detail}"
+            return desk.trip(Reason.OUTCOME_UNKNOWN, detail, exposed=True)
         case _:
             raise AssertionError(f"no such fact: {event!r}")
 

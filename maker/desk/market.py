@@ -65,6 +65,8 @@ class MarketDesk:
     lost: bool = False  # since the last snapshot the stream was said to be lost, and what follows from it was done
     lost_detail: str = "its stream has not sent a snapshot yet"
     heard_at: float | None = None  # last byte of the stream, our clock
+    engine_ms: int = 0  # the exchange's time of the last event of the stream ...
+    engine_at: float = 0.0  # ... and ours
     halted: bool = False  # the exchange says so; over when its listing says that it trades
     resnapshot_due: bool = False  # it was halted: what its stream said before is void
     orders_known: bool = True

@@ -68,13 +68,16 @@ class DrillConfiguration:
         return path
 
 
-def prepare(path: Path) -> DrillConfiguration:
-    """Read a user's configuration and take out whom it speaks to. Raises ConfigError."""
+def prepare(path: Path, *, shorten: bool = True) -> DrillConfiguration:
+    """Read a user's configuration and take out whom it speaks to. Raises ConfigError.
+
+    Where waiting costs nothing, in virtual time, nothing need be shortened.
+    """
     tree = config.read(path)
     checked = config.check(tree)
     kept = harmless({name: value for name, value in tree.items() if name not in REPLACED})
     kept["reference"] = harmless(tree["reference"])
-    notes = ["addresses, keys, account name and state folder are the drills' own: nothing leaves this machine"]
+    notes = ["addresses, keys, account name and state folder are replaced: nothing leaves this machine"]
     listed = {spec.market_id: spec for spec in default_markets() if spec.tradable}
     for name in [name for name in kept["market"] if name not in listed]:
         del kept["market"][name]
@@ -84,7 +87,8 @@ def prepare(path: Path) -> DrillConfiguration:
         raise ConfigError("market", problem, "Drill with a configuration for one of these.")
     for name, market in kept["market"].items():
         market["reference_symbol"] = f"{listed[name].base}-USD"
-    notes += shorten_tails(kept)
+    if shorten:
+        notes += shorten_tails(kept)
     return DrillConfiguration(
         tree=kept,
         venue_words=venue_words(tree),

@@ -22,6 +22,8 @@ STOP_SECONDS_MAX = 20.0  # told to stop, the maker promises to have ended within
 ENDING_SECONDS_MAX = 10.0  # quotes are gone: the last read, journal and log are written
 HANG_UP_SECONDS_MAX = 1.0  # between the end of the link and the end of the process
 KILL_FILE_SECONDS = 0.5  # the maker obeys the file too, and its own sentence is the better one
+LOOK_SECONDS = 0.25  # between two looks at clocks and the kill file
+DUE_SECONDS = 0.01  # past the moment at which something falls due
 SUSPEND_SECONDS_MAX = 2.0  # BOOTTIME ahead of MONOTONIC: the machine slept
 
 
@@ -81,6 +83,11 @@ class Judge:
         if slept_seconds > SUSPEND_SECONDS_MAX:
             return "the machine slept"
         return self.kill_for if now >= self.kill_at else ""
+
+    def look_seconds(self, now: float) -> float:
+        """Return for how long nothing falls due: whoever waits looks again then at the latest."""
+        due = min(self.beat_due, self.kill_at) - now
+        return min(LOOK_SECONDS, max(0.0, due) + DUE_SECONDS)
 
     def ended(self, result: bytes, killed_for: str) -> Ended:
         """Return how it ended; one that was killed has said nothing that counts."""

@@ -18,7 +18,6 @@ from maker.guard import latch
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import Ended, Judge
 
-LOOK_SECONDS = 0.25  # between two looks at clocks and the kill file
 ROUTINE_SECONDS = 60.0  # between two looks at the exchange's name
 MESSAGE_BYTES_MAX = 4096  # a heartbeat has 100
 RESULT_BYTES_MAX = 1 << 20  # a result of four markets has 1 KB
@@ -43,7 +42,7 @@ class Watch:
             waiting.register(one, select.POLLIN)
         slept, routine_at = suspended_seconds(), seconds_now()
         while True:
-            ready = {one for one, _ in waiting.poll(LOOK_SECONDS * 1000)}
+            ready = {one for one, _ in waiting.poll(self.judge.look_seconds(seconds_now()) * 1000)}
             if self.result in ready and not self.read_result():
                 waiting.unregister(self.result)
             if self.link.fileno() in ready and not self.hear():

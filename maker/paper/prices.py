@@ -213,12 +213,15 @@ class ReferencePath:
         self._step += 1
         self._make()
 
-    def jump(self, bps: float) -> None:
-        """Move everything from the present on by so much at once: news that no trader saw coming."""
+    def jump(self, bps: float, *, basis_bps: float = 0.0) -> None:
+        """Move everything from the present on by so much at once: news that no trader saw coming.
+
+        `basis_bps` moves the index alone, until LOOKAHEAD_STEPS from now.
+        """
         for step in range(self._step, self._made + 1):
             point = self._points[step % WINDOW_STEPS]
             price_units = max(1, point.price_units + round(point.price_units * bps * _BPS))
-            index_units = max(1, point.index_units + round(point.index_units * bps * _BPS))
+            index_units = max(1, point.index_units + round(point.index_units * (bps + basis_bps) * _BPS))
             self._points[step % WINDOW_STEPS] = _Point(price_units, index_units, point.regime)
         self._units = self._points[self._made % WINDOW_STEPS].price_units
 

@@ -1,1 +1,1 @@
-"""The whole program in virtual time, one seed one history: storms of faults, and the invariants that must hold in them."""
+"""The whole program in virtual time, one seed one history: storms of faults, and what must hold in them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable
 from email.utils import formatdate
@@ -43,11 +44,16 @@ def error(status: int, code: str, message: str = "", headers: Headers = (), **fi
     return Response(status, (*JSON, *headers), body)
 
 
+def throttle_seconds(active: Active) -> float:
+    """What a 429 asks for: whole seconds, so that every form says the same."""
+    return float(math.ceil(active.number("wait_seconds")))
+
+
 def answer_instead(active: Active, rng: random.Random, unix_seconds: float) -> Response:
     """What is answered while nothing is performed."""
     match active.name:
         case "throttled":
-            wait = active.number("wait_seconds")
+            wait = throttle_seconds(active)
             headers, fields = THROTTLE_FORMS[active.word("form")](wait, unix_seconds)
             return error(429, "RATE_LIMITED", headers=headers, **fields)
         case "unauthorized":

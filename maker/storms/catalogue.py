@@ -71,6 +71,9 @@ FORMS: Final = ("json", "html", "empty")
 CLASSES: Final = (
     # the wire
     FaultClass("F1", "connect_refused", lasting(0.2, 8, target=PORTS)),
+    FaultClass(
+        "F1", "exchange_gone", lambda _rng: {"seconds": 660.0, "words": {"target": "http"}}, 0.06, ends_run=True
+    ),
     FaultClass("F2", "connect_black_hole", lasting(0.2, 8, target=PORTS)),
     FaultClass("F4", "reset_before", once(3, target=ORDER_PATH), 1.5),
     FaultClass("F5", "reset_after", once(3, target=ORDER_PATH), 1.5),
@@ -103,6 +106,7 @@ CLASSES: Final = (
     FaultClass("F24", "snapshot_lost", once(1)),
     FaultClass("F24", "snapshot_crossed", once(2)),
     FaultClass("F24", "snapshot_empty", once(2)),
+    FaultClass("F24", "snapshot_stale", once(1)),
     FaultClass("F24", "stream_refused", with_number(once(3, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))),
     FaultClass("F25", "bad_delta", once(1, form=("negative", "crossed"))),
     # answers
@@ -140,11 +144,13 @@ CLASSES: Final = (
     FaultClass("F32", "maintenance", lasting(1, 10)),
     FaultClass("F32", "maintenance_refuses", lasting(0.5, 6, target=("ladder", "cancel_all", "any"))),
     FaultClass("F33", "jump", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(5, 300)}}),
+    FaultClass("F33", "crash", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(500, 3000)}}, 0.5),
+    FaultClass("F33", "index_apart", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(20, 200)}}),
     FaultClass("F34", "sweep", once(1, side=("buy", "sell", "both"))),
     FaultClass(
         "F35",
         "foreign_position",
-        with_number(once(1, side=("buy", "sell")), lots=one_of(1, 5, 20)),
+        with_number(once(1, side=("buy", "sell")), minima=one_of(1, 5, 20)),
         0.5,
         ends_run=True,
     ),
@@ -163,6 +169,8 @@ CLASSES: Final = (
         0.7,
         ends_run=True,
     ),
+    FaultClass("F44", "signals_unheard", lambda rng: {}, 0.3, ends_run=True),
+    FaultClass("F52", "link_cut", lambda rng: {}, 0.4, ends_run=True),
     FaultClass("F45", "kill_maker", lambda rng: {}, 0.7, ends_run=True),
     FaultClass("F45", "kill_guard", lambda rng: {}, 0.5, ends_run=True),
     FaultClass("F47", "raised", lambda rng: {"numbers": {"which": rng.random()}}, 1.0, ends_run=True),
@@ -179,14 +187,13 @@ ELSEWHERE: Final = {
     "F49": "there is no channel between two tasks that could fill",
     "F50": "locks are files between processes: tests/live/test_refusals.py",
     "F51": "a configuration is read once, at the start: tests/app/test_config.py",
-    "F52": "a terminal and pipes inherited are the kernel's: tests/chaos/test_signals.py",
 }
 
 FAULTS_MAX: Final = 8
 SWARM_SHARE: Final = 0.5  # of the classes are switched off ...
 SWARM_SEEDS: Final = 2  # ... in every so-manieth seed
 STORM_SECONDS: Final = 12.0  # faults begin within this
-STEPS_MS: Final = (100, 200, 200, 400)
+STEPS_MS: Final = (100, 200, 400, 400, 400, 400)
 
 
 def draw(seed: int, markets: int, *, swarm: bool = True) -> Schedule:

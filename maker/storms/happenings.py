@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -9,7 +10,6 @@ import attrs
 import trio
 import trio.testing
 
-from maker.errors import StreamFault
 from maker.guard import latch
 from maker.paper.marketplace import TAKERS
 from maker.paper.orders import OrderRequest
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from maker.storms.weather import Active
     from maker.storms.world import World
 
-BPS: Final = Decimal(10_000)
+# Faults of what a new connection hears: they begin by ending the old one.
+RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
+# Faults of dialling: whatever makes it fail has cut what was connected.
+OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
 
 
 class Planted(Exception):
     """A bug that a storm puts into a task."""
-
-
-def no_such_fault(fault: StreamFault) -> NoReturn:
-    raise AssertionError(fault)
 
 
 @attrs.define(eq=False)
@@ -43,8 +42,17 @@ class Happenings:
 
     # -- faults as they come and go
 
-    async def begin(self, active: Active, nursery: trio.Nursery) -> None:
+    def begin(self, active: Active) -> None:
         """Do what a fault does at its beginning; one of wires and answers does nothing here."""
+        if active.name in RECONNECTING:
+            for link in self.world.site.stream_of.values():
+                link.down.put(b"", 0.0)
+                self.world.site.ended(link)
+        if active.name in OUTAGES:
+            for link in list(self.world.site.links.values()):
+                open_now = link.client is not None and not link.client.closed
+                if open_now and link.owner == r.MAKER and active.aims_at(link.port):
+                    self.world.weather.reset(link)
         do = getattr(self, f"do_{active.name}", None)
         if do is not None:
             do(active)
@@ -105,6 +113,13 @@ class Happenings:
                 around.path.jump(active.number("bps"))
         self.world.weather.bite(active)
 
+    def do_index_apart(self, active: Active) -> None:
+        """F33: the exchange's index leaves the reference."""
+        for market_id, around in self.world.site.venue.keeper.place.surroundings.items():
+            if market_id in self.world.config.markets:
+                around.path.jump(0.0, basis_bps=active.number("bps"))
+        self.world.weather.bite(active)
+
     def do_foreign_position(self, active: Active) -> None:
         """F35: somebody else trades on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
@@ -113,13 +128,13 @@ class Happenings:
         price = ask if side == "buy" else bid
         if price is None:
             return
-        step = next(spec.step_size for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        least = next(spec.quantity_min for spec in site.exchange.settings.markets if spec.market_id == market_id)
         request = OrderRequest(
             market_id=market_id,
             side=side,
             type="limit",
             price=price,
-            quantity=step * int(active.number("lots")),
+            quantity=least * int(active.number("minima")),
             time_in_force="ioc",
         )
         try:
@@ -129,7 +144,7 @@ class Happenings:
         self.world.weather.bite(active)
 
     def do_foreign_order(self, active: Active) -> None:
-        """F28's neighbour (H28): an order of somebody else rests on the account."""
+        """F35, H28: an order of somebody else rests on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
         bid, _ask = site.exchange.best(market_id)
         spec = next(spec for spec in site.exchange.settings.markets if spec.market_id == market_id)
@@ -141,7 +156,7 @@ class Happenings:
             side="buy",
             type="limit",
             price=price,
-            quantity=spec.step_size * 5,
+            quantity=spec.quantity_min * 2,
             time_in_force="gtc",
             client_order_id="zz-1",
         )
@@ -150,6 +165,8 @@ class Happenings:
         except Rejection:
             return
         self.world.weather.bite(active)
+
+    do_crash = do_jump  # the same, but large enough to cost money
 
     def do_maintenance(self, active: Active) -> None:
         """F32: the exchange halts its markets."""
@@ -191,8 +208,7 @@ class Happenings:
                 self.world.weather.reset(link)
             else:
                 link.down.put(b"", 0.0)
-                if link.market_id:
-                    self.world.site.ended(link, link.market_id)
+                self.world.site.ended(link)
 
     def do_feed_silent(self, active: Active) -> None:
         """F17: feeds stay open and say nothing, heartbeats neither."""
@@ -213,10 +229,12 @@ class Happenings:
         self.world.weather.bite(active)
         if seconds < self.world.config.guard.hang_seconds_max - 0.5:
             self.jump_clock(seconds)
+            self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
             return
         self.frozen_at = trio.current_time()
         self.world.dead = True
         self.world.machine.link.frozen = True
+        self.world.site.maker_stands_still = True
         for link in self.world.site.links.values():
             if link.owner == r.MAKER and link.client is not None:
                 link.client.is_ghost = True
@@ -226,6 +244,8 @@ class Happenings:
         self.world.weather.bite(active)
         self.world.clocks.slept += active.number("sleep_seconds")
         self.world.weather.slept_seconds = self.world.clocks.slept
+        seconds = active.number("sleep_seconds")
+        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
 
     def do_wall_jump(self, active: Active) -> None:
         """F36: the machine's wall clock is set."""
@@ -246,6 +266,18 @@ class Happenings:
             self.world.warden.signals.append(numbers[(count + int(active.number("first"))) % len(numbers)])
         self.world.machine.guard_link.stir()
 
+    def do_signals_unheard(self, active: Active) -> None:
+        """F44: the maker is told to stop, and does not hear it."""
+        self.world.weather.bite(active)
+        self.world.deaf = True
+        self.world.warden.signals.append(15)
+        self.world.machine.guard_link.stir()
+
+    def do_link_cut(self, active: Active) -> None:
+        """F52: the link between guard and maker breaks, and both live."""
+        self.world.weather.bite(active)
+        self.world.machine.link.close()
+
     def do_kill_maker(self, active: Active) -> None:
         """F45, F46: kill -9."""
         self.world.weather.bite(active)
@@ -262,7 +294,8 @@ class Happenings:
         self.write_kill_file()
 
     def write_kill_file(self) -> None:
-        latch.write(self.world.config.state_folder, "by_hand", "a person said stop")
+        said = {"reason": "by_hand", "sentence": "a person said stop", "at": "then"}  # no time of the real world
+        (self.world.config.state_folder / latch.KILL_FILE).write_text(json.dumps(said), encoding="utf-8")
         self.world.record.add(r.KillFileWritten(at=trio.current_time(), by="somebody"))
 
     def maker_tasks(self) -> list[trio.lowlevel.Task]:
@@ -277,7 +310,9 @@ class Happenings:
 
     def do_raised(self, active: Active) -> None:
         """F47: a bug, in any task, at whatever it awaits."""
-        waiting = [task for task in self.maker_tasks()[1:] if task._abort_func is not None]  # noqa: SLF001
+        # A library's own task may make a lost connection of it, which is no bug of ours and no end of the run.
+        ours = [task for task in self.maker_tasks()[1:] if task.name.startswith("maker.")]
+        waiting = [task for task in ours if task._abort_func is not None]  # noqa: SLF001
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]
@@ -287,6 +322,6 @@ class Happenings:
             raise Planted(text)
 
         self.planted.append(text)
-        self.world.note(r.Raised(at=trio.current_time(), where=task.name))
+        self.world.note(r.Raised(at=trio.current_time(), where=task.name, text=text))
         self.world.weather.bite(active)
         task._attempt_abort(raise_planted)  # noqa: SLF001

@@ -116,6 +116,8 @@ class Answered(Entry):
     status: int
     fault: str = ""
     open_orders: int | None = None  # of a read of open orders: how many rows the answer shows
+    code: str = ""  # of a refusal, as the answer states it; of a ladder taken in part, the first refused level's
+    retry_seconds: float | None = None  # of a 429: how long its headers and body ask to wait; None: they do not say
 
 
 @attrs.frozen(kw_only=True)
@@ -124,6 +126,14 @@ class Got(Entry):
 
     request: int
     status: int
+
+
+@attrs.frozen(kw_only=True)
+class DialFailed(Entry):
+    """An attempt to connect to the exchange ended without a connection: refused, or given up by its client."""
+
+    owner: str  # MAKER or GUARD
+    began_at: float
 
 
 # -- the exchange's books -----------------------------------------------------------------------------------------
@@ -186,6 +196,32 @@ class DuplicateRead(Entry):
     connection: int
 
 
+@attrs.frozen(kw_only=True)
+class ReferenceBroken(Entry):
+    """The maker read the end of the reference feed, or something that is no message of it."""
+
+    exposed: bool  # as above
+
+
+@attrs.frozen(kw_only=True)
+class FeedSilent(Entry):
+    """The maker read nothing of a feed from `since` until now, longer than it may quote on. Noted at the silence's end.
+
+    That is the next byte, the end of the connection, of the maker, or of the world.
+    """
+
+    feed: str  # stream | reference
+    market_id: str
+    since: float
+
+
+@attrs.frozen(kw_only=True)
+class StoodStill(Entry):
+    """The maker's process runs again after it did not: paused, suspended, or busy in one step."""
+
+    seconds: float
+
+
 # -- the maker, by probes at its doors ----------------------------------------------------------------------------
 
 
@@ -217,7 +253,8 @@ class Signalled(Entry):
 class Raised(Entry):
     """A task of the maker's raised an error planted by the schedule."""
 
-    where: str
+    where: str  # the task
+    text: str  # of the error, to be found again in `Ended.causes`
 
 
 @attrs.frozen(kw_only=True)
@@ -385,6 +422,7 @@ class MarketTerms:
     order_size_max: Decimal
     order_value_max: Decimal
     collar_bps: Decimal
+    basis_bps_max: Decimal = Decimal(60)  # index and reference may be as far apart
 
 
 @attrs.frozen(kw_only=True)
@@ -403,4 +441,5 @@ class Terms:
     write_delay_seconds_max: float  # the longest a ladder may be on its way
     reserve: int  # order-path requests that quoting must leave
     connect_seconds_max: float = 3.0
+    requests_per_minute: int = 0  # of the exchange's limiter; 0: what is left is not judged
     throttle_faults: bool = False  # the schedule answers 429 of its own accord, or takes tokens away

@@ -26,7 +26,7 @@ from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness
 from maker.storms import record as r
-from maker.storms.weather import Weather
+from maker.storms.weather import Change, Weather
 from maker.storms.wires import ClientEnd, Link, ServerEnd
 from maker.wire import ocx
 
@@ -76,7 +76,7 @@ class StormWitness(Witness):
 class Site:
     """The exchange and every connection to it."""
 
-    nursery: trio.Nursery
+    start_soon: Callable[..., None]  # of the world's nursery: every connection is served by a task of its own
     weather: Weather
     record: r.Record
     clock: Callable[[], Moment]
@@ -93,20 +93,21 @@ class Site:
     ladders: dict[str, int] = attrs.field(factory=dict)  # applied, with orders, by market
     orders: dict[str, str] = attrs.field(factory=dict)  # ids of our resting orders -> market
     trades: int = 0
+    maker_stands_still: bool = False  # its process is dead, or stands still for good: it reaches nobody
     touched_at: float = 0.0  # our account last changed
     last_got_at: float = 0.0  # the maker last had a whole answer
 
     @classmethod
     def open(
         cls,
-        nursery: trio.Nursery,
+        start_soon: Callable[..., None],
         weather: Weather,
         record: r.Record,
         clock: Callable[[], Moment],
         settings: VenueSettings,
     ) -> Site:
         """Open the exchange; nothing is served before something dials."""
-        site = cls(nursery, weather, record, clock)
+        site = cls(start_soon, weather, record, clock)
         site.witness = StormWitness(site, clock)
         site.venue = open_venue(settings, clock=clock, witness=site.witness)
         weather.site = site
@@ -124,6 +125,13 @@ class Site:
     def exposed(self) -> bool:
         """Whether an order of ours rests, or a ladder may still land."""
         return bool(self.orders or self.in_flight)
+
+    def is_under_way(self) -> bool:
+        """Whether anything is on its way between maker and exchange."""
+        open_links = [link for link in self.links.values() if link.client is not None and not link.client.closed]
+        return bool(self.in_flight or self.unanswered) or any(
+            link.up.parcels or link.down.parcels for link in open_links if link.port == HTTP
+        )
 
     # -- what the exchange did
 
@@ -189,15 +197,23 @@ class Site:
 
     async def dial(self, owner: str, port: str) -> ClientEnd:
         """Connect. Raises OSError; may take for ever."""
-        await trio.sleep(self.weather.dial_seconds())
-        await self.weather.dialling(owner, port)
-        link = Link(len(self.links), owner, port, self.weather.latency, self.leaving)
+        began = trio.current_time()
+        if owner == r.MAKER and self.maker_stands_still:
+            await trio.sleep_forever()
+        try:
+            await trio.sleep(self.weather.dial_seconds())
+            await self.weather.dialling(owner, port)
+        except BaseException:
+            if port == HTTP:
+                self.record.add(r.DialFailed(at=trio.current_time(), owner=owner, began_at=began))
+            raise
+        link = Link(len(self.links), owner, port, self.weather.latency, self.leaving, self.heard)
         link.up.on_dropped = partial(self.dropped, link)
         end = ClientEnd(link)
         link.client = end
         self.links[link.number] = link
         self.weather.dialled(link)
-        self.nursery.start_soon(self.serve, link)
+        self.start_soon(self.serve, link)
         return end
 
     async def serve(self, link: Link) -> None:
@@ -227,6 +243,7 @@ class Site:
 
     def die(self, owner: str) -> None:
         """A process is gone, and its connections with it."""
+        self.maker_stands_still = self.maker_stands_still or owner == r.MAKER
         for link in self.links.values():
             if link.owner == owner and link.client is not None:
                 link.client.die()
@@ -326,10 +343,24 @@ class Site:
         fault = change.name if change is not None else ""
         self.record.add(
             r.Answered(
-                at=trio.current_time(), request=number, status=answer.status, fault=fault, open_orders=shown, **retry(answer)
+                at=trio.current_time(),
+                request=number,
+                status=answer.status,
+                fault=fault,
+                open_orders=shown,
+                code=code_of(answer) if answer.status >= 400 or left.quotes else "",
+                retry_seconds=self.asked_to_wait(answer, change),
             )
         )
         return attrs.evolve(answer, on_sent=partial(self.sent, link, number, answer.status))
+
+    def asked_to_wait(self, answer: Response, change: Change | None) -> float | None:
+        """What a 429 asks for, in seconds; None where it does not say."""
+        if answer.status != 429:
+            return None
+        if change is not None:
+            return change.wait_seconds
+        return float(json.loads(answer.body)["retryAfterMs"]) / 1000
 
     def sent(self, link: Link, number: int, status: int) -> None:
         link.down.mark(partial(self.got, link, number, status))
@@ -354,10 +385,31 @@ class Site:
         try:
             await answer.run(send_event)
         finally:
-            self.ended(link, market_id)
+            self.ended(link)
 
-    def ended(self, link: Link, market_id: str) -> None:
-        link.down.mark(partial(self.read_event, link, market_id, "ended", None))
+    def ended(self, link: Link) -> None:
+        """A feed's last byte is under way."""
+        link.down.mark(partial(self.cut, link))
+
+    def cut(self, link: Link) -> None:
+        """The maker has read the end of a connection, or that it is broken."""
+        if link.client is None or link.client.is_ghost or link.client.closed:
+            return
+        if link.market_id:
+            self.broken(link, link.market_id, "ended")
+        elif link.port == REFERENCE:
+            self.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=self.exposed))
+
+    def heard(self, link: Link) -> None:
+        """The maker is about to read a byte, or closes: note a silence that was too long."""
+        now, terms = trio.current_time(), self.record.terms
+        if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.port == REFERENCE):
+            return
+        is_stream = bool(link.market_id)
+        limit = terms.stream_silent_seconds_max if is_stream else terms.reference_stale_seconds_max
+        if now - link.heard_at > limit:
+            feed = "stream" if is_stream else "reference"
+            self.record.add(r.FeedSilent(at=now, feed=feed, market_id=link.market_id, since=link.heard_at))
 
     def read_event(
         self, link: Link, market_id: str, meaning: str, seen: tuple[Decimal | None, Decimal | None] | None
@@ -440,5 +492,16 @@ def count_orders(body: bytes) -> int | None:
     return len(rows) if isinstance(rows, list) else None
 
 
-def retry(answer: Response) -> dict[str, float]:
-    return {}
+def code_of(answer: Response) -> str:
+    """The code of a refusal; of a ladder taken in part, that of the first level refused."""
+    try:
+        found = json.loads(answer.body)
+    except ValueError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    rows = [row for row in found.get("orders", ()) if isinstance(row, dict)] if answer.status < 400 else []
+    codes = [str(row["code"]) for row in rows if row.get("code")]
+    if codes or answer.status < 400:
+        return codes[0] if codes else ""
+    return str(found.get("code") or found.get("error") or "")

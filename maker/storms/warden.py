@@ -20,7 +20,6 @@ from maker.guard import exchange as guard
 from maker.guard import latch
 from maker.guard.watch import Judge
 from maker.launch import report
-from maker.launch.watching import LOOK_SECONDS
 from maker.storms import record as r
 from maker.storms.machine import Clocks, Port
 from maker.storms.site import HTTP, Site
@@ -73,7 +72,7 @@ class Warden:
             told, self.signals = self.signals, []
             for number in self.judge.told(told, latch.read(self.folder) is not None, now):
                 self.deliver(number)
-            with trio.move_on_after(LOOK_SECONDS):
+            with trio.move_on_after(self.judge.look_seconds(self.clocks.boot())):
                 await self.link.stirred.wait()
         await trio.sleep(PIDFD_SECONDS)
         await self.conclude()

@@ -21,7 +21,7 @@ import trio
 
 from maker.edge.http_messages import Response
 from maker.storms import record as r
-from maker.storms.answers import JSON, answer_instead, spoiled_answer
+from maker.storms.answers import JSON, answer_instead, spoiled_answer, throttle_seconds
 from maker.storms.schedule import Fault, Schedule
 from maker.storms.wires import Link
 from maker.wire import ocx
@@ -86,6 +86,7 @@ class Change:
     name: str
     instead: Response | None = None  # nothing is performed, and this is answered
     after: Callable[[Response], Response] = lambda answer: answer
+    wait_seconds: float | None = None  # what a 429 asks for; None: it does not say
 
 
 @attrs.define(eq=False)
@@ -100,6 +101,7 @@ class Weather:
     site: Site = attrs.field(init=False)
     active: list[Active] = attrs.field(factory=list)
     slept_seconds: float = 0.0  # that the exchange's clock is ahead of the loop's, for the machine slept
+    snapshots: dict[str, bytes] = attrs.field(factory=dict)  # the first one of each market
     troubles: list[str] = attrs.field(factory=list)  # errors of the simulation's own
 
     def __attrs_post_init__(self) -> None:
@@ -147,11 +149,11 @@ class Weather:
 
     async def dialling(self, owner: str, port: str) -> None:
         """Let somebody connect, or not. Raises OSError; may take for ever."""
-        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors")
+        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
         if active is None or (owner == r.GUARD and active.name == "no_descriptors"):
             return
         self.bite(active)
-        if active.name == "connect_refused":
+        if active.name in ("connect_refused", "exchange_gone"):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         if active.name == "no_descriptors":
             raise OSError(errno.EMFILE, "Too many open files")
@@ -183,7 +185,7 @@ class Weather:
         link.doom = ""
         if doom == "before":
             link.up.swallow()
-            self.site.nursery.start_soon(self.reset_later, link, seconds)
+            self.site.start_soon(self.reset_later, link, seconds)
             return []
         if doom == "answer":
             self.reset(link)
@@ -200,6 +202,7 @@ class Weather:
             return []
         assert doom == "corrupt", doom
         spoilt = bytearray(data)
+        spoilt[max(0, data.find(b"{"))] |= 0x80  # where it cannot be overlooked; the others may hit what nobody reads
         for _ in range(1 + int(self.rng.random() * 16)):
             spoilt[int(self.rng.random() * len(spoilt))] |= 0x80  # no text has it: never mistaken for another number
         if link.market_id:
@@ -252,8 +255,7 @@ class Weather:
     def reset(self, link: Link) -> None:
         """Break a connection for both."""
         link.reset()
-        if link.market_id:
-            self.site.broken(link, link.market_id, ENDED)
+        self.site.cut(link)
 
     # -- requests
 
@@ -284,6 +286,7 @@ class Weather:
         active = self.first(target, "unanswered")
         if active is not None:
             self.bite(active, left.request)
+            self.site.lose(left.request, "nobody looks at it")
             await trio.sleep_forever()
         active = self.first(target, *INSTEAD)
         if active is not None:
@@ -291,7 +294,9 @@ class Weather:
                 self.site.cancel_ours(left.market_id)
             self.bite(active, left.request)
             unix_seconds = self.site.clock().unix_seconds
-            return Change(active.name, instead=answer_instead(active, self.rng, unix_seconds))
+            says = active.name == "throttled" and active.word("form") not in ("silent", "nonsense")
+            wait_seconds = throttle_seconds(active) if says else None
+            return Change(active.name, answer_instead(active, self.rng, unix_seconds), wait_seconds=wait_seconds)
         active = self.first(target, "cancel_without_effect")
         if active is not None and left.is_cancel_all:
             self.bite(active, left.request)
@@ -307,6 +312,8 @@ class Weather:
     def event(self, link: Link, market_id: str, data: bytes) -> list[tuple[bytes, str]]:
         """What is sent for one event, and what reading it means."""
         meaning = HEARTBEAT if data[:1] == b":" else meaning_of(data)
+        if meaning == SNAPSHOT:
+            self.snapshots.setdefault(market_id, data)
         if link.missed and meaning == DELTA:
             meaning, link.missed = link.missed, ""
         if not self.active:
@@ -317,13 +324,15 @@ class Weather:
             form = (b": heartbeat\n\n", b":heartbeat\r\n\r\n", b":\n\n", b":heartbeat\n")[int(self.rng.random() * 4)]
             return [(form + data, meaning)]
         if meaning == SNAPSHOT:
-            active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty")
-            if active is None:
+            active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
+            earlier = self.snapshots[market_id]
+            if active is None or (active.name == "snapshot_stale" and earlier is data):
                 return [(data, meaning)]
             self.bite(active)
+            if active.name == "snapshot_stale":
+                return [(earlier, "stale")]
             if active.name == "snapshot_lost":
-                link.missed, link.sound = "delta_first", True  # so that reading a delta counts as a break
-                return []
+                return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
             return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]
         if meaning != DELTA:
             return [(data, meaning)]

@@ -147,6 +147,7 @@ class Link:
     port: str  # "http" or "reference"
     latency: Callable[[Link, str, bytes], list[tuple[float, bytes]]]  # "up" or "down": seconds and pieces
     leaving: Callable[[Link, bytes], bool]  # told of each send of the client; False: it takes no byte
+    on_heard: Callable[[Link], None] = lambda _link: None  # the client is about to read a byte, or to close
     up: Pipe = attrs.field(factory=Pipe)  # to the server
     down: Pipe = attrs.field(factory=Pipe)  # to the client
     pending: deque[int] = attrs.field(factory=deque)  # requests that left and have not been handled
@@ -206,6 +207,7 @@ class ClientEnd:
             raise trio.ClosedResourceError
         data = await self.link.down.take(RECEIVE_BYTES_MAX)
         if data:
+            self.link.on_heard(self.link)
             self.link.heard_at = trio.current_time()
         return data
 
@@ -215,6 +217,7 @@ class ClientEnd:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            self.link.on_heard(self.link)
             self.link.up.put(b"", 0.0)
             self.link.down.stop_reading()
 

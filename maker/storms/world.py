@@ -56,8 +56,9 @@ COMPARE_SECONDS: Final = 0.5
 LADDERS_MIN: Final = 10  # of a storm that counts
 WARM_LADDERS: Final = 6  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
-SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price
+SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
+RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
 
@@ -96,6 +97,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
             order_size_max=one.limits.order_size_max,
             order_value_max=one.limits.order_value_max,
             collar_bps=one.limits.collar_bps,
+            basis_bps_max=one.fair.basis_bps_max,
         )
         for market_id, one in config.markets.items()
     }
@@ -111,6 +113,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
         halt_seconds_max=config.halt.halt_seconds_max,
         write_delay_seconds_max=config.guard.write_delay_seconds_max,
         reserve=Budget(config.budget, len(config.markets)).reserve,
+        requests_per_minute=config.budget.requests_per_minute,
         throttle_faults=any(fault.name in ("throttled", "tokens_taken") for fault in schedule.faults),
     )
 
@@ -132,6 +135,8 @@ class World:
     clocks: Clocks = attrs.field(factory=Clocks)
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
+    deaf: bool = False  # the maker hears no signal
+    quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
     ended_at: float = 0.0
 
@@ -144,8 +149,14 @@ class World:
 
     def note(self, entry: r.Entry) -> None:
         """Note what the maker says of itself; a dead process says nothing."""
-        if not self.dead:
-            self.record.add(entry)
+        if self.dead:
+            return
+        entries, place = self.record.entries, len(self.record.entries)
+        if isinstance(entry, r.Tripped):
+            # The trip is one block: latch, then send. Its probe comes after both, the promise begins with it.
+            while place and (before := entries[place - 1]).at == entry.at and is_pull(before):
+                place -= 1
+        entries.insert(place, entry)
 
     # -- the parts
 
@@ -159,7 +170,7 @@ class World:
                 rate_limit_per_minute=self.config.budget.requests_per_minute,
                 markets=tuple(spec for spec in default_markets() if spec.market_id in self.config.markets),
             )
-            self.site = Site.open(nursery, self.weather, self.record, self.clocks.exchange, settings)
+            self.site = Site.open(nursery.start_soon, self.weather, self.record, self.clocks.exchange, settings)
             self.machine = Machine(self.site, self.schedule.seed, self.clocks)
             guard = self.config.guard
             self.warden = Warden(
@@ -178,9 +189,11 @@ class World:
             self.happenings = Happenings(self)
             nursery.start_soon(self.site.venue.keeper.run_steps)
             nursery.start_soon(self.maker)
+            nursery.start_soon(self.customers)
+            nursery.start_soon(self.swell)
             nursery.start_soon(self.warden.run)
             with trio.move_on_after(QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX) as limit:
-                await self.direct(nursery)
+                await self.direct()
             stuck = "the world did not end" if limit.cancelled_caught else ""
             self.ended_at = trio.current_time()
             self.record.add(r.WorldEnded(at=self.ended_at, stuck=stuck))
@@ -194,13 +207,15 @@ class World:
     async def maker(self) -> None:
         """The maker's process, to its end."""
         self.happenings.maker = trio.lowlevel.current_task()
-        with self.process:
-            options = supervisor.Options(guard_fd=0)
-            result = await supervisor.run(
-                self.config, PAPER_TRADE_SECRET, options, self.recorder, self.machine.host()
-            )
-            if not self.dead:
-                self.finished(result)
+        try:
+            with self.process:
+                options, host = supervisor.Options(guard_fd=0), self.machine.host()
+                result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
+                if not self.dead:
+                    self.finished(result)
+        except* Exception:
+            if not self.dead:  # what a killed process raises while its remains are cleared away is nobody's
+                raise
 
     def finished(self, result: Result) -> None:
         """The maker has ended by itself; its guard reads what it wrote."""
@@ -248,7 +263,7 @@ class World:
 
     def signalled(self, number: int) -> None:
         """A signal reaches the maker's process."""
-        if self.warden.ended.is_set() or self.happenings.frozen_at is not None:
+        if self.warden.ended.is_set() or self.happenings.frozen_at is not None or self.deaf:
             return
         healthy = not self.weather.active and not self.site.in_flight and self.is_quoting()
         self.note(r.Signalled(at=trio.current_time(), number=number, resting=len(self.site.orders), healthy=healthy))
@@ -257,17 +272,16 @@ class World:
 
     # -- the story
 
-    async def direct(self, nursery: trio.Nursery) -> None:
+    async def direct(self) -> None:
         """Wait for quotes, let the storm pass, wait for quotes again, end it, see it to its end."""
         await self.until(self.is_quoting, QUOTING_SECONDS_MAX)
         if not self.is_quoting():
             self.void = "it never quoted"
         else:
             self.record.add(r.Quoting(at=trio.current_time()))
-            nursery.start_soon(self.customers)
-            nursery.start_soon(self.swell)
+            self.quoted.set()
             await self.until(lambda: sum(self.site.ladders.values()) >= WARM_LADDERS, QUOTING_SECONDS_MAX)
-            await self.storm(nursery)
+            await self.storm()
             if not self.over:
                 await self.quiet()
         if not self.over:
@@ -294,7 +308,7 @@ class World:
         while not condition() and not (self.over and condition != self.warden.done.is_set) and trio.current_time() < ends_at:
             await trio.sleep(LOOK_SECONDS)
 
-    async def storm(self, nursery: trio.Nursery) -> None:
+    async def storm(self) -> None:
         """Let each fault begin and end at its time."""
         began = trio.current_time()
         moments: list[tuple[float, int, str]] = []
@@ -306,14 +320,14 @@ class World:
         in_force: dict[int, Active] = {}
         for at, index, what in sorted(moments):
             await trio.sleep_until(max(trio.current_time(), began + at))
-            if self.over:
+            if self.over and not self.weather.active:
                 break
             if what == "stop":
-                await self.end()
-                return
-            if what == "begin":
+                self.tell_to_end()
+            elif what == "begin" and not self.over:
+                await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
-                await self.happenings.begin(in_force[index], nursery)
+                self.happenings.begin(in_force[index])
             elif index in in_force:
                 self.happenings.finish(in_force[index])
                 self.weather.end(in_force[index])
@@ -348,6 +362,7 @@ class World:
     async def customers(self) -> None:
         """Somebody takes from our quotes now and then, so that fills happen in every storm."""
         rng = random.Random(f"customers:{self.schedule.seed}")
+        await self.quoted.wait()
         while not self.over:
             await trio.sleep(rng.uniform(*CUSTOMER_SECONDS))
             market_id = rng.choice(list(self.config.markets))
@@ -357,32 +372,39 @@ class World:
     async def swell(self) -> None:
         """Prices move a little all the time, so that there is always something to replace."""
         rng = random.Random(f"swell:{self.schedule.seed}")
+        await self.quoted.wait()
         while not self.over:
-            await trio.sleep(rng.uniform(*SWELL_SECONDS))
+            enough = sum(self.site.ladders.values()) >= LADDERS_MIN
+            await trio.sleep(rng.uniform(*SWELL_SECONDS) * (1 + 2 * enough))
             for around in self.site.venue.keeper.place.surroundings.values():
                 around.path.jump(rng.choice((-1.0, 1.0)) * rng.uniform(*SWELL_BPS))
 
     async def end(self) -> None:
-        """End it the way the schedule says."""
+        """End it, and wait for that."""
+        self.tell_to_end()
+        await self.until(lambda: self.over, END_SECONDS_MAX)
+
+    def tell_to_end(self) -> None:
+        """Tell it the way the schedule says."""
         if self.schedule.ending == "kill_file":
             self.happenings.write_kill_file()
         else:
             self.warden.signals.append(15)
             self.machine.guard_link.stir()
-        await self.until(lambda: self.over, END_SECONDS_MAX)
 
     # -- judging
 
     def compare(self, *, always: bool = False) -> None:
         """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
         site, engine, now = self.site, self.recorder.engine, trio.current_time()
-        settled = now - site.touched_at >= SETTLED_SECONDS and not site.in_flight and not site.unanswered
+        settled = now - site.touched_at >= SETTLED_SECONDS and not site.is_under_way()
         if self.over or self.weather.active or engine.holding is not None or engine.account_read_due or not settled:
             return
         account: Account = site.exchange.state.accounts[site.user_id]
         for market_id, market in engine.markets.items():
-            if not market.live:
-                continue
+            stream = site.stream_of.get(market_id)
+            if not market.live or stream is None or not stream.sound or stream.down.swallows:
+                continue  # the news is still on its way, or will never come
             grid, ours = market.account.spec.grid, market.account
             differences = []
             position = grid.size.value(ours.position_lots)
@@ -442,6 +464,13 @@ class World:
             checked=checked,
             crashed="\n".join(self.weather.troubles),
         )
+
+
+def is_pull(entry: r.Entry) -> bool:
+    """Whether an entry is a cancel-all of the maker's leaving, or what became of it in that instant."""
+    return isinstance(entry, r.Lost | r.FaultBit | r.FaultEnded) or (
+        isinstance(entry, r.Left) and entry.owner == r.MAKER and entry.is_cancel_all
+    )
 
 
 def digest(record: r.Record) -> str:

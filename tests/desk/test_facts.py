@@ -20,7 +20,7 @@ from maker.desk.events import (
     StreamHeard,
     Wait,
 )
-from maker.desk.facts import POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
+from maker.desk.facts import OLD_SECONDS, POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
 from maker.desk.market import MARGIN_REFUSALS_MAX, MARKET_HOLD_SECONDS
 from maker.desk.units import Side
 from maker.errors import StreamBroken
@@ -88,6 +88,30 @@ def test_an_impossible_snapshot_leaves_the_market_as_it_was_not_live() -> None:
     assert told(desk.decide()) == "wait 1"
 
 
+def test_a_snapshot_older_than_what_was_heard_is_refused() -> None:
+    """F24: a site behind the others answers the reconnection; what it shows is over."""
+    desk = Desk.ready()
+    desk.delta()
+    desk.lost()
+    desk.stream_ms -= 10_000
+    with pytest.raises(StreamBroken, match="older than"):
+        desk.snapshot()
+    assert not desk.market().live
+    desk.stream_ms += 20_000
+    desk.snapshot()
+    assert desk.market().live
+
+
+def test_an_exchange_that_set_its_clock_back_is_believed_after_a_while() -> None:
+    """L2: refusing for ever would be an outage of our own making."""
+    desk = Desk.ready()
+    desk.lost()
+    desk.stream_ms -= 3_600_000
+    desk.now += OLD_SECONDS + 1
+    desk.snapshot()
+    assert desk.market().live
+
+
 def test_a_market_whose_stream_stays_down_does_not_trip_the_others_again_and_again() -> None:
     """L2: BTC is pulled once when ETH's stream breaks; it is quoted again while ETH is still away."""
     desk = Desk.ready(market(BTC), market(ETH))
@@ -129,18 +153,18 @@ def test_an_unknown_outcome_is_a_trip_and_the_next_ladder_has_a_new_name() -> No
     assert not {order.client_order_id for order in again.orders} & {order.client_order_id for order in action.orders}
 
 
-def test_an_unknown_outcome_of_a_pull_is_read_back_even_when_nothing_seems_to_rest() -> None:
-    """The ladder in flight was empty and the old one filled meanwhile: no trip, but nothing is quoted unread."""
+def test_an_unknown_outcome_is_pulled_for_even_when_nothing_seems_to_rest() -> None:
+    """S12: the ladder in flight was empty, or fills seem to have used it up: what lands late is pulled all the same."""
     desk = quoted()
     names = list(desk.market().account.resting.items())
     desk.apply(ReadEmpty())
     assert not desk.engine.exposed
     assert names
-    assert desk.apply(LadderUnknown(BTC, "q", "time-out")) is None
-    assert isinstance(desk.decide(), ReadAccount)
-    desk.account_read()
-    assert isinstance(desk.decide(), ReadOrders)
-    desk.apply(OpenOrdersRead(()))
+    trip = desk.apply(LadderUnknown(BTC, "q", "time-out"))
+    assert trip is not None
+    assert trip.reason is Reason.OUTCOME_UNKNOWN
+    assert isinstance(desk.decide(), Wait)
+    desk.pulled()
     assert isinstance(desk.decide(), PlaceLadder)
 
 

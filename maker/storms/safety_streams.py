@@ -1,0 +1,151 @@
+"""The invariants of what is believed and what is kept: freshness, sequence, agreement, secrets, growth, sameness."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maker.storms.case import MICROSECOND, NOTICE_SECONDS, Case, Verdict, each, is_ladder, seconds
+from maker.storms.record import (
+    BrokenRead,
+    Compared,
+    Counted,
+    Died,
+    Ended,
+    Left,
+    Raised,
+    Rearmed,
+    Record,
+    SecretSeen,
+    Signalled,
+    SnapshotRead,
+    Tripped,
+    WorldEnded,
+)
+
+PAUSE_SECONDS: Final = 0.05  # by which a ladder may be older than the decision that made it
+GROWTH_MAX: Final = 2
+LOG_SECONDS_MAX: Final = 0.001  # by which a log sink may move a request
+
+
+def s4_fresh(case: Case) -> Verdict:
+    verdict = Verdict("S4")
+    terms = case.terms
+    for _, left in case.of(Left):
+        sight = left.sight
+        if sight is None or not is_ladder(left):
+            continue
+        verdict.judged += 1
+        problems = []
+        if sight.stream_connection is None:
+            problems.append("no stream of its market is open")
+        elif not sight.stream_sound:
+            problems.append("its stream is not live")
+        if sight.stream_age > terms.stream_fresh_seconds_max + PAUSE_SECONDS:
+            problems.append(f"its stream was last heard {seconds(sight.stream_age)} ago")
+        if sight.reference_age > terms.reference_stale_seconds_max + PAUSE_SECONDS:
+            problems.append(f"its reference price is {seconds(sight.reference_age)} old")
+        if problems:
+            verdict.broken(left.at, f"{case.lives[left.request].name} left while {', '.join(problems)}")
+    return verdict
+
+
+def s5_sequence(case: Case) -> Verdict:
+    verdict = Verdict("S5")
+    connection: dict[str, int] = {}  # of the last snapshot
+    broken: dict[str, BrokenRead] = {}
+    halted = False
+    unheeded: BrokenRead | None = None
+    for place, entry in each(
+        case, Left, BrokenRead, SnapshotRead, Tripped, Rearmed, Signalled, Raised, Ended, Died, WorldEnded
+    ):
+        if place > case.gone_place:
+            break
+        if unheeded is not None and entry.at > unheeded.at + NOTICE_SECONDS + case.stood(unheeded.at, entry.at):
+            sentence = f"the stream of {unheeded.market_id} broke ({unheeded.what}), and quotes were not pulled"
+            verdict.broken(unheeded.at, sentence)
+            unheeded = None
+        match entry:
+            case SnapshotRead():
+                connection[entry.market_id] = entry.connection
+                if entry.market_id in broken and entry.connection > broken[entry.market_id].connection:
+                    del broken[entry.market_id]
+            case BrokenRead() if entry.connection >= connection.get(entry.market_id, 0):
+                verdict.judged += 1
+                broken[entry.market_id] = entry
+                if entry.exposed and not halted:
+                    unheeded = unheeded or entry
+            case Tripped() | Signalled() | Raised() | Ended() | Died():
+                halted, unheeded = True, None
+            case Rearmed():
+                halted = False
+            case Left() if is_ladder(entry):
+                verdict.judged += 1
+                life, why = case.lives[entry.request], broken.get(entry.market_id)
+                if why is not None:
+                    verdict.broken(
+                        entry.at, f"{life.name} left after {why.what} at {seconds(why.at)}, and no later snapshot"
+                    )
+                elif entry.market_id not in connection:
+                    verdict.broken(entry.at, f"{life.name} left before any snapshot of its market was read")
+    return verdict
+
+
+def s6_agreement(case: Case) -> Verdict:
+    verdict = Verdict("S6")
+    for _, compared in case.of(Compared):
+        verdict.judged += 1
+        if compared.differences:
+            verdict.broken(compared.at, f"{compared.market_id}: the books differ: {'; '.join(compared.differences)}")
+    return verdict
+
+
+def s17_log_isolation(free: Record, blocked: Record) -> Verdict:
+    """Compare two runs of one schedule: in the second the log's sink takes nothing. Not judged within one record."""
+    verdict = Verdict("S17")
+    ours, theirs = list(free.of(Left)), list(blocked.of(Left))
+    for one, other in zip(ours, theirs, strict=False):
+        verdict.judged += 1
+        same = (one.owner, one.method, one.path, one.body) == (other.owner, other.method, other.path, other.body)
+        if not same or abs(one.at - other.at) > LOG_SECONDS_MAX + MICROSECOND:
+            verdict.broken(
+                other.at,
+                f"with its log blocked, {other.method} {other.path} left at {seconds(other.at)}; with a free one "
+                f"{one.method} {one.path} at {seconds(one.at)}",
+            )
+            return verdict
+    if len(ours) != len(theirs):
+        verdict.broken(0.0, f"{len(theirs)} requests left with the log blocked, {len(ours)} with a free one")
+    return verdict
+
+
+def s18_secrets(case: Case) -> Verdict:
+    verdict = Verdict("S18", judged=len(case.of(WorldEnded)))
+    for _, seen in case.of(SecretSeen):
+        verdict.broken(seen.at, f"the key stands in {seen.where}")
+    return verdict
+
+
+def s22_determinism(first: Record, second: Record) -> Verdict:
+    """Compare two runs of one schedule. Not judged within one record."""
+    verdict = Verdict("S22", judged=1)
+    for place, (one, other) in enumerate(zip(first.entries, second.entries, strict=False)):
+        if one != other:
+            verdict.broken(one.at, f"entry {place} was {one} and is {other}")
+            return verdict
+    if len(first.entries) != len(second.entries):
+        verdict.broken(0.0, f"there were {len(first.entries)} entries and are {len(second.entries)}")
+    return verdict
+
+
+def s23_no_growth(case: Case) -> Verdict:
+    verdict = Verdict("S23")
+    counted = [entry for _, entry in case.of(Counted)]
+    if len(counted) < 2:
+        return verdict
+    verdict.judged = 1
+    first, last = counted[0], counted[-1]
+    for what in ("tasks", "connections"):
+        before, after = getattr(first, what), getattr(last, what)
+        if abs(after - before) > GROWTH_MAX:
+            verdict.broken(last.at, f"{before} {what} after {first.cycles} cycles, {after} after {last.cycles}")
+    return verdict
