@@ -196,15 +196,16 @@ class SteppedWorld(World):
             self.ended_step, self.gone_at = self.striker.steps, trio.current_time()
         super().gone()
 
-    async def direct(self, nursery: trio.Nursery) -> None:
+    async def direct(self) -> None:
         """Wait for quotes, let faults begin, tell it to stop, see it to its end."""
         await self.until(self.is_quoting, QUOTING_SECONDS_MAX)
         self.quoting_step, began = self.striker.steps, trio.current_time()
         if not self.over:
             self.record.add(r.Quoting(at=began))
-            nursery.start_soon(self.swell)
-            nursery.start_soon(self.customers)
-            nursery.start_soon(self.begin_faults, nursery)
+            self.quoted.set()
+            for index, fault in enumerate(self.schedule.faults):  # one that lasts, lasts to the end
+                await trio.sleep_until(began + fault.at)
+                self.happenings.begin(self.weather.begin(index, fault))
             await self.until(lambda: trio.current_time() >= began + self.seconds, self.seconds + 1.0)
         self.ending_step = self.striker.steps
         if not self.over:
@@ -214,15 +215,9 @@ class SteppedWorld(World):
             while self.site.in_flight:  # noqa: ASYNC110 - whoever applies or loses a ladder tells nobody of it
                 await trio.sleep(LOOK_SECONDS)
 
-    async def begin_faults(self, nursery: trio.Nursery) -> None:
-        """Let each fault begin at its time; one that lasts, lasts to the end."""
-        began = trio.current_time()
-        for index, fault in enumerate(self.schedule.faults):
-            await trio.sleep_until(began + fault.at)
-            await self.happenings.begin(self.weather.begin(index, fault), nursery)
-
     async def customers(self) -> None:
         """Somebody takes from our quotes, on both sides in turn."""
+        await self.quoted.wait()
         for turn in range(1000):
             await trio.sleep(CUSTOMER_SECONDS)
             for market_id in self.config.markets:
