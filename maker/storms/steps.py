@@ -29,9 +29,7 @@ import tempfile
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +44,7 @@ from maker.storms.scenarios import ENDING, QUOTING, SCENARIOS, START, shortened
 from maker.storms.schedule import Schedule
 from maker.storms.stepped import CANCEL, RAISE, Blow, SteppedWorld, Striker, Struck
 from maker.storms.virtual import run_virtual
+from maker.storms.workers import Failure, perform_all
 from maker.storms.world import digest, narrowed
 
 KINDS: Final = {  # what falls, one after the other
@@ -60,7 +59,7 @@ JUDGED: Final = frozenset({"S1", "S2", "S3", "S15"})  # of the storms' invariant
 UNWIND_SECONDS_MAX: Final = 1.0  # S14: of the task in which an error came up
 GONE_SECONDS_MAX: Final = 15.0  # S15
 SEED: Final = 1
-CHUNK: Final = 8  # worlds handed to a process at once
+WORLD_SECONDS_MAX: Final = 120.0  # of real time for one world, which takes a seventh of one: a hung one is told
 
 
 @attrs.frozen
@@ -77,12 +76,12 @@ class StepOutcome:
     """What came of one."""
 
     case: Case
-    blows: tuple[Struck, ...]  # that fell
-    violations: tuple[Violation, ...]
-    code: int | None  # of the whole run
-    digest: str
-    steps: range  # of an untouched world's window
-    simulated_seconds: float
+    blows: tuple[Struck, ...] = ()  # that fell
+    violations: tuple[Violation, ...] = ()
+    code: int | None = None  # of the whole run
+    digest: str = ""
+    steps: range = range(0)  # of an untouched world's window
+    simulated_seconds: float = 0.0
     crashed: str = ""  # an error of the simulation's own
 
     @property
@@ -217,13 +216,27 @@ def campaign(
     jobs: int,
     progress: Callable[[StepOutcome], None] = lambda _outcome: None,
 ) -> list[StepOutcome]:
-    """Perform them all, on so many cores."""
-    done: list[StepOutcome] = []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for outcome in pool.map(partial(perform, config), chosen, chunksize=CHUNK):
-            done.append(outcome)
-            progress(outcome)
-    return done
+    """Perform them all, in so many processes; one is this one."""
+    found: dict[Case, StepOutcome] = {}
+
+    def done(case: Case, outcome: StepOutcome | Failure) -> None:
+        if isinstance(outcome, Failure):
+            outcome = StepOutcome(case=case, crashed=f"{outcome.sentence} {outcome.detail}")
+        found[case] = outcome
+        progress(outcome)
+
+    if jobs == 1:
+        for case in chosen:
+            done(case, perform(config, case))
+    else:
+        build = partial(performer, config)
+        perform_all(build, chosen, processes=jobs, seconds_max=WORLD_SECONDS_MAX, done=done, going_on=lambda: True)
+    return [found[case] for case in chosen]
+
+
+def performer(config: Config) -> Callable[[Case], StepOutcome]:
+    """What a process does with its cases."""
+    return partial(perform, config)
 
 
 def main(argv: list[str]) -> int:
@@ -254,7 +267,7 @@ def main(argv: list[str]) -> int:
             sys.stderr.write(f"\r{len(done)} of {len(chosen)} worlds")
             sys.stderr.flush()
 
-    campaign(config, chosen, asked.jobs, told)
+    campaign(config, chosen, min(asked.jobs, len(chosen)), told)
     sys.stderr.write("\n")
     told_of = summary(done)
     sys.stdout.write(json.dumps(told_of) + "\n" if asked.json else as_text(told_of))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -12,13 +13,16 @@ import pytest
 import trio
 import trio_websocket
 
-from maker.app import feeds, supervisor, wiring
+from maker.app import feeds
 from maker.app.config import Config, load
 from maker.app.halt import HaltReport, Switch, halt
+from maker.app.wiring import Run
 from maker.desk.deadman import Trip
+from maker.guard.exchange import Pulled
 from maker.storms import steps
 from maker.storms.scenarios import SCENARIOS
 from maker.storms.steps import KINDS, Case, campaign, cases, perform
+from maker.storms.warden import Warden
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "conf" / "paper.toml"
 EVERY = 4  # of each scenario's steps, for each kind of blow: 2,100 worlds
@@ -48,20 +52,32 @@ def test_one_scenario_is_one_history(config: Config, scenario: str) -> None:
     assert len(one.steps) > 90
 
 
-def test_no_step_leaves_an_orphan(config: Config) -> None:
-    """F47, F48, H1: two thousand steps, cancelled from outside and struck by errors, once and twice."""
-    jobs = len(os.sched_getaffinity(0))
-    done = campaign(config, list(cases(config, SCENARIOS, EVERY)), jobs)
-    assert len(done) >= 2_000
+@pytest.fixture(scope="module")
+def chosen(config: Config) -> list[Case]:
+    return list(cases(config, SCENARIOS, EVERY))
+
+
+def test_the_cases_are_two_thousand_of_every_kind(chosen: list[Case]) -> None:
+    assert len(chosen) == len(set(chosen)) >= 2_000
+    assert {(one.scenario, one.kind) for one in chosen} == {(name, kind) for name in SCENARIOS for kind in KINDS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_step_leaves_an_orphan(config: Config, chosen: list[Case], scenario: str) -> None:
+    """F47, F48, H1: cancelled from outside and struck by errors, once and twice, at every fourth step."""
+    here = [one for one in chosen if one.scenario == scenario]
+    done = campaign(config, here, len(os.sched_getaffinity(0)))
     assert [attrs.asdict(one) for one in done if not one.sound] == []
-    # Blows fell nearly everywhere, second ones too, within the halt and while a ladder was on its way.
-    assert sum(bool(one.blows) for one in done) >= 0.97 * len(done)
+    assert [one.case for one in done] == here
+    # Blows fell nearly everywhere, second ones too, within the last halt, and where ladders are late while one was out.
+    assert sum(bool(one.blows) for one in done) >= 0.95 * len(done)
     twice = Counter(one.case.kind for one in done if len(one.blows) == 2)
-    assert all(twice[kind] >= 50 for kind, falls in KINDS.items() if len(falls) == 2), twice
+    assert all(twice[kind] for kind, falls in KINDS.items() if len(falls) == 2), twice
     struck = [blow for one in done for blow in one.blows]
-    assert sum(blow.in_halt for blow in struck) >= 50
-    assert sum(blow.ladders_flying > 0 for blow in struck) >= 200
-    assert {one.code for one in done} == {0, 70, 78}
+    assert any(blow.in_halt for blow in struck)
+    if scenario == "late ladders":
+        assert sum(blow.ladders_flying > 0 for blow in struck) >= 0.5 * len(done)
+    assert {one.code for one in done} <= {0, 70, 78}
 
 
 def test_an_error_within_the_way_out_is_named_beside_that_of_the_halt(config: Config) -> None:
@@ -78,13 +94,11 @@ def two_errors(config: Config) -> range:
 
 def test_what_broke_the_library_is_told() -> None:
     """S14: start, "raise", step 130: an error in trio-websocket's own reader was only "reference feed: closed"."""
-    try:
-        try:
-            raise KeyError("the library's own")
-        except KeyError:
-            raise trio_websocket.ConnectionClosed(None)  # noqa: B904 - as the library does it
-    except trio_websocket.ConnectionClosed as closed:
-        assert "the library's own" in feeds.behind(closed)
+    closed = trio_websocket.ConnectionClosed(None)
+    closed.__context__ = BaseExceptionGroup("internal", [KeyError("the library's own")])
+    assert "the library's own" in feeds.behind(closed)
+    closed.__context__ = trio.EndOfChannel()
+    assert feeds.behind(closed) == repr(closed)
 
 
 # -- that a defect is found ---------------------------------------------------------------------------------------
@@ -97,25 +111,24 @@ def test_a_halt_without_its_shield_is_found(config: Config, monkeypatch: pytest.
         with trio.move_on_after(halt_seconds_max):
             await halt(switch, tail_seconds_max, report)
 
-    monkeypatch.setattr(supervisor, "last_halt", unshielded)
+    monkeypatch.setattr("maker.app.supervisor.last_halt", unshielded)
     assert "H1" in found(config, "steady", "cancel", 40)
 
 
 def test_a_journal_before_the_cancel_all_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """H6, H17: a disk that is full, and what comes first on the way out writes to it."""
-    real = supervisor.last_halt
 
-    async def journal_first(*parts: object) -> None:
+    async def journal_first(*_parts: object) -> None:
+        await trio.lowlevel.checkpoint()
         raise OSError("No space left on device")
-        await real(*parts)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(supervisor, "last_halt", journal_first)
+    monkeypatch.setattr("maker.app.supervisor.last_halt", journal_first)
     for kind in ("cancel", "raise"):
         assert "H1" in found(config, "steady", kind, 40)
 
 
 def test_a_forgotten_latch_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S2: quotes are pulled, and the next write begins as if nothing had happened."""
+    """H3, S3: a second trip fires again, into the halt of the first one; here the signal after an error."""
 
     def trip(switch: Switch, trip: Trip) -> None:
         switch.final = switch.final or not trip.reason.recoverable
@@ -123,30 +136,40 @@ def test_a_forgotten_latch_is_found(config: Config, monkeypatch: pytest.MonkeyPa
         switch.wake()
 
     monkeypatch.setattr(Switch, "trip", trip)
-    assert "S2" in found(config, "reconnect", "raise", 60)
+    assert "H1" in found(config, "read back", "raise", -2)
 
 
 def test_a_swallowed_error_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """H4, S14: a task ends with an error, and the run goes on as if it were one task less."""
 
-    async def swallowing(_run: wiring.Run, service: steps.Callable[[], object]) -> None:
-        try:
-            await service()  # type: ignore[misc]
-        except Exception:  # noqa: BLE001 - the defect
-            return
+    async def swallowing(_run: Run, service: Callable[[], Awaitable[object]]) -> None:
+        with contextlib.suppress(Exception):
+            await service()
 
-    monkeypatch.setattr(wiring.Run, "guarded", swallowing)
+    monkeypatch.setattr(Run, "guarded", swallowing)
     assert "S14" in found(config, "steady", "raise", 20)
 
 
-def test_an_error_that_pulls_nothing_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The halt is left to whoever comes after: the guard finds it, and it does not count as the maker's own."""
-
-    async def nothing(*_parts: object) -> None:
-        await trio.lowlevel.checkpoint()
-
-    monkeypatch.setattr(supervisor, "last_halt", nothing)
+def test_a_way_out_without_a_halt_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H1: that the guard pulls afterwards does not make it the maker's own work."""
+    monkeypatch.setattr("maker.app.supervisor.last_halt", nothing)
     assert "H1" in found(config, "late ladders", "cancel", 40)
+
+
+def test_a_guard_that_claims_too_much_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1, S3: nobody pulls, and the exit code says that all is well."""
+    monkeypatch.setattr("maker.app.supervisor.last_halt", nothing)
+
+    async def claimed(*_parts: object) -> Pulled:
+        await trio.lowlevel.checkpoint()
+        return Pulled(True, 0, 1, "")
+
+    monkeypatch.setattr(Warden, "pull", claimed)
+    assert "S1" in found(config, "steady", "cancel", 40)
+
+
+async def nothing(*_parts: object) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 # -- the command --------------------------------------------------------------------------------------------------
@@ -165,10 +188,7 @@ def test_the_command_refuses_what_is_no_configuration(tmp_path: Path) -> None:
 
 
 def test_a_violation_is_told_with_its_case(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(*_parts: object) -> None:
-        await trio.lowlevel.checkpoint()
-
-    monkeypatch.setattr(supervisor, "last_halt", nothing)
+    monkeypatch.setattr("maker.app.supervisor.last_halt", nothing)
     step = perform(config, Case("steady")).steps[40]
     told = steps.summary([perform(config, Case("steady", "cancel", step))])
     assert "H1" in str(told["violations"][0]["what"])
