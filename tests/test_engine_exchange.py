@@ -251,7 +251,7 @@ def run(pair: Wired, seconds: int) -> None:
 
 
 def test_twenty_minutes_in_which_both_sides_always_agree() -> None:
-    """S5, S6, S8, S9: twenty simulated minutes; at every quiet point position, cash and open orders are equal exactly."""
+    """S5, S6, S8, S9: twenty simulated minutes; at every quiet point position, cash and orders are equal exactly."""
     pair = wired(Switches())
     run(pair, 1200)
     fills = sum(market.account.fills for market in pair.engine.markets.values())

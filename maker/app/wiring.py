@@ -111,7 +111,7 @@ class Run:
             raise
 
     async def watched(self, service: Callable[[], Awaitable[object]]) -> None:
-        """Run a watcher. Its error tears down heartbeat, warm lanes and signals, so it is held until the halt is over."""
+        """Run a watcher. Its error would end heartbeat, warm lanes and signals: it is held until the halt is over."""
         try:
             await self.guarded(service)
         except trio.Cancelled:

@@ -94,7 +94,9 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
         raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
     is_old = isinstance(event, StreamSnapshot) and event.engine_ms < market.engine_ms
     if is_old and now < market.engine_at + OLD_SECONDS:
-        raise StreamBroken(StreamFault.GAP, f"a snapshot of {event.engine_ms}, older than {market.engine_ms}, heard before")
+        raise StreamBroken(
+            StreamFault.GAP, f"a snapshot of {event.engine_ms}, older than {market.engine_ms}, heard before"
+        )
     try:
         if isinstance(event, StreamSnapshot):
             market.book.load(event.bids, event.asks)

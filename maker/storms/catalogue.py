@@ -107,7 +107,9 @@ CLASSES: Final = (
     FaultClass("F24", "snapshot_crossed", once(2)),
     FaultClass("F24", "snapshot_empty", once(2)),
     FaultClass("F24", "snapshot_stale", once(1)),
-    FaultClass("F24", "stream_refused", with_number(once(3, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))),
+    FaultClass(
+        "F24", "stream_refused", with_number(once(3, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))
+    ),
     FaultClass("F25", "bad_delta", once(1, form=("negative", "crossed"))),
     # answers
     FaultClass(
@@ -122,7 +124,9 @@ CLASSES: Final = (
     ),
     FaultClass("F28", "margin_refused", once(4, target=("ladder",)), 1.5),
     FaultClass("F28", "margin_refused_after_cancel", once(2, target=("ladder",))),
-    FaultClass("F28", "refused", with_number(once(3, target=("ladder", "cancel_all")), status=one_of(400, 404, 409, 422))),
+    FaultClass(
+        "F28", "refused", with_number(once(3, target=("ladder", "cancel_all")), status=one_of(400, 404, 409, 422))
+    ),
     FaultClass(
         "F29",
         "server_error",
@@ -138,8 +142,12 @@ CLASSES: Final = (
     FaultClass("F29", "unanswered", once(2, target=ORDER_PATH)),
     FaultClass("F30", "fewer_orders_named", once(2, target=("ladder",))),
     FaultClass("F30", "cancel_without_effect", once(2, target=("cancel_all",))),
-    FaultClass("F31", "odd_answer", once(2, target=ORDER_PATH, form=("redirect", "moved", "huge_headers", "html_200", "cut"))),
-    FaultClass("F31", "odd_answer_after", once(2, target=ORDER_PATH, form=("redirect", "huge_headers", "html_200", "cut"))),
+    FaultClass(
+        "F31", "odd_answer", once(2, target=ORDER_PATH, form=("redirect", "moved", "huge_headers", "html_200", "cut"))
+    ),
+    FaultClass(
+        "F31", "odd_answer_after", once(2, target=ORDER_PATH, form=("redirect", "huge_headers", "html_200", "cut"))
+    ),
     # the exchange
     FaultClass("F32", "maintenance", lasting(1, 10)),
     FaultClass("F32", "maintenance_refuses", lasting(0.5, 6, target=("ladder", "cancel_all", "any"))),
@@ -156,10 +164,16 @@ CLASSES: Final = (
     ),
     FaultClass("F35", "foreign_order", once(1), 0.5),
     # the machine and its processes
-    FaultClass("F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}),
+    FaultClass(
+        "F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}
+    ),
     FaultClass("F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(0.1, 2.4)(rng)}}, 1.5),
-    FaultClass("F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(3, 120)(rng)}}, 0.5, ends_run=True),
-    FaultClass("F38", "suspend", lambda rng: {"numbers": {"sleep_seconds": log_uniform(3, 28_800)(rng)}}, 1.0, ends_run=True),
+    FaultClass(
+        "F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(3, 120)(rng)}}, 0.5, ends_run=True
+    ),
+    FaultClass(
+        "F38", "suspend", lambda rng: {"numbers": {"sleep_seconds": log_uniform(3, 28_800)(rng)}}, 1.0, ends_run=True
+    ),
     FaultClass("F41", "journal_lost", lambda rng: {}, 0.5, ends_run=True),
     FaultClass("F43", "no_descriptors", lasting(0.2, 5)),
     FaultClass(

@@ -95,14 +95,18 @@ class Happenings:
             for side in ("buy", "sell"):
                 if active.word("side") in (side, "both"):
                     ours = [
-                        row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price
+                        row
+                        for row in site.exchange.open_orders(site.user_id, market_id)
+                        if row.side != side and row.price
                     ]
                     if ours:
                         prices = [row.price for row in ours if row.price is not None]
                         limit = max(prices) if side == "buy" else min(prices)
                         bids, asks = site.exchange.book_levels(market_id, 200)
                         reach = asks if side == "buy" else bids
-                        within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
+                        within = [
+                            size for price, size in reach if (price <= limit if side == "buy" else price >= limit)
+                        ]
                         self.trade(market_id, side, limit, sum(within, Decimal(0)))
                         self.world.weather.bite(active)
 
@@ -306,13 +310,13 @@ class Happenings:
             found.append(task)
             for nursery in task.child_nurseries:
                 due.extend(nursery.child_tasks)
-        return sorted(found, key=lambda task: task._counter)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+        return sorted(found, key=lambda task: task._counter)
 
     def do_raised(self, active: Active) -> None:
         """F47: a bug, in any task, at whatever it awaits."""
         # A library's own task may make a lost connection of it, which is no bug of ours and no end of the run.
         ours = [task for task in self.maker_tasks()[1:] if task.name.startswith("maker.")]
-        waiting = [task for task in ours if task._abort_func is not None]  # noqa: SLF001
+        waiting = [task for task in ours if task._abort_func is not None]
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]
@@ -324,4 +328,4 @@ class Happenings:
         self.planted.append(text)
         self.world.note(r.Raised(at=trio.current_time(), where=task.name, text=text))
         self.world.weather.bite(active)
-        task._attempt_abort(raise_planted)  # noqa: SLF001
+        task._attempt_abort(raise_planted)

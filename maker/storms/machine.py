@@ -18,7 +18,7 @@ import trio
 from maker.app.host import Host
 from maker.app.record import Recorder
 from maker.desk.deadman import Trip
-from maker.desk.events import Event, PlaceLadder
+from maker.desk.events import PlaceLadder
 from maker.edge.endpoint import Endpoint
 from maker.edge.http_messages import Moment
 from maker.edge.journal import MemoryJournal
@@ -203,7 +203,9 @@ def a_recorder(note: Callable[[r.Entry], None], journal: MemoryJournal) -> Probe
     def keep(_logger: object, level: str, fields: Any) -> Any:
         if isinstance(error := fields.get("exc_info"), BaseException):  # as the real log has it
             fields["exc_info"] = "".join(traceback.format_exception(error))
-        lines.append(f"{trio.current_time():.3f} {level} " + " ".join(f"{name}={value}" for name, value in fields.items()))
+        lines.append(
+            f"{trio.current_time():.3f} {level} " + " ".join(f"{name}={value}" for name, value in fields.items())
+        )
         raise structlog.DropEvent
 
     log = structlog.wrap_logger(None, processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(0))

@@ -76,7 +76,9 @@ def s14_no_swallow(case: Case) -> Verdict:
     for _, raised in case.of(Raised):
         verdict.judged += 1
         if raised.at <= ended.at and raised.text not in ended.causes:
-            verdict.broken(ended.at, f"the error {raised.text} raised in {raised.where} at {seconds(raised.at)} is named nowhere")
+            verdict.broken(
+                ended.at, f"the error {raised.text} raised in {raised.where} at {seconds(raised.at)} is named nowhere"
+            )
     return verdict
 
 

@@ -20,8 +20,8 @@ import trio
 from maker.edge.http_messages import Answer, EventStreamResponse, Limits, Moment, Request, Response, Send
 from maker.edge.http_server import serve_connection
 from maker.paper.exchange import Exchange
-from maker.paper.orders import CancelScope
 from maker.paper.marketplace import reference_symbol
+from maker.paper.orders import CancelScope
 from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness

@@ -280,7 +280,12 @@ class Weather:
         active = self.first(target, "reset_after", "slow_close", "truncated", "corrupted")
         if active is not None and target != STREAM:
             self.bite(active, left.request)
-            dooms = {"reset_after": "answer", "slow_close": "half_close", "truncated": "truncate", "corrupted": "corrupt"}
+            dooms = {
+                "reset_after": "answer",
+                "slow_close": "half_close",
+                "truncated": "truncate",
+                "corrupted": "corrupt",
+            }
             link.doom = dooms[active.name]
             return None
         active = self.first(target, "unanswered")
@@ -296,7 +301,7 @@ class Weather:
             unix_seconds = self.site.clock().unix_seconds
             says = active.name == "throttled" and active.word("form") not in ("silent", "nonsense")
             wait_seconds = throttle_seconds(active) if says else None
-            return Change(active.name, answer_instead(active, self.rng, unix_seconds), wait_seconds=wait_seconds)
+            return Change(active.name, answer_instead(active, unix_seconds), wait_seconds=wait_seconds)
         active = self.first(target, "cancel_without_effect")
         if active is not None and left.is_cancel_all:
             self.bite(active, left.request)
@@ -304,7 +309,7 @@ class Weather:
         active = self.first(target, *AFTER)
         if active is not None:
             self.bite(active, left.request)
-            return Change(active.name, after=lambda answer: spoiled_answer(active, self.rng, answer))
+            return Change(active.name, after=lambda answer: spoiled_answer(active, answer))
         return None
 
     # -- events of a stream
@@ -349,8 +354,8 @@ class Weather:
             case "regress":
                 return [(regressed(data), "regress")]
             case "bad_delta":
-                form = active.word("form", "negative")
-                return [(rewritten(data, form), "crossed" if form == "crossed" else "malformed")]
+                wrong = active.word("form", "negative")
+                return [(rewritten(data, wrong), "crossed" if wrong == "crossed" else "malformed")]
             case "stream_corrupted":
                 link.doom = "corrupt"
             case _:

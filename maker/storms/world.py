@@ -3,8 +3,9 @@
     outcome, record = perform(config, schedule)
 
 One `trio.run`: the maker as its supervisor starts it, on a machine of ours (`machine`), its guard (`warden`), and the
-exchange behind wires and weather (`site`, `weather`). When every market is quoted the storm begins; when it is over the
-world is quiet until the maker quotes again, is told to stop, and whoever must pull has pulled. Then the record is judged.
+exchange behind wires and weather (`site`, `weather`). When every market is quoted the storm begins; when it is over
+the world is quiet until the maker quotes again, is told to stop, and whoever must pull has pulled. Then the record is
+judged.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from maker.paper.market import default_markets
 from maker.paper.venue import VenueSettings
 from maker.storms import record as r
 from maker.storms.happenings import Happenings
-from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.invariants import judge
+from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.outcome import Outcome
 from maker.storms.reached import reached
 from maker.storms.schedule import Schedule
@@ -289,7 +290,9 @@ class World:
         await self.until(self.warden.done.is_set, END_SECONDS_MAX)
         if not self.warden.done.is_set():
             self.void = self.void or "the guard did not end"
-        while self.site.in_flight and trio.current_time() < QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX:
+        while (  # noqa: ASYNC110 - a look at the world costs nothing in virtual time
+            self.site.in_flight and trio.current_time() < QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX
+        ):
             await trio.sleep(LOOK_SECONDS)
         await trio.sleep_until(max(trio.current_time(), SIMULATED_SECONDS_MIN))
         self.look_for_secrets()
@@ -304,8 +307,10 @@ class World:
         return bool(self.site.orders) and all(market_id in self.site.ladders for market_id in self.config.markets)
 
     async def until(self, condition: Callable[[], bool], seconds_max: float) -> None:
+        """Wait for a condition; no longer than so much, nor (but for the guard's end) than the maker lives."""
         ends_at = trio.current_time() + seconds_max
-        while not condition() and not (self.over and condition != self.warden.done.is_set) and trio.current_time() < ends_at:
+        for_guard = condition == self.warden.done.is_set
+        while not condition() and (for_guard or not self.over) and trio.current_time() < ends_at:  # noqa: ASYNC110 - as above
             await trio.sleep(LOOK_SECONDS)
 
     async def storm(self) -> None:

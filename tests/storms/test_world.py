@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from maker.app.config import Config, load
-from maker.storms import catalogue, record as r, virtual
+from maker.storms import catalogue, virtual
+from maker.storms import record as r
 from maker.storms.catalogue import CLASSES, ELSEWHERE, draw
 from maker.storms.schedule import Fault, Schedule, as_fields, from_fields
 from maker.storms.world import perform
@@ -113,7 +114,9 @@ def test_draws_are_of_one_to_eight_faults_and_half_overlap() -> None:
     assert all(one.at <= catalogue.STORM_SECONDS for storm in drawn for one in storm.faults)
     several = [storm for storm in drawn if len(storm.faults) > 1]
     overlapping = sum(
-        any(other.at <= max(one.ends_at, one.at + 1) for one, other in zip(storm.faults, storm.faults[1:], strict=False))
+        any(
+            other.at <= max(one.ends_at, one.at + 1) for one, other in zip(storm.faults, storm.faults[1:], strict=False)
+        )
         for storm in several
     )
     assert overlapping > len(several) / 2
