@@ -184,7 +184,7 @@ CLASSES: Final = (
         ends_run=True,
     ),
     FaultClass("F44", "signals_unheard", lambda rng: {}, 0.3, ends_run=True),
-    FaultClass("F52", "link_cut", lambda rng: {}, 0.4, ends_run=True),
+    FaultClass("F52", "link_cut", once(1, form=("both", "half")), 0.4, ends_run=True),
     FaultClass("F45", "kill_maker", lambda rng: {}, 0.7, ends_run=True),
     FaultClass("F45", "kill_guard", lambda rng: {}, 0.5, ends_run=True),
     FaultClass("F47", "raised", lambda rng: {"numbers": {"which": rng.random()}}, 1.0, ends_run=True),

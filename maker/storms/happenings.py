@@ -278,9 +278,13 @@ class Happenings:
         self.world.machine.guard_link.stir()
 
     def do_link_cut(self, active: Active) -> None:
-        """F52: the link between guard and maker breaks, and both live."""
+        """F52: the link between guard and maker breaks, for both of them or for the guard alone; both live."""
         self.world.weather.bite(active)
-        self.world.machine.link.close()
+        if active.word("form") == "both":
+            self.world.machine.link.close()
+        else:
+            self.world.machine.link.shut = True
+            self.world.machine.guard_link.stir()
 
     def do_kill_maker(self, active: Active) -> None:
         """F45, F46: kill -9."""

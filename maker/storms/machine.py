@@ -61,11 +61,12 @@ class Port:
     inbox: deque[bytes] = attrs.field(factory=deque)
     closed: bool = False
     frozen: bool = False  # its process stands still
+    shut: bool = False  # its sending side alone is closed: the peer reads the end
     stirred: trio.Event = attrs.field(factory=trio.Event)
 
     def send(self, data: bytes) -> int:
         assert self.peer is not None
-        if self.closed or self.peer.closed:
+        if self.closed or self.peer.closed or self.shut:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if self.frozen:
             raise BlockingIOError(errno.EAGAIN, "its process stands still")
@@ -78,7 +79,7 @@ class Port:
         assert self.peer is not None
         if self.inbox:
             return self.inbox.popleft()
-        if self.closed or self.peer.closed:
+        if self.closed or self.peer.closed or self.peer.shut:
             return b""
         raise BlockingIOError(errno.EAGAIN, "nothing yet")
 
@@ -95,7 +96,7 @@ class Port:
     async def readable(self) -> None:
         """Return when a message, or the end, is there."""
         assert self.peer is not None
-        while not (self.inbox or self.closed or self.peer.closed):
+        while not (self.inbox or self.closed or self.peer.closed or self.peer.shut):
             await self.stirred.wait()
         await trio.lowlevel.checkpoint()
 

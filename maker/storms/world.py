@@ -55,10 +55,12 @@ END_SECONDS_MAX: Final = 700.0  # from there to the end of everything, the guard
 SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all news of it has arrived
 COMPARE_SECONDS: Final = 0.5
 LADDERS_MIN: Final = 10  # of a storm that counts
-WARM_LADDERS: Final = 6  # before the storm begins
+WARM_LADDERS: Final = 9  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
 SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
+PULLING: Final = ("cancel_all", "orders")  # requests that are made when quotes are pulled
+PROVOKE_SECONDS: Final = 2.0  # a fault of theirs waits so long for a pull to come by itself
 RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
@@ -320,6 +322,8 @@ class World:
         for index, fault in enumerate(self.schedule.faults):
             moments.append((fault.at, index, "begin"))
             moments.append((fault.ends_at if fault.seconds else fault.at + ONCE_SECONDS_MAX, index, "end"))
+            if not fault.seconds and fault.words.get("target") in PULLING:
+                moments.append((fault.at + PROVOKE_SECONDS, index, "provoke"))
         if self.schedule.stop_at is not None:
             moments.append((self.schedule.stop_at, -1, "stop"))
         in_force: dict[int, Active] = {}
@@ -329,6 +333,9 @@ class World:
                 break
             if what == "stop":
                 self.tell_to_end()
+            elif what == "provoke":
+                if in_force.get(index) in self.weather.active and self.site.feed is not None:
+                    self.weather.reset(self.site.feed)  # something must be pulled, or this fault has no chance
             elif what == "begin" and not self.over:
                 await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
