@@ -139,6 +139,7 @@ class World:
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
     deaf: bool = False  # the maker hears no signal
+    pulling: bool = False  # the maker has tripped, and not been armed again
     quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
     ended_at: float = 0.0
@@ -154,6 +155,8 @@ class World:
         """Note what the maker says of itself; a dead process says nothing."""
         if self.dead:
             return
+        if isinstance(entry, r.Tripped | r.Rearmed):
+            self.pulling = isinstance(entry, r.Tripped)
         entries, place = self.record.entries, len(self.record.entries)
         if isinstance(entry, r.Tripped):
             # The trip is one block: latch, then send. Its probe comes after both, the promise begins with it.
@@ -412,7 +415,14 @@ class World:
         """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
         site, engine, now = self.site, self.recorder.engine, trio.current_time()
         settled = now - site.touched_at >= SETTLED_SECONDS and not site.is_under_way()
-        if self.over or self.weather.active or engine.holding is not None or engine.account_read_due or not settled:
+        if (
+            self.over
+            or self.pulling
+            or self.weather.active
+            or engine.holding is not None
+            or engine.account_read_due
+            or not settled
+        ):
             return
         account: Account = site.exchange.state.accounts[site.user_id]
         for market_id, market in engine.markets.items():
