@@ -100,7 +100,8 @@ class Striker(trio.abc.Instrument):
             with self.told():
                 struck = self.note(task, blows.popleft())
                 self.world.happenings.planted.append(struck.text)
-                self.world.note(r.Raised(at=struck.at, where=task.name, text=struck.text))
+                if not struck.in_library:  # else to the maker it is a lost connection, and the run goes on
+                    self.world.note(r.Raised(at=struck.at, where=task.name, text=struck.text))
                 strike(task, struck.text)
 
     @contextlib.contextmanager
