@@ -100,7 +100,8 @@ class Striker(trio.abc.Instrument):
             with self.told():
                 struck = self.note(task, blows.popleft())
                 self.world.happenings.planted.append(struck.text)
-                self.world.note(r.Raised(at=struck.at, where=task.name, text=struck.text))
+                if not struck.in_library:  # else to the maker it is a lost connection, and the run goes on
+                    self.world.note(r.Raised(at=struck.at, where=task.name, text=struck.text))
                 strike(task, struck.text)
 
     @contextlib.contextmanager
@@ -187,8 +188,8 @@ class SteppedWorld(World):
             with self.process:
                 options, host = supervisor.Options(guard_fd=0), self.machine.host()
                 result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
-        except Exception as error:  # noqa: BLE001 - the top of the process: an interpreter ends like this
-            self.crash = "".join(traceback.format_exception(error))
+        except* Exception as errors:  # the top of the process: an interpreter ends like this
+            self.crash = "".join(traceback.format_exception(errors))
         if self.dead:
             return
         tasks = GLOBAL_RUN_CONTEXT.runner.tasks
