@@ -40,7 +40,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
     "drills": {"attrs", "trio"},
-    "storms": {"attrs", "msgspec", "trio", "h11", "structlog"},
+    "storms": {"attrs", "msgspec", "trio", "h11", "structlog", "outcome"},
     "__main__": set(),
     "__init__": set(),
 }

@@ -36,6 +36,8 @@ BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
 LISTING_HALTED_SECONDS: Final = 5.0  # ... while a market is halted: its listing says when it trades again
 READ_SECONDS_MAX: Final = 3.0  # one poll
+ERRORS_TOLD_MAX: Final = 4  # of a chain of them: enough for what the library and we may raise one upon the other
+CLOSING: Final = (trio.EndOfChannel, trio.ClosedResourceError, trio.BrokenResourceError, trio.Cancelled)  # tell nothing
 
 Row = TypeVar("Row")
 
@@ -198,8 +200,19 @@ async def follow_reference(
                         inlet.deliver(ReferenceLost(str(broken)))
                         raise
     except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.ProtocolError, OSError) as error:
-        raise StreamBroken(StreamFault.CLOSED, f"reference feed: {error!r}") from error
+        raise StreamBroken(StreamFault.CLOSED, f"reference feed: {behind(error)}") from error
     raise AssertionError("left a connection without a reason")
+
+
+def behind(error: BaseException) -> str:
+    """An error with those that it took the place of: what broke the library's own reader is told nowhere else."""
+    told = [repr(error)]
+    before = error.__context__
+    while before is not None and len(told) < ERRORS_TOLD_MAX:
+        if not isinstance(before, CLOSING):
+            told.append(repr(before))
+        before = before.__context__
+    return ", after ".join(told)
 
 
 async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inlet) -> NoReturn:

@@ -104,11 +104,14 @@ class Run:
             raise
         except BaseException as error:
             if not isinstance(error, BaseExceptionGroup) or error.split(trio.Cancelled)[1] is not None:
+                leaving = self.stop is not None
                 self.leave(Trip(reason_of(error), describe(error)))
+                if leaving:  # another error in the halt that follows would take this one's place in the result
+                    self.recorder.warning("failed", f"while leaving: {describe(error)}")
             raise
 
     async def watched(self, service: Callable[[], Awaitable[object]]) -> None:
-        """Run a watcher. Its error tears down heartbeat, warm lanes and signals, so it is held until the halt is over."""
+        """Run a watcher. Its error would end heartbeat, warm lanes and signals: it is held until the halt is over."""
         try:
             await self.guarded(service)
         except trio.Cancelled:

@@ -94,7 +94,9 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
         raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
     is_old = isinstance(event, StreamSnapshot) and event.engine_ms < market.engine_ms
     if is_old and now < market.engine_at + OLD_SECONDS:
-        raise StreamBroken(StreamFault.GAP, f"a snapshot of {event.engine_ms}, older than {market.engine_ms}, heard before")
+        raise StreamBroken(
+            StreamFault.GAP, f"a snapshot of {event.engine_ms}, older than {market.engine_ms}, heard before"
+        )
     try:
         if isinstance(event, StreamSnapshot):
             market.book.load(event.bids, event.asks)
@@ -221,7 +223,9 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
             market = desk.markets[event.market_id]
             market.orders_known = False
             desk.account_read_due = f"the outcome of a ladder on {event.market_id} is unknown"
-            return desk.trip(Reason.OUTCOME_UNKNOWN, f"{event.market_id} {event.quote_id}: {event.detail}")
+            # Also where fills seem to have used up all of it: which order a fill belongs to may be a guess.
+            detail = f"{event.market_id} {event.quote_id}: {event.detail}"
+            return desk.trip(Reason.OUTCOME_UNKNOWN, detail, exposed=True)
         case _:
             raise AssertionError(f"no such fact: {event!r}")
 

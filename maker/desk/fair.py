@@ -137,9 +137,10 @@ class FairValueEstimator:
             return NoFair(f"mark and index are more than {settings.mark_index_bps_max} bp apart")
         if abs(self.basis_subticks) > bps_of(self.index_subticks, settings.basis_bps_max):
             return NoFair(f"index and reference are more than {settings.basis_bps_max} bp apart")
-        return FairValue(
-            self.reference_subticks + self.basis_subticks, self.reference_half_spread_subticks, max(0.0, age)
-        )
+        fair = self.reference_subticks + self.basis_subticks
+        if beyond(fair, self.index_subticks, settings.basis_bps_max):  # the slow basis hides a reference that jumped
+            return NoFair(f"fair value and index are more than {settings.basis_bps_max} bp apart")
+        return FairValue(fair, self.reference_half_spread_subticks, max(0.0, age))
 
 
 def beyond(subticks: int, base_subticks: int, bps: Decimal) -> bool:

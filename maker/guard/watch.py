@@ -78,10 +78,10 @@ class Judge:
         """Return why it must be killed now; "": it need not."""
         if self.beat and self.beat["epoch"] is None:
             return "it sent a heartbeat that is none"
+        if slept_seconds > SUSPEND_SECONDS_MAX:
+            return "the machine slept"  # told first: heartbeats are late for it too
         if now > self.beat_due:
             return "no heartbeat came in time"
-        if slept_seconds > SUSPEND_SECONDS_MAX:
-            return "the machine slept"
         return self.kill_for if now >= self.kill_at else ""
 
     def look_seconds(self, now: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +22,7 @@ PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><center>n
 
 Headers = tuple[tuple[str, str], ...]
 
-# Every form in which a 429 may say how long to wait: seconds asked for, and now in unix seconds -> headers, body fields.
+# Every form in which a 429 may say how long to wait: seconds asked for, now in unix seconds -> headers, body fields.
 THROTTLE_FORMS: Final[dict[str, Callable[[float, float], tuple[Headers, dict[str, Any]]]]] = {
     "retry_after": lambda wait, _now: ((("Retry-After", f"{wait:.0f}"),), {}),
     "retry_after_date": lambda wait, now: ((("Retry-After", formatdate(now + wait, usegmt=True)),), {}),
@@ -49,7 +48,7 @@ def throttle_seconds(active: Active) -> float:
     return float(math.ceil(active.number("wait_seconds")))
 
 
-def answer_instead(active: Active, rng: random.Random, unix_seconds: float) -> Response:
+def answer_instead(active: Active, unix_seconds: float) -> Response:
     """What is answered while nothing is performed."""
     match active.name:
         case "throttled":
@@ -69,8 +68,9 @@ def answer_instead(active: Active, rng: random.Random, unix_seconds: float) -> R
             return error(503, "MAINTENANCE")
         case "stream_refused" | "server_error":
             return failing(int(active.number("status")), active.word("form"))
-    assert active.name == "odd_answer", active.name
-    return odd(active.word("form"))
+        case _:
+            assert active.name == "odd_answer", active.name
+            return odd(active.word("form"))
 
 
 def failing(status: int, form: str) -> Response:
@@ -97,7 +97,7 @@ def odd(form: str) -> Response:
             return Response(200, JSON, b'{"orders": "none", "positions": 7')
 
 
-def spoiled_answer(active: Active, rng: random.Random, answer: Response) -> Response:
+def spoiled_answer(active: Active, answer: Response) -> Response:
     """What is answered after all was performed."""
     match active.name:
         case "server_error_after":
@@ -110,5 +110,6 @@ def spoiled_answer(active: Active, rng: random.Random, answer: Response) -> Resp
                 found["orders"] = found["orders"][: max(1, len(found["orders"]) // 3)]
                 return attrs.evolve(answer, body=json.dumps(found).encode())
             return answer
-    assert active.name == "keep_alive_closed", active.name
-    return attrs.evolve(answer, headers=(*answer.headers, ("Connection", "close")))
+        case _:
+            assert active.name == "keep_alive_closed", active.name
+            return attrs.evolve(answer, headers=(*answer.headers, ("Connection", "close")))

@@ -228,6 +228,12 @@ class Case:
         index = bisect_right(times, at) - 1
         return counts[index] if index >= 0 else 0
 
+    def least_resting(self, market_id: str, since: float, until: float) -> int:
+        """The fewest orders of ours on a market at the end of any instant of a span."""
+        times, _counts = self.rested.get(market_id, ([], []))
+        moments = times[bisect_right(times, since) : bisect_right(times, until)]
+        return min(self.resting(market_id, at) for at in (since, *moments))
+
     def stood(self, since: float, until: float) -> float:
         """Seconds of a span in which the maker stood still: it cannot answer for these."""
         return sum(max(0.0, min(until, ended) - max(since, began)) for began, ended in self.stalls)

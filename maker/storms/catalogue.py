@@ -71,6 +71,9 @@ FORMS: Final = ("json", "html", "empty")
 CLASSES: Final = (
     # the wire
     FaultClass("F1", "connect_refused", lasting(0.2, 8, target=PORTS)),
+    FaultClass(
+        "F1", "exchange_gone", lambda _rng: {"seconds": 660.0, "words": {"target": "http"}}, 0.06, ends_run=True
+    ),
     FaultClass("F2", "connect_black_hole", lasting(0.2, 8, target=PORTS)),
     FaultClass("F4", "reset_before", once(3, target=ORDER_PATH), 1.5),
     FaultClass("F5", "reset_after", once(3, target=ORDER_PATH), 1.5),
@@ -104,7 +107,11 @@ CLASSES: Final = (
     FaultClass("F24", "snapshot_crossed", once(2)),
     FaultClass("F24", "snapshot_empty", once(2)),
     FaultClass("F24", "snapshot_stale", once(1)),
-    FaultClass("F24", "stream_refused", with_number(lasting(0.5, 6, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))),
+    FaultClass(
+        "F24",
+        "stream_refused",
+        with_number(lasting(0.5, 6, form=FORMS, target=("stream",)), status=one_of(404, 500, 503)),
+    ),
     FaultClass("F25", "bad_delta", once(1, form=("negative", "crossed"))),
     # answers
     FaultClass(
@@ -119,7 +126,9 @@ CLASSES: Final = (
     ),
     FaultClass("F28", "margin_refused", once(4, target=("ladder",)), 1.5),
     FaultClass("F28", "margin_refused_after_cancel", once(2, target=("ladder",))),
-    FaultClass("F28", "refused", with_number(once(3, target=("ladder", "cancel_all")), status=one_of(400, 404, 409, 422))),
+    FaultClass(
+        "F28", "refused", with_number(once(3, target=("ladder", "cancel_all")), status=one_of(400, 404, 409, 422))
+    ),
     FaultClass(
         "F29",
         "server_error",
@@ -135,8 +144,12 @@ CLASSES: Final = (
     FaultClass("F29", "unanswered", once(2, target=ORDER_PATH)),
     FaultClass("F30", "fewer_orders_named", once(2, target=("ladder",))),
     FaultClass("F30", "cancel_without_effect", once(2, target=("cancel_all",))),
-    FaultClass("F31", "odd_answer", once(2, target=ORDER_PATH, form=("redirect", "moved", "huge_headers", "html_200", "cut"))),
-    FaultClass("F31", "odd_answer_after", once(2, target=ORDER_PATH, form=("redirect", "huge_headers", "html_200", "cut"))),
+    FaultClass(
+        "F31", "odd_answer", once(2, target=ORDER_PATH, form=("redirect", "moved", "huge_headers", "html_200", "cut"))
+    ),
+    FaultClass(
+        "F31", "odd_answer_after", once(2, target=ORDER_PATH, form=("redirect", "huge_headers", "html_200", "cut"))
+    ),
     # the exchange
     FaultClass("F32", "maintenance", lasting(1, 10)),
     FaultClass("F32", "maintenance_refuses", lasting(0.5, 6, target=("ladder", "cancel_all", "any"))),
@@ -148,17 +161,23 @@ CLASSES: Final = (
     FaultClass(
         "F35",
         "foreign_position",
-        with_number(once(1, side=("buy", "sell")), lots=one_of(1, 5, 20)),
+        with_number(once(1, side=("buy", "sell")), minima=one_of(1, 5, 20)),
         0.5,
         ends_run=True,
     ),
     FaultClass("F35", "foreign_order", once(1), 0.5),
     FaultClass("F35", "taken_over", lambda rng: {}, 0.5, ends_run=True),
     # the machine and its processes
-    FaultClass("F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}),
+    FaultClass(
+        "F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}
+    ),
     FaultClass("F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(0.1, 2.4)(rng)}}, 1.5),
-    FaultClass("F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(3, 120)(rng)}}, 0.5, ends_run=True),
-    FaultClass("F38", "suspend", lambda rng: {"numbers": {"sleep_seconds": log_uniform(3, 28_800)(rng)}}, 1.0, ends_run=True),
+    FaultClass(
+        "F37", "pause", lambda rng: {"numbers": {"still_seconds": log_uniform(3, 120)(rng)}}, 0.5, ends_run=True
+    ),
+    FaultClass(
+        "F38", "suspend", lambda rng: {"numbers": {"sleep_seconds": log_uniform(3, 28_800)(rng)}}, 1.0, ends_run=True
+    ),
     FaultClass("F41", "journal_lost", lambda rng: {}, 0.5, ends_run=True),
     FaultClass("F43", "no_descriptors", lasting(0.2, 5)),
     FaultClass(
@@ -169,7 +188,7 @@ CLASSES: Final = (
         ends_run=True,
     ),
     FaultClass("F44", "signals_unheard", lambda rng: {}, 0.3, ends_run=True),
-    FaultClass("F52", "link_cut", lambda rng: {}, 0.4, ends_run=True),
+    FaultClass("F52", "link_cut", once(1, form=("both", "half")), 0.4, ends_run=True),
     FaultClass("F45", "kill_maker", lambda rng: {}, 0.7, ends_run=True),
     FaultClass("F45", "kill_guard", lambda rng: {}, 0.5, ends_run=True),
     FaultClass("F47", "raised", lambda rng: {"numbers": {"which": rng.random()}}, 1.0, ends_run=True),
@@ -212,7 +231,7 @@ def draw(seed: int, markets: int, *, swarm: bool = True) -> Schedule:
             begins = STORM_SECONDS * rng.uniform(0.3, 1.0)
         elif faults and rng.random() < 0.5:
             last = faults[-1]
-            begins = last.at + rng.random() * max(last.seconds, 0.2)
+            begins = min(last.at + rng.random() * max(last.seconds, 0.2), STORM_SECONDS)
         else:
             begins = at
         at = min(max(at, begins + float(fields.get("seconds", 0.0) or 0.0)) + rng.uniform(0.1, 2.0), STORM_SECONDS)  # type: ignore[arg-type]

@@ -56,12 +56,18 @@ examples:
   simulate conf/paper.toml --seeds 0:1000           a thousand storms, on every core
   simulate conf/live.toml --seeds 17 --trace        one storm, and what happened in it
   simulate conf/live.toml --schedule state/storms/seed-17.json
-  simulate conf/live.toml --seeds 0:100000 --core   without tasks and wires, a hundred times as fast
+  simulate conf/live.toml --seeds 0:100000 --core   engine and exchange alone, ten simulated minutes a seed
+  simulate conf/live.toml --steps --every 4         the maker cancelled, and struck by errors, at every fourth step;
+                                                    simulate --steps --help tells the rest
 """
 
 
 def main(argv: list[str]) -> int:
     """Perform the storms; return 0 when all is well, 1 when not, 2 for wrong words, 78 for a wrong configuration."""
+    if "--steps" in argv:
+        from maker.storms import steps
+
+        return steps.main([word for word in argv if word != "--steps"])
     words = parser().parse_args(argv)
     said: dict[str, Any] = {}
     notes: Sequence[str] = ()
@@ -110,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("configuration", type=Path, help="of either mode; whom it speaks to is replaced")
     which = words.add_mutually_exclusive_group(required=True)
     which.add_argument("--seeds", type=seeds, metavar="A:B", help="from A to before B; or one seed")
+    which.add_argument("--steps", action="store_true", help="cancelled and struck at every step; see --steps --help")
     which.add_argument("--schedule", type=Path, metavar="FILE", help="one storm as it was printed, instead of seeds")
     words.add_argument(
         "--jobs", type=positive, metavar="N", default=len(os.sched_getaffinity(0)), help="processes (every core)"

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from maker.storms.weather import Active
     from maker.storms.world import World
 
-LIBRARY: Final = "trio_websocket."  # a task of its own: what it raises is told as the end of its connection
 # Faults of what a new connection hears: they begin by ending the old one.
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
+# Faults of dialling: whatever makes it fail has cut what was connected.
+OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
 
 
 class Planted(Exception):
@@ -48,6 +49,11 @@ class Happenings:
             for link in self.world.site.stream_of.values():
                 link.down.put(b"", 0.0)
                 self.world.site.ended(link)
+        if active.name in OUTAGES:
+            for link in list(self.world.site.links.values()):
+                open_now = link.client is not None and not link.client.closed
+                if open_now and link.owner == r.MAKER and active.aims_at(link.port):
+                    self.world.weather.reset(link)
         do = getattr(self, f"do_{active.name}", None)
         if do is not None:
             do(active)
@@ -126,13 +132,13 @@ class Happenings:
         price = ask if side == "buy" else bid
         if price is None:
             return
-        step = next(spec.step_size for spec in site.exchange.settings.markets if spec.market_id == market_id)
+        least = next(spec.quantity_min for spec in site.exchange.settings.markets if spec.market_id == market_id)
         request = OrderRequest(
             market_id=market_id,
             side=side,
             type="limit",
             price=price,
-            quantity=step * int(active.number("lots")),
+            quantity=least * int(active.number("minima")),
             time_in_force="ioc",
         )
         try:
@@ -170,7 +176,7 @@ class Happenings:
             return
 
     def do_foreign_order(self, active: Active) -> None:
-        """F28's neighbour (H28): an order of somebody else rests on the account."""
+        """F35, H28: an order of somebody else rests on the account."""
         site, market_id = self.world.site, next(iter(self.world.config.markets))
         bid, _ask = site.exchange.best(market_id)
         spec = next(spec for spec in site.exchange.settings.markets if spec.market_id == market_id)
@@ -182,7 +188,7 @@ class Happenings:
             side="buy",
             type="limit",
             price=price,
-            quantity=spec.step_size * 5,
+            quantity=spec.quantity_min * 2,
             time_in_force="gtc",
             client_order_id="zz-1",
         )
@@ -300,9 +306,13 @@ class Happenings:
         self.world.machine.guard_link.stir()
 
     def do_link_cut(self, active: Active) -> None:
-        """F52: the link between guard and maker breaks, and both live."""
+        """F52: the link between guard and maker breaks, for both of them or for the guard alone; both live."""
         self.world.weather.bite(active)
-        self.world.machine.link.close()
+        if active.word("form") == "both":
+            self.world.machine.link.close()
+        else:
+            self.world.machine.link.shut = True
+            self.world.machine.guard_link.stir()
 
     def do_kill_maker(self, active: Active) -> None:
         """F45, F46: kill -9."""
@@ -332,15 +342,13 @@ class Happenings:
             found.append(task)
             for nursery in task.child_nurseries:
                 due.extend(nursery.child_tasks)
-        return sorted(found, key=lambda task: task._counter)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+        return sorted(found, key=lambda task: task._counter)
 
     def do_raised(self, active: Active) -> None:
         """F47: a bug, in any task, at whatever it awaits."""
-        waiting = [
-            task
-            for task in self.maker_tasks()[1:]
-            if task._abort_func is not None and not task.name.startswith(LIBRARY)  # noqa: SLF001
-        ]
+        # A library's own task may make a lost connection of it, which is no bug of ours and no end of the run.
+        ours = [task for task in self.maker_tasks()[1:] if task.name.startswith("maker.")]
+        waiting = [task for task in ours if task._abort_func is not None]
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]
@@ -352,4 +360,4 @@ class Happenings:
         self.planted.append(text)
         self.world.note(r.Raised(at=trio.current_time(), where=task.name, text=text))
         self.world.weather.bite(active)
-        task._attempt_abort(raise_planted)  # noqa: SLF001
+        task._attempt_abort(raise_planted)

@@ -84,7 +84,8 @@ def l1_feed_loss(case: Case) -> Verdict:
         if place > case.gone_place or gone_by > min(alive_until(case), case.ends_at):
             continue
         verdict.judged += 1
-        left = {market_id: case.resting(market_id, gone_by) for market_id in markets}
+        # New quotes may rest again by then, once the old ones were gone.
+        left = {market_id: case.least_resting(market_id, at, gone_by) for market_id in markets}
         if not any(left.values()):
             continue
         index = bisect_left(left_at, at)

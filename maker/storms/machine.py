@@ -6,6 +6,7 @@ import contextlib
 import errno
 import random
 import socket
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
@@ -17,7 +18,7 @@ import trio
 from maker.app.host import Host
 from maker.app.record import Recorder
 from maker.desk.deadman import Trip
-from maker.desk.events import Event, PlaceLadder
+from maker.desk.events import PlaceLadder
 from maker.edge.endpoint import Endpoint
 from maker.edge.http_messages import Moment
 from maker.edge.journal import MemoryJournal
@@ -60,11 +61,12 @@ class Port:
     inbox: deque[bytes] = attrs.field(factory=deque)
     closed: bool = False
     frozen: bool = False  # its process stands still
+    shut: bool = False  # its sending side alone is closed: the peer reads the end
     stirred: trio.Event = attrs.field(factory=trio.Event)
 
     def send(self, data: bytes) -> int:
         assert self.peer is not None
-        if self.closed or self.peer.closed:
+        if self.closed or self.peer.closed or self.shut:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if self.frozen:
             raise BlockingIOError(errno.EAGAIN, "its process stands still")
@@ -77,7 +79,7 @@ class Port:
         assert self.peer is not None
         if self.inbox:
             return self.inbox.popleft()
-        if self.closed or self.peer.closed:
+        if self.closed or self.peer.closed or self.peer.shut:
             return b""
         raise BlockingIOError(errno.EAGAIN, "nothing yet")
 
@@ -94,7 +96,7 @@ class Port:
     async def readable(self) -> None:
         """Return when a message, or the end, is there."""
         assert self.peer is not None
-        while not (self.inbox or self.closed or self.peer.closed):
+        while not (self.inbox or self.closed or self.peer.closed or self.peer.shut):
             await self.stirred.wait()
         await trio.lowlevel.checkpoint()
 
@@ -200,7 +202,11 @@ def a_recorder(note: Callable[[r.Entry], None], journal: MemoryJournal) -> Probe
     lines: list[str] = []
 
     def keep(_logger: object, level: str, fields: Any) -> Any:
-        lines.append(f"{trio.current_time():.3f} {level} " + " ".join(f"{name}={value}" for name, value in fields.items()))
+        if isinstance(error := fields.get("exc_info"), BaseException):  # as the real log has it
+            fields["exc_info"] = "".join(traceback.format_exception(error))
+        lines.append(
+            f"{trio.current_time():.3f} {level} " + " ".join(f"{name}={value}" for name, value in fields.items())
+        )
         raise structlog.DropEvent
 
     log = structlog.wrap_logger(None, processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(0))

@@ -20,8 +20,8 @@ import trio
 from maker.edge.http_messages import Answer, EventStreamResponse, Limits, Moment, Request, Response, Send
 from maker.edge.http_server import serve_connection
 from maker.paper.exchange import Exchange
-from maker.paper.orders import CancelScope
 from maker.paper.marketplace import reference_symbol
+from maker.paper.orders import CancelScope
 from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness
@@ -125,6 +125,13 @@ class Site:
     def exposed(self) -> bool:
         """Whether an order of ours rests, or a ladder may still land."""
         return bool(self.orders or self.in_flight)
+
+    def is_under_way(self) -> bool:
+        """Whether anything is on its way between maker and exchange."""
+        open_links = [link for link in self.links.values() if link.client is not None and not link.client.closed]
+        return bool(self.in_flight or self.unanswered) or any(
+            link.up.parcels or link.down.parcels for link in open_links if link.port == HTTP
+        )
 
     # -- what the exchange did
 

@@ -97,5 +97,3 @@ def chosen(seed: int, connect: Connect = no_network) -> Iterator[None]:
         random.setstate(state)
         if collecting:
             gc.enable()
-
-

@@ -151,11 +151,11 @@ class Weather:
 
     async def dialling(self, owner: str, port: str) -> None:
         """Let somebody connect, or not. Raises OSError; may take for ever."""
-        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors")
+        active = self.first(port, "connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
         if active is None or (owner == r.GUARD and active.name == "no_descriptors"):
             return
         self.bite(active)
-        if active.name == "connect_refused":
+        if active.name in ("connect_refused", "exchange_gone"):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         if active.name == "no_descriptors":
             raise OSError(errno.EMFILE, "Too many open files")
@@ -227,6 +227,9 @@ class Weather:
                 case "late_connection" if direction == "up" and link.number % 3 == int(active.number("of_three")):
                     late = min(active.number("delay_seconds"), self.slow_seconds_max)
                     pieces = [(at + late, data) for at, data in pieces]
+                    self.bite(active)
+                case "late_ladders" if direction == "up" and link.target == LADDER:
+                    pieces = [(at + active.number("delay_seconds"), data) for at, data in pieces]
                     self.bite(active)
                 case "late_answers" if direction == "down" and link.target == LADDER:
                     pieces = [(at + active.number("delay_seconds"), data) for at, data in pieces]
@@ -303,7 +306,7 @@ class Weather:
             unix_seconds = self.site.clock().unix_seconds
             says = active.name == "throttled" and active.word("form") not in ("silent", "nonsense")
             wait_seconds = throttle_seconds(active) if says else None
-            return Change(active.name, answer_instead(active, self.rng, unix_seconds), wait_seconds=wait_seconds)
+            return Change(active.name, answer_instead(active, unix_seconds), wait_seconds=wait_seconds)
         active = self.first(target, "cancel_without_effect")
         if active is not None and left.is_cancel_all:
             self.bite(active, left.request)
@@ -311,7 +314,7 @@ class Weather:
         active = self.first(target, *AFTER)
         if active is not None:
             self.bite(active, left.request)
-            return Change(active.name, after=lambda answer: spoiled_answer(active, self.rng, answer))
+            return Change(active.name, after=lambda answer: spoiled_answer(active, answer))
         return None
 
     # -- events of a stream
@@ -319,6 +322,8 @@ class Weather:
     def event(self, link: Link, market_id: str, data: bytes) -> list[tuple[bytes, str]]:
         """What is sent for one event, and what reading it means."""
         meaning = HEARTBEAT if data[:1] == b":" else meaning_of(data)
+        if meaning == SNAPSHOT:
+            self.snapshots.setdefault(market_id, data)
         if link.missed and meaning == DELTA:
             meaning, link.missed = link.missed, ""
         if not self.active:
@@ -330,9 +335,7 @@ class Weather:
             return [(form + data, meaning)]
         if meaning == SNAPSHOT:
             active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
-            earlier = self.snapshots.setdefault(market_id, data)
-            if earlier is data:
-                self.later.discard(market_id)
+            earlier = self.snapshots[market_id]
             if active is None or (active.name == "snapshot_stale" and market_id not in self.later):
                 return [(data, meaning)]
             self.bite(active)
@@ -358,8 +361,8 @@ class Weather:
             case "regress":
                 return [(regressed(data), "regress")]
             case "bad_delta":
-                form = active.word("form", "negative")
-                return [(rewritten(data, form), "crossed" if form == "crossed" else "malformed")]
+                wrong = active.word("form", "negative")
+                return [(rewritten(data, wrong), "crossed" if wrong == "crossed" else "malformed")]
             case "stream_corrupted":
                 link.doom = "corrupt"
             case _:

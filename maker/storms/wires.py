@@ -104,11 +104,12 @@ class Pipe:
             if self.reading_ended:
                 raise trio.ClosedResourceError
             deadline = self.parcels[0].arrives_at if self.parcels else float("inf")
-            with trio.CancelScope(deadline=deadline) as self.waiting:
-                try:
+            self.waiting = trio.CancelScope(deadline=deadline)
+            try:
+                with self.waiting:
                     await trio.sleep_forever()
-                finally:
-                    self.waiting = None
+            finally:
+                self.waiting = None
         if self.reading_ended:
             raise trio.ClosedResourceError
         return self.take_nowait(bytes_max)

@@ -3,8 +3,9 @@
     outcome, record = perform(config, schedule)
 
 One `trio.run`: the maker as its supervisor starts it, on a machine of ours (`machine`), its guard (`warden`), and the
-exchange behind wires and weather (`site`, `weather`). When every market is quoted the storm begins; when it is over the
-world is quiet until the maker quotes again, is told to stop, and whoever must pull has pulled. Then the record is judged.
+exchange behind wires and weather (`site`, `weather`). When every market is quoted the storm begins; when it is over
+the world is quiet until the maker quotes again, is told to stop, and whoever must pull has pulled. Then the record is
+judged.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from maker.paper.market import default_markets
 from maker.paper.venue import VenueSettings
 from maker.storms import record as r
 from maker.storms.happenings import Happenings
-from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.invariants import judge
+from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.outcome import Outcome
 from maker.storms.reached import reached
 from maker.storms.schedule import Schedule
@@ -55,10 +56,13 @@ END_SECONDS_MAX: Final = 700.0  # from there to the end of everything, the guard
 SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all news of it has arrived
 COMPARE_SECONDS: Final = 0.5
 LADDERS_MIN: Final = 10  # of a storm that counts
-WARM_LADDERS: Final = 6  # before the storm begins
+WARM_LADDERS: Final = 9  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
 SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
+PULLING: Final = ("cancel_all", "orders")  # requests that are made when quotes are pulled
+PROVOKE_SECONDS: Final = 2.0  # a fault of theirs waits so long for a pull to come by itself
+RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
 ONE_WAY_SECONDS: Final = (0.4, 1.0)  # ... while all of them take the same side
@@ -137,6 +141,7 @@ class World:
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
     deaf: bool = False  # the maker hears no signal
+    pulling: bool = False  # the maker has tripped, and not been armed again
     quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
     ended_at: float = 0.0
@@ -152,6 +157,8 @@ class World:
         """Note what the maker says of itself; a dead process says nothing."""
         if self.dead:
             return
+        if isinstance(entry, r.Tripped | r.Rearmed):
+            self.pulling = isinstance(entry, r.Tripped)
         entries, place = self.record.entries, len(self.record.entries)
         if isinstance(entry, r.Tripped):
             # The trip is one block: latch, then send. Its probe comes after both, the promise begins with it.
@@ -294,7 +301,9 @@ class World:
         await self.until(self.warden.done.is_set, END_SECONDS_MAX)
         if not self.warden.done.is_set():
             self.void = self.void or "the guard did not end"
-        while self.site.in_flight and trio.current_time() < QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX:
+        while (  # noqa: ASYNC110 - a look at the world costs nothing in virtual time
+            self.site.in_flight and trio.current_time() < QUOTING_SECONDS_MAX + 2 * END_SECONDS_MAX
+        ):
             await trio.sleep(LOOK_SECONDS)
         await trio.sleep_until(max(trio.current_time(), SIMULATED_SECONDS_MIN))
         self.look_for_secrets()
@@ -309,12 +318,10 @@ class World:
         return bool(self.site.orders) and all(market_id in self.site.ladders for market_id in self.config.markets)
 
     async def until(self, condition: Callable[[], bool], seconds_max: float) -> None:
+        """Wait for a condition; no longer than so much, nor (but for the guard's end) than the maker lives."""
         ends_at = trio.current_time() + seconds_max
-        while (
-            not condition()
-            and not (self.over and condition != self.warden.done.is_set)
-            and trio.current_time() < ends_at
-        ):
+        for_guard = condition == self.warden.done.is_set
+        while not condition() and (for_guard or not self.over) and trio.current_time() < ends_at:  # noqa: ASYNC110 - as above
             await trio.sleep(LOOK_SECONDS)
 
     async def storm(self) -> None:
@@ -324,17 +331,22 @@ class World:
         for index, fault in enumerate(self.schedule.faults):
             moments.append((fault.at, index, "begin"))
             moments.append((fault.ends_at if fault.seconds else fault.at + ONCE_SECONDS_MAX, index, "end"))
+            if not fault.seconds and fault.words.get("target") in PULLING:
+                moments.append((fault.at + PROVOKE_SECONDS, index, "provoke"))
         if self.schedule.stop_at is not None:
             moments.append((self.schedule.stop_at, -1, "stop"))
         in_force: dict[int, Active] = {}
         for at, index, what in sorted(moments):
             await trio.sleep_until(max(trio.current_time(), began + at))
-            if self.over:
+            if self.over and not self.weather.active:
                 break
             if what == "stop":
-                await self.end()
-                return
-            if what == "begin":
+                self.tell_to_end()
+            elif what == "provoke":
+                if in_force.get(index) in self.weather.active and self.site.feed is not None:
+                    self.weather.reset(self.site.feed)  # something must be pulled, or this fault has no chance
+            elif what == "begin" and not self.over:
+                await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
                 in_force[index] = self.weather.begin(index, self.schedule.faults[index])
                 self.happenings.begin(in_force[index])
             elif index in in_force:
@@ -360,6 +372,8 @@ class World:
             if now >= compare_at:
                 compare_at = now + COMPARE_SECONDS
                 self.compare()
+                if quoted_at is not None and now >= quoted_at + 1.0:
+                    self.count()
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
             if quoted_at is None and again and self.site.orders:
                 quoted_at = now
@@ -395,26 +409,40 @@ class World:
                 around.path.jump(rng.choice((-1.0, 1.0)) * rng.uniform(*SWELL_BPS))
 
     async def end(self) -> None:
-        """End it the way the schedule says."""
+        """End it, and wait for that."""
+        self.tell_to_end()
+        await self.until(lambda: self.over, END_SECONDS_MAX)
+
+    def tell_to_end(self) -> None:
+        """Tell it the way the schedule says."""
         if self.schedule.ending == "kill_file":
             self.happenings.write_kill_file()
         else:
             self.warden.signals.append(15)
             self.machine.guard_link.stir()
-        await self.until(lambda: self.over, END_SECONDS_MAX)
 
     # -- judging
 
     def compare(self, *, always: bool = False) -> None:
         """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
         site, engine, now = self.site, self.recorder.engine, trio.current_time()
-        settled = now - site.touched_at >= SETTLED_SECONDS and not site.in_flight and not site.unanswered
-        if self.over or self.weather.active or engine.holding is not None or engine.account_read_due or not settled:
+        settled = now - site.touched_at >= SETTLED_SECONDS and not site.is_under_way()
+        if (
+            self.over
+            or self.pulling
+            or self.weather.active
+            or engine.holding is not None
+            or engine.account_read_due
+            or not settled
+        ):
             return
         account: Account = site.exchange.state.accounts[site.user_id]
         for market_id, market in engine.markets.items():
-            if not market.live or market.account.pending:  # its ladder is applied, and the answer on its way
-                continue
+            stream = site.stream_of.get(market_id)
+            if not market.live or stream is None or not stream.sound or stream.down.swallows:
+                continue  # the news is still on its way, or will never come
+            if market.account.pending:
+                continue  # a ladder was performed, and its answer is on its way
             grid, ours = market.account.spec.grid, market.account
             differences = []
             position = grid.size.value(ours.position_lots)
@@ -431,10 +459,9 @@ class World:
             if market.orders_known and believed != resting:
                 differences.append(f"orders {believed}, the exchange has {resting}")
             self.record.add(r.Compared(at=now, market_id=market_id, differences=tuple(differences)))
-        self.count()
 
     def count(self) -> None:
-        """Count what there is of the maker's (S23)."""
+        """Count what must not grow, once everything is connected again (S23)."""
         site, now = self.site, trio.current_time()
         cycles = sum(site.ladders.values())
         open_links = sum(link.client is not None and not link.client.closed for link in site.links.values())

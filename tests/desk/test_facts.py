@@ -153,18 +153,18 @@ def test_an_unknown_outcome_is_a_trip_and_the_next_ladder_has_a_new_name() -> No
     assert not {order.client_order_id for order in again.orders} & {order.client_order_id for order in action.orders}
 
 
-def test_an_unknown_outcome_of_a_pull_is_read_back_even_when_nothing_seems_to_rest() -> None:
-    """The ladder in flight was empty and the old one filled meanwhile: no trip, but nothing is quoted unread."""
+def test_an_unknown_outcome_is_pulled_for_even_when_nothing_seems_to_rest() -> None:
+    """S12: the ladder in flight was empty, or fills seem to have used it up: what lands late is pulled all the same."""
     desk = quoted()
     names = list(desk.market().account.resting.items())
     desk.apply(ReadEmpty())
     assert not desk.engine.exposed
     assert names
-    assert desk.apply(LadderUnknown(BTC, "q", "time-out")) is None
-    assert isinstance(desk.decide(), ReadAccount)
-    desk.account_read()
-    assert isinstance(desk.decide(), ReadOrders)
-    desk.apply(OpenOrdersRead(()))
+    trip = desk.apply(LadderUnknown(BTC, "q", "time-out"))
+    assert trip is not None
+    assert trip.reason is Reason.OUTCOME_UNKNOWN
+    assert isinstance(desk.decide(), Wait)
+    desk.pulled()
     assert isinstance(desk.decide(), PlaceLadder)
 
 

@@ -297,3 +297,13 @@ def test_nothing_heard_is_not_fresh() -> None:
 @quick
 def test_beyond_is_exact(one: int, base: int, bps: Decimal) -> None:
     assert beyond(one, base, bps) == (Fraction(abs(one - base), base) > Fraction(bps) / BPS)
+
+
+def test_a_reference_that_jumped_is_not_followed_until_the_index_says_so_too() -> None:
+    """S8: the basis is slow, so it hides a jump; fair value itself must stay near the index."""
+    fair = ready()
+    far = 50_000 * (1 + FAIR.basis_bps_max / BPS) + 2
+    fair.quote(quote(str(far - 1), str(far + 1)), START + 0.5)
+    assert "fair value and index" in why_not(fair, START + 0.5)
+    fair.stats(stats(str(far)), START + 1)
+    assert isinstance(fair.value(START + 1), FairValue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import trio
 
 from maker.app.config import Config, load
-from maker.storms import catalogue, record as r, virtual
+from maker.storms import catalogue, virtual
+from maker.storms import record as r
 from maker.storms.catalogue import CLASSES, ELSEWHERE, draw
 from maker.storms.schedule import Fault, Schedule, as_fields, from_fields
 from maker.storms.world import perform
@@ -106,13 +108,15 @@ def test_every_row_of_the_catalogue_is_there_or_says_why_not() -> None:
 
 
 def test_draws_are_of_one_to_eight_faults_and_half_overlap() -> None:
-    drawn = [draw(seed, 2) for seed in range(400)]
+    drawn = [draw(seed, 2) for seed in range(1500)]
     assert {len(one.faults) for one in drawn} <= set(range(1, catalogue.FAULTS_MAX + 1))
     assert {one.name for storm in drawn for one in storm.faults} == {one.name for one in CLASSES}
     assert all(one.at <= catalogue.STORM_SECONDS for storm in drawn for one in storm.faults)
     several = [storm for storm in drawn if len(storm.faults) > 1]
     overlapping = sum(
-        any(other.at <= max(one.ends_at, one.at + 1) for one, other in zip(storm.faults, storm.faults[1:], strict=False))
+        any(
+            other.at <= max(one.ends_at, one.at + 1) for one, other in zip(storm.faults, storm.faults[1:], strict=False)
+        )
         for storm in several
     )
     assert overlapping > len(several) / 2
@@ -127,8 +131,6 @@ def test_a_schedule_survives_being_written_down() -> None:
 @pytest.mark.parametrize("one", CLASSES, ids=lambda one: f"{one.row}-{one.name}")
 def test_each_class_of_fault_bites(one: catalogue.FaultClass, config: Config) -> None:
     """Alone in a storm, within a few draws of its parameters, each class changes something, and nothing is violated."""
-    import random
-
     for attempt in range(6):
         rng = random.Random(f"{one.name}:{attempt}")
         fault = Fault(row=one.row, name=one.name, at=1.0, **one.draw(rng))  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""What storms have found: each as the storm that showed it, named by the seed of its time, made small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maker.app.config import Config, load
+from maker.storms import record as r
+from maker.storms.schedule import Fault, Schedule
+from maker.storms.world import perform
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load(ROOT / "conf" / "paper.toml", "http://ocx.test", "ws://ocx.test")
+
+
+@pytest.mark.parametrize("which", [0.01, 0.2, 0.3])  # none of the tasks that make the heartbeat
+def test_seed_62_a_watchers_error_does_not_end_heartbeats_in_the_middle_of_the_halt(
+    config: Config, which: float
+) -> None:
+    """H6: the error of a watcher ended its nursery, heartbeat included; the guard killed a maker that was halting.
+
+    Cancel-all is refused for longer than the guard waits for a heartbeat, so the halt takes longer than that too.
+    """
+    faults = (
+        Fault(row="F32", name="maintenance_refuses", at=0.5, seconds=6.0, words={"target": "cancel_all"}),
+        Fault(row="F47", name="raised", at=1.0, numbers={"which": which}),
+    )
+    outcome, record = perform(config, Schedule(seed=62, markets=1, step_ms=200, faults=faults))
+    assert outcome.violations == ()
+    assert list(record.of(r.Raised)), "no error came up"
+    assert list(record.of(r.Died)) == []
+    (ended,) = record.of(r.Ended)
+    assert ended.code == 70
+    assert ended.verified_empty
+    assert ended.causes == ("planted-1",)
+
+
+@pytest.mark.parametrize("at", [1.0, 1.06, 1.12, 1.18, 1.24])
+def test_seed_52_a_maker_that_hangs_is_killed_within_three_seconds_wherever_between_two_looks(
+    config: Config, at: float
+) -> None:
+    """L4: the guard looked every quarter of a second, and so up to a quarter of a second late."""
+    fault = Fault(row="F37", name="pause", at=at, numbers={"still_seconds": 60.0})
+    outcome, record = perform(config, Schedule(seed=52, markets=1, step_ms=200, faults=(fault,)))
+    assert outcome.violations == ()
+    (died,) = record.of(r.Died)
+    assert died.hang_began_at is not None
+    assert died.at - died.hang_began_at <= config.guard.hang_seconds_max + 0.1
+
+
+def test_a_snapshot_from_a_site_that_is_behind_is_refused(config: Config) -> None:
+    """F24: it would have been believed, and its book and position with it."""
+    fault = Fault(row="F24", name="snapshot_stale", at=2.0)
+    outcome, record = perform(config, Schedule(seed=3, markets=1, step_ms=200, faults=(fault,)))
+    assert outcome.violations == ()
+    assert outcome.faults == {"snapshot_stale": 1}
+    assert len(list(record.of(r.SnapshotRead))) >= 2, "the true one that followed was not read"
