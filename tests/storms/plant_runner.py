@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-STORM_SECONDS_MAX = 12.0  # of processor time, ten times the longest sound one: a plant may spin without ever ending
+STORM_SECONDS_MAX = 10.0  # of processor time, ten times the longest sound one: a plant may spin without ever ending
 
 
 TOO_LONG = 3  # exit code: the storm at hand was given up, and those after it were not begun

@@ -165,7 +165,7 @@ PLANTS: Final = {
         LATE,
     ),
     "one cancel-all over a write in flight": Plant(
-        ("S3", "S12"), (Edit(HALT, "        if switch.write_over_trip:\n", "        if False:\n"),), ("signals", *LATE)
+        ("S3", "S12"), (Edit(HALT, "        if switch.write_over_trip:\n", "        if False:\n"),), ("late_answers", "narrow", "sliced", *LATE)
     ),
     "no tail after an unknown outcome": Plant(
         ("S3", "S1"),
@@ -241,8 +241,8 @@ PLANTS: Final = {
         (
             Edit(
                 WIRING,
-                "                self.leave(Trip(reason_of(error), describe(error)))\n            raise\n",
-                "                return\n            raise\n",
+                "                leaving = self.stop is not None\n",
+                "                return\n                leaving = self.stop is not None\n",
             ),
         ),
         ("raised",),
