@@ -338,7 +338,7 @@ class Weather:
                 return [(earlier, "stale")]
             if active.name == "snapshot_lost":
                 return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
-            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]
+            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else "empty")]
         if meaning != DELTA:
             return [(data, meaning)]
         active = self.first(STREAM, "gap", "duplicate", "regress", "bad_delta", "stream_corrupted", "stream_truncated")

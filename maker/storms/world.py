@@ -30,6 +30,7 @@ from maker.app.result import Result
 from maker.desk.budget import Budget
 from maker.edge.journal import MemoryJournal
 from maker.edge.records import Run as RunRow
+from maker.guard import latch
 from maker.paper.accounts import Account
 from maker.paper.keys import PAPER_TRADE_SECRET
 from maker.paper.market import default_markets
@@ -139,6 +140,7 @@ class World:
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
     deaf: bool = False  # the maker hears no signal
+    unwound: float = 0.0  # seconds from the last answer of the halt to the end of all other tasks
     pulling: bool = False  # the maker has tripped, and not been armed again
     quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
@@ -178,6 +180,7 @@ class World:
             )
             self.site = Site.open(nursery.start_soon, self.weather, self.record, self.clocks.exchange, settings)
             self.machine = Machine(self.site, self.schedule.seed, self.clocks)
+            self.machine.link.said = self.link_said
             guard = self.config.guard
             self.warden = Warden(
                 self.site,
@@ -223,19 +226,25 @@ class World:
             if not self.dead:  # what a killed process raises while its remains are cleared away is nobody's
                 raise
 
+    def link_said(self, beat: bytes) -> None:
+        """The first beat that says "ending" leaves when all tasks but the last have ended: how long that took (S14)."""
+        if self.unwound == 0.0 and b'"ending": true' in beat:
+            self.unwound = trio.current_time() - self.site.last_got_at
+
     def finished(self, result: Result) -> None:
         """The maker has ended by itself; its guard reads what it wrote."""
         at = trio.current_time()
         text = [*self.recorder.lines, result.reason]
         causes = tuple(one for one in self.happenings.planted if any(one in line for line in text))
-        unwound = at - self.recorder.ended_quoting_at if self.recorder.ended_quoting_at is not None else 0.0
+        if not self.happenings.kill_file and latch.read(self.config.state_folder) is not None:
+            self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
         self.record.add(
             r.Ended(
                 at=at,
                 code=int(result.exit_code),
                 reason=result.reason,
                 verified_empty=result.verified_empty,
-                unwound_seconds=unwound,
+                unwound_seconds=self.unwound if result.verified_empty else 0.0,
                 causes=causes,
             )
         )
@@ -437,6 +446,7 @@ class World:
             resting = {
                 str(row.client_order_id): (row.price, row.remaining)
                 for row in site.exchange.open_orders(site.user_id, market_id)
+                if str(row.client_order_id).startswith(self.weather.prefix)
             }
             believed = {
                 order.client_order_id: (grid.price.value(order.ticks), grid.size.value(order.lots))
