@@ -97,6 +97,8 @@ class Quoter:
     async def run(self) -> NoReturn:
         """Quote until cancelled. Raises Unauthorized; everything else the exchange may do is handled."""
         while True:
+            # A ladder's answer is awaited behind a shield: once we are cancelled, no other ladder may follow it.
+            await trio.lowlevel.checkpoint_if_cancelled()
             await self.step()
 
     async def step(self) -> None:
