@@ -85,7 +85,7 @@ class Quoter:
         self.woken.set()
 
     def look_for_strangers(self, orders: tuple[OrderSeen, ...]) -> None:
-        """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show everything that rests."""
+        """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests."""
         strange = [one for one in orders if not self.engine.identity.is_ours(one.client_order_id)]
         if strange and not self.switch.latched:
             names = ", ".join(f"{one.market_id} {one.client_order_id or one.order_id}" for one in strange[:3])
