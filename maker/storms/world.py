@@ -61,6 +61,7 @@ SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ende
 SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
 PULLING: Final = ("cancel_all", "orders")  # requests that are made when quotes are pulled
+MOMENT_SECONDS: Final = 0.01  # between two things that a storm does: each is felt before the next
 PROVOKE_SECONDS: Final = 2.0  # a fault of theirs waits so long for a pull to come by itself
 RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
@@ -340,13 +341,14 @@ class World:
             moments.append((self.schedule.stop_at, -1, "stop"))
         in_force: dict[int, Active] = {}
         for at, index, what in sorted(moments):
-            await trio.sleep_until(max(trio.current_time(), began + at))
+            await trio.sleep_until(max(trio.current_time() + MOMENT_SECONDS, began + at))
             if self.over and not self.weather.active:
                 break
             if what == "stop":
                 self.tell_to_end()
             elif what == "provoke":
-                if in_force.get(index) in self.weather.active and self.site.feed is not None:
+                waits = in_force.get(index) in self.weather.active
+                if waits and self.site.feed is not None and not self.pulling:
                     self.weather.reset(self.site.feed)  # something must be pulled, or this fault has no chance
             elif what == "begin" and not self.over:
                 await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
