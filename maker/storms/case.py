@@ -164,7 +164,7 @@ class Case:
                     times, counts = case.rested.setdefault(entry.market_id, ([], []))
                     times.append(entry.at)
                     counts.append(len(ids))
-                case StoodStill():
+                case StoodStill() if not entry.asleep:
                     case.stalls.append((entry.at - entry.seconds, entry.at))
                 case Ended() | Died():
                     gone = gone or (place, entry.at)

@@ -109,7 +109,9 @@ CLASSES: Final = (
     FaultClass("F24", "snapshot_empty", once(2)),
     FaultClass("F24", "snapshot_stale", once(1)),
     FaultClass(
-        "F24", "stream_refused", with_number(once(3, form=FORMS, target=("stream",)), status=one_of(404, 500, 503))
+        "F24",
+        "stream_refused",
+        with_number(lasting(0.5, 6, form=FORMS, target=("stream",)), status=one_of(404, 500, 503)),
     ),
     FaultClass("F25", "bad_delta", once(1, form=("negative", "crossed"))),
     # answers
@@ -156,6 +158,7 @@ CLASSES: Final = (
     FaultClass("F33", "crash", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(500, 3000)}}, 0.5),
     FaultClass("F33", "index_apart", lambda rng: {"numbers": {"bps": rng.choice((-1, 1)) * rng.uniform(20, 200)}}),
     FaultClass("F34", "sweep", once(1, side=("buy", "sell", "both"))),
+    FaultClass("F34", "one_way", lasting(3, 9, side=("buy", "sell")), 0.7),
     FaultClass(
         "F35",
         "foreign_position",
@@ -164,6 +167,7 @@ CLASSES: Final = (
         ends_run=True,
     ),
     FaultClass("F35", "foreign_order", once(1), 0.5),
+    FaultClass("F35", "taken_over", lambda rng: {}, 0.5, ends_run=True),
     # the machine and its processes
     FaultClass(
         "F36", "wall_jump", lambda rng: {"numbers": {"jump_seconds": rng.choice((-3600, -262, -3, 3, 262, 3600))}}

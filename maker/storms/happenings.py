@@ -14,6 +14,7 @@ from maker.guard import latch
 from maker.paper.marketplace import TAKERS
 from maker.paper.orders import OrderRequest
 from maker.paper.rejection import Rejection
+from maker.paper.state import INSURANCE
 from maker.storms import record as r
 from maker.storms.wires import Link
 
@@ -91,25 +92,24 @@ class Happenings:
 
     def do_sweep(self, active: Active) -> None:
         """F34: our whole ladder is filled, on one side or both."""
-        site = self.world.site
         for market_id in self.world.config.markets:
             for side in ("buy", "sell"):
-                if active.word("side") in (side, "both"):
-                    ours = [
-                        row
-                        for row in site.exchange.open_orders(site.user_id, market_id)
-                        if row.side != side and row.price
-                    ]
-                    if ours:
-                        prices = [row.price for row in ours if row.price is not None]
-                        limit = max(prices) if side == "buy" else min(prices)
-                        bids, asks = site.exchange.book_levels(market_id, 200)
-                        reach = asks if side == "buy" else bids
-                        within = [
-                            size for price, size in reach if (price <= limit if side == "buy" else price >= limit)
-                        ]
-                        self.trade(market_id, side, limit, sum(within, Decimal(0)))
-                        self.world.weather.bite(active)
+                if active.word("side") in (side, "both") and self.sweep(market_id, side):
+                    self.world.weather.bite(active)
+
+    def sweep(self, market_id: str, side: str) -> bool:
+        """Somebody takes all of one side of ours; False where none rests."""
+        site = self.world.site
+        ours = [row for row in site.exchange.open_orders(site.user_id, market_id) if row.side != side and row.price]
+        if not ours:
+            return False
+        prices = [row.price for row in ours if row.price is not None]
+        limit = max(prices) if side == "buy" else min(prices)
+        bids, asks = site.exchange.book_levels(market_id, 200)
+        reach = asks if side == "buy" else bids
+        within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
+        self.trade(market_id, side, limit, sum(within, Decimal(0)))
+        return True
 
     def do_jump(self, active: Active) -> None:
         """F33: the price jumps, everywhere at once."""
@@ -147,6 +147,34 @@ class Happenings:
         except Rejection:
             return
         self.world.weather.bite(active)
+
+    def do_taken_over(self, active: Active) -> None:
+        """F35: a position passes to the exchange without a trade, as in a liquidation."""
+        site = self.world.site
+        state, now_ms = site.exchange.state, site.venue.keeper.now_ms()
+        account = state.accounts[site.user_id]
+        for market_id in self.world.config.markets:
+            quantity = account.quantity(market_id)
+            if not quantity:
+                continue
+            mark, size = state.market(market_id).mark(), abs(quantity)
+            ours, theirs = ("sell", "buy") if quantity > 0 else ("buy", "sell")
+            account.move(market_id, ours, mark, size, now_ms, state.ids)
+            state.accounts[INSURANCE].move(market_id, theirs, mark, size, now_ms, state.ids)
+            self.world.record.add(
+                r.Trade(
+                    at=trio.current_time(),
+                    market_id=market_id,
+                    trade_id="",
+                    side=ours,
+                    price=mark,
+                    quantity=size,
+                    foreign=True,
+                    taken_over=True,
+                )
+            )
+            self.world.weather.bite(active)
+            return
 
     def do_foreign_order(self, active: Active) -> None:
         """F35, H28: an order of somebody else rests on the account."""
@@ -254,7 +282,7 @@ class Happenings:
         self.world.clocks.slept += active.number("sleep_seconds")
         self.world.weather.slept_seconds = self.world.clocks.slept
         seconds = active.number("sleep_seconds")
-        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds))
+        self.world.record.add(r.StoodStill(at=trio.current_time(), seconds=seconds, asleep=True))
 
     def do_wall_jump(self, active: Active) -> None:
         """F36: the machine's wall clock is set."""

@@ -34,6 +34,7 @@ from maker.storms.record import (
     Rearmed,
     ReferenceBroken,
     Signalled,
+    StoodStill,
     Tripped,
     WorldEnded,
 )
@@ -205,6 +206,13 @@ def l4_guard(case: Case) -> Verdict:
         hung = died.at - died.hang_began_at
         if hung > case.terms.hang_seconds_max + GUARD_SECONDS + MICROSECOND:
             verdict.broken(died.at, f"the maker hung for {seconds(hung)} before its guard killed it")
+    since = died.at - case.terms.hang_seconds_max - GUARD_SECONDS
+    stood = any(since <= still.at <= died.at for _, still in case.of(StoodStill))
+    dead_task = any(
+        raised.where.endswith(".watched") for _, raised in case.of(Raised)
+    )  # perhaps that of the heartbeats
+    if died.why == "no heartbeat came in time" and died.hang_began_at is None and not stood and not dead_task:
+        verdict.broken(died.at, "its guard had to kill a maker that ran all the time and sent no heartbeat")
     guard_gone = case.first(GuardGone)
     if guard_gone is not None and guard_gone.at <= died.at + GUARD_SECONDS:
         return verdict

@@ -118,6 +118,8 @@ class Answered(Entry):
     open_orders: int | None = None  # of a read of open orders: how many rows the answer shows
     code: str = ""  # of a refusal, as the answer states it; of a ladder taken in part, the first refused level's
     retry_seconds: float | None = None  # of a 429: how long its headers and body ask to wait; None: they do not say
+    remaining: int | None = None  # requests left in the window, as its headers state; None: they do not
+    reset_seconds: float = 0.0  # until that window ends, likewise
 
 
 @attrs.frozen(kw_only=True)
@@ -165,6 +167,7 @@ class Trade(Entry):
     client_order_id: str = ""
     self_trade: bool = False
     foreign: bool = False  # not by an order of the maker's: somebody else on the account, or a liquidation
+    taken_over: bool = False  # by the exchange, which tells of no trade: nothing but the position changes
 
 
 # -- streams ------------------------------------------------------------------------------------------------------
@@ -220,6 +223,7 @@ class StoodStill(Entry):
     """The maker's process runs again after it did not: paused, suspended, or busy in one step."""
 
     seconds: float
+    asleep: bool = False  # the whole machine: the loop's clock stood still as well
 
 
 # -- the maker, by probes at its doors ----------------------------------------------------------------------------

@@ -135,6 +135,7 @@ def s9_budget(case: Case) -> Verdict:
     limit, reserve = case.terms.requests_per_minute, case.terms.reserve
     window_at, used = -WINDOW_SECONDS, 0
     wait_until, waits_for = 0.0, ""
+    told, told_until = 0, 0.0  # what an answer said is left, less what left since; until that window's end
     for _, entry in each(case, Left, Applied, Answered, Got):
         match entry:
             case Applied() | Answered() | Got() if entry.request not in case.lives:
@@ -152,6 +153,10 @@ def s9_budget(case: Case) -> Verdict:
                 applied = case.lives[entry.request].applied
                 if applied is None or applied.status != THROTTLED:
                     verdict.broken(entry.at, f"{case.lives[entry.request].name} was answered 429, and no fault said so")
+            case Got() if entry.status != THROTTLED and (life := case.lives[entry.request]).left.owner == MAKER:
+                if life.answered is not None and life.answered.remaining is not None:
+                    told = life.answered.remaining
+                    told_until = life.answered.at + life.answered.reset_seconds - NOTICE_SECONDS
             case Got() if entry.status == THROTTLED:
                 life = case.lives[entry.request]
                 asked = (life.answered.retry_seconds if life.answered is not None else None) or 0.0
@@ -164,6 +169,9 @@ def s9_budget(case: Case) -> Verdict:
                 if entry.at < wait_until - NOTICE_SECONDS:
                     verdict.broken(entry.at, f"{life.name} left though {waits_for}")
                 remaining = limit - used if entry.at < window_at + WINDOW_SECONDS else limit
+                if entry.at < told_until:
+                    remaining = min(remaining, told)
+                told -= 1
                 if limit and remaining <= reserve:
                     verdict.broken(
                         entry.at, f"{life.name} left with {remaining} requests left, of which {reserve} are kept"

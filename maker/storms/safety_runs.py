@@ -33,6 +33,7 @@ from maker.storms.record import (
 )
 
 UNWIND_SECONDS_MAX: Final = 1.0
+AS_ASKED: Final = ("STOP_ASKED", "TIME_UP", "KILLED")  # reasons to end with code 0
 END_SLACK_SECONDS: Final = 1.0  # on top of the longest halt: 15 s with the default of 14
 
 
@@ -73,6 +74,13 @@ def s14_no_swallow(case: Case) -> Verdict:
     verdict.judged = 1
     if ended.unwound_seconds > UNWIND_SECONDS_MAX + case.stood(ended.at - ended.unwound_seconds, ended.at):
         verdict.broken(ended.at, f"a task went on for {seconds(ended.unwound_seconds)} after it was cancelled")
+    for place, tripped in case.of(Tripped):
+        if tripped.reason == "UNHANDLED_ERROR" and not any(at < place for at, _ in case.of(Raised)):
+            verdict.broken(tripped.at, f"an error that nobody planted ended it: {tripped.detail}")
+    final = next((tripped for _, tripped in case.of(Tripped) if not tripped.recoverable), None)
+    if ended.code == 0 and (case.of(Raised) or (final is not None and final.reason not in AS_ASKED)):
+        why = named(final) if final is not None else named(case.of(Raised)[0][1])
+        verdict.broken(ended.at, f"its own code is 0 after {why}")
     for _, raised in case.of(Raised):
         verdict.judged += 1
         if raised.at <= ended.at and raised.text not in ended.causes:

@@ -18,11 +18,17 @@ from maker.storms.record import (
     SecretSeen,
     Signalled,
     SnapshotRead,
+    StoodStill,
+    Trade,
     Tripped,
     WorldEnded,
 )
+from maker.wire import ocx
 
 PAUSE_SECONDS: Final = 0.05  # by which a ladder may be older than the decision that made it
+STILL_SECONDS: Final = 0.6  # the maker bears half a second, and may notice a beat of 0.05 s later
+TOLD_SECONDS: Final = 2.0  # after a change of position: a stream heard later than that has told of it
+DISAGREEMENTS: Final = ("POSITION_UNEXPLAINED", "OVERFILLED")
 GROWTH_MAX: Final = 2
 LOG_SECONDS_MAX: Final = 0.001  # by which a log sink may move a request
 
@@ -30,12 +36,27 @@ LOG_SECONDS_MAX: Final = 0.001  # by which a log sink may move a request
 def s4_fresh(case: Case) -> Verdict:
     verdict = Verdict("S4")
     terms = case.terms
-    for _, left in case.of(Left):
+    halted = False
+    stood: StoodStill | None = None  # what came in meanwhile looks fresh and is not: quotes must be pulled first
+    for _, left in each(case, Left, StoodStill, Tripped, Rearmed):
+        match left:
+            case StoodStill() if not halted and left.seconds > STILL_SECONDS:
+                stood = left
+            case Tripped():
+                halted, stood = True, None
+            case Rearmed():
+                halted = False
+            case _:
+                pass
+        if not isinstance(left, Left):
+            continue
         sight = left.sight
         if sight is None or not is_ladder(left):
             continue
         verdict.judged += 1
         problems = []
+        if stood is not None:
+            problems.append(f"nothing was pulled for the {seconds(stood.seconds)} for which its maker stood still")
         if sight.stream_connection is None:
             problems.append("no stream of its market is open")
         elif not sight.stream_sound:
@@ -54,6 +75,7 @@ def s5_sequence(case: Case) -> Verdict:
     connection: dict[str, int] = {}  # of the last snapshot
     broken: dict[str, BrokenRead] = {}
     halted = False
+    halted_place: int | None = None
     unheeded: BrokenRead | None = None
     for place, entry in each(
         case, Left, BrokenRead, SnapshotRead, Tripped, Rearmed, Signalled, Raised, Ended, Died, WorldEnded
@@ -75,9 +97,12 @@ def s5_sequence(case: Case) -> Verdict:
                 if entry.exposed and not halted:
                     unheeded = unheeded or entry
             case Tripped() | Signalled() | Raised() | Ended() | Died():
+                halted_place = halted_place if halted else place
                 halted, unheeded = True, None
             case Rearmed():
                 halted = False
+                if halted_place is not None and not read_back(case, halted_place, place):
+                    verdict.broken(entry.at, "writes may begin again, and no trades were read since the pull")
             case Left() if is_ladder(entry):
                 verdict.judged += 1
                 life, why = case.lives[entry.request], broken.get(entry.market_id)
@@ -90,12 +115,43 @@ def s5_sequence(case: Case) -> Verdict:
     return verdict
 
 
+def read_back(case: Case, after: int, before: int) -> bool:
+    """Whether the maker read its trades in between: what was filled while a stream was broken."""
+    return any(
+        life.left.path == ocx.TRADES and life.done and life.place > after and (life.got_place or before) < before
+        for life in case.lives.values()
+    )
+
+
 def s6_agreement(case: Case) -> Verdict:
     verdict = Verdict("S6")
     for _, compared in case.of(Compared):
         verdict.judged += 1
         if compared.differences:
             verdict.broken(compared.at, f"{compared.market_id}: the books differ: {'; '.join(compared.differences)}")
+    foreign = False
+    taken: dict[str, Trade] = {}  # by market: a position that changed and that no trade explains
+    for _, entry in each(case, Trade, Tripped, Left):
+        match entry:
+            case Trade() if entry.foreign:
+                foreign = True
+                if entry.taken_over:
+                    taken[entry.market_id] = entry
+            case Tripped() if entry.reason in DISAGREEMENTS:
+                verdict.judged += 1
+                if not foreign:
+                    verdict.broken(entry.at, f"{entry.reason}, but every trade was its own: {entry.detail}")
+            case Left() if is_ladder(entry) and entry.market_id in taken and entry.sight is not None:
+                verdict.judged += 1
+                change, told_at = taken[entry.market_id], entry.at - entry.sight.stream_age
+                if told_at > change.at + TOLD_SECONDS:
+                    verdict.broken(
+                        entry.at,
+                        f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after {change.quantity} "
+                        "of the position were taken over, which no fill explains",
+                    )
+            case _:
+                pass
     return verdict
 
 

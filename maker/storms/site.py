@@ -28,7 +28,7 @@ from maker.paper.witness import Witness
 from maker.storms import record as r
 from maker.storms.weather import Change, Weather
 from maker.storms.wires import ClientEnd, Link, ServerEnd
-from maker.wire import ocx
+from maker.wire import limits, ocx
 
 HTTP: Final = "http"
 REFERENCE: Final = "reference"
@@ -343,6 +343,8 @@ class Site:
             return attrs.evolve(answer, run=partial(self.stream, link, left, answer))
         shown = count_orders(answer.body) if left.path == ocx.ORDERS and answer.status == 200 else None
         fault = change.name if change is not None else ""
+        headers = {name.lower(): value for name, value in answer.headers}
+        budget = limits.seen(headers, self.clock().unix_seconds)
         self.record.add(
             r.Answered(
                 at=trio.current_time(),
@@ -352,6 +354,8 @@ class Site:
                 open_orders=shown,
                 code=code_of(answer) if answer.status >= 400 or left.quotes else "",
                 retry_seconds=self.asked_to_wait(answer, change),
+                remaining=None if budget is None else budget.remaining,
+                reset_seconds=0.0 if budget is None else budget.reset_seconds,
             )
         )
         return attrs.evolve(answer, on_sent=partial(self.sent, link, number, answer.status))
@@ -422,6 +426,8 @@ class Site:
         at = trio.current_time()
         if link.client is None or link.client.is_ghost:
             return
+        if meaning == DELTA and link.sound:
+            self.weather.later.add(market_id)
         if meaning in (SNAPSHOT, "empty"):
             link.sound = True
             if meaning == "empty":

@@ -102,6 +102,7 @@ class Weather:
     active: list[Active] = attrs.field(factory=list)
     slept_seconds: float = 0.0  # that the exchange's clock is ahead of the loop's, for the machine slept
     snapshots: dict[str, bytes] = attrs.field(factory=dict)  # the first one of each market
+    later: set[str] = attrs.field(factory=set)  # markets of which a change later than that was read
     troubles: list[str] = attrs.field(factory=list)  # errors of the simulation's own
 
     def __attrs_post_init__(self) -> None:
@@ -202,9 +203,12 @@ class Weather:
             return []
         assert doom == "corrupt", doom
         spoilt = bytearray(data)
-        spoilt[max(0, data.find(b"{"))] |= 0x80  # where it cannot be overlooked; the others may hit what nobody reads
+        start, end = 0, len(data)
+        if link.market_id:  # within the JSON, its first byte included: what it spoils is seen when it is read
+            start, end = data.find(b"data: ") + len(b"data: "), data.rfind(b"}") + 1
+            spoilt[start] |= 0x80
         for _ in range(1 + int(self.rng.random() * 16)):
-            spoilt[int(self.rng.random() * len(spoilt))] |= 0x80  # no text has it: never mistaken for another number
+            spoilt[start + int(self.rng.random() * (end - start))] |= 0x80  # no text has it: never another number
         if link.market_id:
             link.down.mark(lambda: self.site.broken(link, link.market_id, "malformed"))
         return [(seconds, bytes(spoilt))]
@@ -331,7 +335,7 @@ class Weather:
         if meaning == SNAPSHOT:
             active = self.first(STREAM, "snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale")
             earlier = self.snapshots[market_id]
-            if active is None or (active.name == "snapshot_stale" and earlier is data):
+            if active is None or (active.name == "snapshot_stale" and market_id not in self.later):
                 return [(data, meaning)]
             self.bite(active)
             if active.name == "snapshot_stale":

@@ -66,6 +66,7 @@ PROVOKE_SECONDS: Final = 2.0  # a fault of theirs waits so long for a pull to co
 RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
 CUSTOMER_SECONDS: Final = (1.0, 3.0)  # between two customers who take from us
+ONE_WAY_SECONDS: Final = (0.4, 1.0)  # ... while all of them take the same side
 
 
 def perform(config: Config, schedule: Schedule) -> tuple[Outcome, r.Record]:
@@ -236,6 +237,9 @@ class World:
         """The maker has ended by itself; its guard reads what it wrote."""
         at = trio.current_time()
         text = [*self.recorder.lines, result.reason]
+        written = any(True for _ in self.record.of(r.KillFileWritten))
+        if not written and latch.read(self.config.state_folder) is not None:
+            self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
         causes = tuple(one for one in self.happenings.planted if any(one in line for line in text))
         if not self.happenings.kill_file and latch.read(self.config.state_folder) is not None:
             self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
@@ -297,6 +301,7 @@ class World:
             self.record.add(r.Quoting(at=trio.current_time()))
             self.quoted.set()
             await self.until(lambda: sum(self.site.ladders.values()) >= WARM_LADDERS, QUOTING_SECONDS_MAX)
+            self.count()
             await self.storm()
             if not self.over:
                 await self.quiet()
@@ -382,7 +387,8 @@ class World:
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)
             if quoted_at is None and again and self.site.orders:
                 quoted_at = now
-            enough = now >= SIMULATED_SECONDS_MIN - 1.0 and sum(self.site.ladders.values()) >= LADDERS_MIN
+            heard = all((link.heard_at or 0.0) >= began for link in self.site.stream_of.values())  # or connected anew
+            enough = heard and now >= SIMULATED_SECONDS_MIN - 1.0 and sum(self.site.ladders.values()) >= LADDERS_MIN
             if quoted_at is not None and now >= quoted_at + QUIET_SECONDS_MIN and enough:
                 break
         self.compare(always=True)
@@ -392,8 +398,13 @@ class World:
         rng = random.Random(f"customers:{self.schedule.seed}")
         await self.quoted.wait()
         while not self.over:
-            await trio.sleep(rng.uniform(*CUSTOMER_SECONDS))
+            one_way = next((active for active in self.weather.active if active.name == "one_way"), None)
+            await trio.sleep(rng.uniform(*(CUSTOMER_SECONDS if one_way is None else ONE_WAY_SECONDS)))
             market_id = rng.choice(list(self.config.markets))
+            if one_way is not None and one_way in self.weather.active:  # F34: everybody wants the same, and all of it
+                if self.happenings.sweep(market_id, one_way.word("side")):
+                    self.weather.bite(one_way)
+                continue
             side = rng.choice(("buy", "sell"))
             self.happenings.take(market_id, side, Decimal(rng.choice(("0.3", "0.5", "1"))))
 
@@ -440,6 +451,8 @@ class World:
             stream = site.stream_of.get(market_id)
             if not market.live or stream is None or not stream.sound or stream.down.swallows:
                 continue  # the news is still on its way, or will never come
+            if market.account.pending:
+                continue  # a ladder was performed, and its answer is on its way
             grid, ours = market.account.spec.grid, market.account
             differences = []
             position = grid.size.value(ours.position_lots)
