@@ -71,6 +71,7 @@ class Panic:
     lanes: tuple[Lane, Lane]
     on_answer: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
     on_warmed: Callable[[], None] = lambda: None  # another round of `keep_warm` is done
+    on_orders: Callable[[tuple[OrderSeen, ...]], None] = lambda _orders: None  # what rests, as these reads show it
     budget: Budget | None = None  # told of what leaves, before any answer; None: nobody quotes beside us
     clock: Callable[[], float] = boot_seconds  # of the budget
     wall: Callable[[], float] = time.time  # for answers that state a date
@@ -283,7 +284,10 @@ class Panic:
                     trio.move_on_after(WARM_READ_SECONDS_MAX) as self.warming,
                     suppress(NotSent, OutcomeUnknown, trio.BusyResourceError),
                 ):
-                    await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself; the next round dials again
+                    answer = await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself and is dialled anew
+                    if answer.status == 200:
+                        with suppress(ValueError):
+                            self.on_orders(open_orders(answer.body))
                 self.warming = None
                 self.on_warmed()
                 await trio.sleep(WARM_SECONDS / len(self.lanes))

@@ -28,6 +28,7 @@ from maker.desk.events import (
     LadderUnknown,
     LadderUnsent,
     MarketSpec,
+    OrderSeen,
     PlaceLadder,
     ReadAccount,
     ReadEmpty,
@@ -83,9 +84,21 @@ class Quoter:
         """Something happened: look again."""
         self.woken.set()
 
+    def look_for_strangers(self, orders: tuple[OrderSeen, ...]) -> None:
+        """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests."""
+        strange = [one for one in orders if not self.engine.identity.is_ours(one.client_order_id)]
+        if strange and not self.switch.latched:
+            names = ", ".join(f"{one.market_id} {one.client_order_id or one.order_id}" for one in strange[:3])
+            trip = self.engine.trip(Reason.ORDERS_DISAGREE, names, exposed=True)
+            if trip is not None:
+                self.inlet.pull(trip)
+                self.recorder.tripped(trip)
+
     async def run(self) -> NoReturn:
         """Quote until cancelled. Raises Unauthorized; everything else the exchange may do is handled."""
         while True:
+            # A ladder's answer is awaited behind a shield: once we are cancelled, no other ladder may follow it.
+            await trio.lowlevel.checkpoint_if_cancelled()
             await self.step()
 
     async def step(self) -> None:

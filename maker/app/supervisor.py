@@ -104,6 +104,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     parts = (engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
                     quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave)
                     inlet = quoter.inlet
+                    switch.panic.on_orders = quoter.look_for_strangers
                     watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave)
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():

@@ -63,6 +63,7 @@ class Port:
     frozen: bool = False  # its process stands still
     shut: bool = False  # its sending side alone is closed: the peer reads the end
     stirred: trio.Event = attrs.field(factory=trio.Event)
+    said: Callable[[bytes], None] = lambda _data: None  # told of each message
 
     def send(self, data: bytes) -> int:
         assert self.peer is not None
@@ -70,6 +71,7 @@ class Port:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if self.frozen:
             raise BlockingIOError(errno.EAGAIN, "its process stands still")
+        self.said(data)
         self.peer.inbox.append(data)
         self.peer.stir()
         return len(data)
@@ -168,7 +170,6 @@ class ProbedRecorder(Recorder):
 
     note: Callable[[r.Entry], None] = lambda _entry: None
     lines: list[str] = attrs.field(factory=list)
-    ended_quoting_at: float | None = None  # the last halt was over: only unwinding was left
 
     def tripped(self, trip: Trip) -> None:
         reason = trip.reason

@@ -56,6 +56,8 @@ JUDGED_BY_CORE: Final = frozenset({"S5", "S6", "S7", "S8", "S9", "S11", "S12", "
 ELSEWHERE: Final = frozenset(
     {
         Reason.OVERFILLED,  # the exchange would have to fill more than was asked
+        Reason.POSITION_DISAGREES,  # its positions would have to move without a trade
+        Reason.POSITION_UNEXPLAINED,
         Reason.POSITION_LIMIT,  # the worst case is counted ahead, so only somebody else's fills get there
         Reason.REPEATED_EXECUTION,  # how much is too much at once is the configuration's
         Reason.DRAWDOWN,  # so are the losses that are too many

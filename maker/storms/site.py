@@ -151,6 +151,8 @@ class Site:
         """Take one change of our account from the exchange."""
         at = self.touched_at = trio.current_time()
         if facts["kind"] == "order":
+            if not str(facts.get("clientOrderId") or "").startswith(self.weather.prefix):
+                return  # somebody else's
             order_id = str(facts["orderId"])
             if facts["action"] == "removed":
                 self.orders.pop(order_id, None)
@@ -382,7 +384,9 @@ class Site:
 
         async def send_event(data: bytes) -> None:
             for piece, meaning in self.weather.event(link, market_id, data):
-                seen = self.others_best(market_id) if meaning in (SNAPSHOT, DELTA) else None
+                link.partial = link.partial or meaning == "empty"
+                known = meaning in (SNAPSHOT, DELTA) and not link.partial
+                seen = self.others_best(market_id) if known else None
                 await send(piece)
                 link.down.mark(partial(self.read_event, link, market_id, meaning, seen))
 
@@ -424,15 +428,17 @@ class Site:
             return
         if meaning == DELTA and link.sound:
             self.weather.later.add(market_id)
-        if meaning == SNAPSHOT:
+        if meaning in (SNAPSHOT, "empty"):
             link.sound = True
+            if meaning == "empty":
+                self.seen_book.pop(market_id, None)
             self.record.add(r.SnapshotRead(at=at, market_id=market_id, connection=link.number))
         elif meaning == DUPLICATE:
             self.record.add(r.DuplicateRead(at=at, market_id=market_id, connection=link.number))
         elif meaning not in (DELTA, HEARTBEAT):
             self.broken(link, market_id, meaning)
         if seen is not None:
-            self.seen_book[market_id] = (None, None) if link.number in self.weather.blinded else seen
+            self.seen_book[market_id] = seen
 
     def broken(self, link: Link, market_id: str, what: str) -> None:
         """The maker has read what breaks a stream."""

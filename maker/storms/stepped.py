@@ -188,7 +188,7 @@ class SteppedWorld(World):
             with self.process:
                 options, host = supervisor.Options(guard_fd=0), self.machine.host()
                 result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
-        except* Exception as errors:  # the top of the process: an interpreter ends like this
+        except* Exception as errors:  # noqa: BLE001 - the top of the process: an interpreter ends like this
             self.crash = "".join(traceback.format_exception(errors))
         if self.dead:
             return

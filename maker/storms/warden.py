@@ -16,6 +16,7 @@ import attrs
 import h11
 import trio
 
+from maker.errors import ExitCode
 from maker.guard import exchange as guard
 from maker.guard import latch
 from maker.guard.watch import Judge
@@ -59,7 +60,8 @@ class Warden:
         while not self.ended.is_set():
             if not self.alive:
                 await self.ended.wait()  # nobody is left to watch, or to pull
-                self.site.record.add(r.Exited(at=trio.current_time(), code=self.exit_code, incident=False))
+                if self.exit_code != ExitCode.UNVERIFIED:  # else the unit's ExecStopPost is left, which is not here
+                    self.site.record.add(r.Exited(at=trio.current_time(), code=self.exit_code, incident=False))
                 self.done.set()
                 return
             self.hear()

@@ -103,7 +103,6 @@ class Weather:
     slept_seconds: float = 0.0  # that the exchange's clock is ahead of the loop's, for the machine slept
     snapshots: dict[str, bytes] = attrs.field(factory=dict)  # the first one of each market
     later: set[str] = attrs.field(factory=set)  # markets of which a change later than that was read
-    blinded: set[int] = attrs.field(factory=set)  # connections whose snapshot showed no book
     troubles: list[str] = attrs.field(factory=list)  # errors of the simulation's own
 
     def __attrs_post_init__(self) -> None:
@@ -343,9 +342,7 @@ class Weather:
                 return [(earlier, "stale")]
             if active.name == "snapshot_lost":
                 return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
-            if active.name == "snapshot_empty":
-                self.blinded.add(link.number)
-            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else SNAPSHOT)]
+            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else "empty")]
         if meaning != DELTA:
             return [(data, meaning)]
         active = self.first(STREAM, "gap", "duplicate", "regress", "bad_delta", "stream_corrupted", "stream_truncated")

@@ -160,6 +160,7 @@ class Link:
     client: ClientEnd | None = None
     doom: str = ""  # what a fault will do to it: before, answer, half_close, truncate, corrupt
     target: str = ""  # what its last request was
+    partial: bool = False  # an event stream that began with less than the book: what its reader sees is not known
     missed: str = ""  # an event stream: what reading its next event will mean
 
     def send_up(self, data: bytes) -> None:

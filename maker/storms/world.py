@@ -61,6 +61,7 @@ SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ende
 SWELL_SECONDS: Final = (0.4, 0.8)  # between two small moves of the price; three times as long after some ladders
 SWELL_BPS: Final = (0.8, 2.0)
 PULLING: Final = ("cancel_all", "orders")  # requests that are made when quotes are pulled
+MOMENT_SECONDS: Final = 0.01  # between two things that a storm does: each is felt before the next
 PROVOKE_SECONDS: Final = 2.0  # a fault of theirs waits so long for a pull to come by itself
 RESTING_SECONDS_MAX: Final = 1.5  # a fault waits so long for quotes that it may meet
 ONCE_SECONDS_MAX: Final = 6.0  # a fault that waits for its moment waits no longer
@@ -141,6 +142,7 @@ class World:
     process: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # the maker's
     dead: bool = False
     deaf: bool = False  # the maker hears no signal
+    unwound: float = 0.0  # seconds from the last answer of the halt to the end of all other tasks
     pulling: bool = False  # the maker has tripped, and not been armed again
     quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
@@ -180,6 +182,7 @@ class World:
             )
             self.site = Site.open(nursery.start_soon, self.weather, self.record, self.clocks.exchange, settings)
             self.machine = Machine(self.site, self.schedule.seed, self.clocks)
+            self.machine.link.said = self.link_said
             guard = self.config.guard
             self.warden = Warden(
                 self.site,
@@ -225,6 +228,11 @@ class World:
             if not self.dead:  # what a killed process raises while its remains are cleared away is nobody's
                 raise
 
+    def link_said(self, beat: bytes) -> None:
+        """The first beat that says "ending" leaves when all tasks but the last have ended: how long that took (S14)."""
+        if self.unwound == 0.0 and b'"ending": true' in beat:
+            self.unwound = trio.current_time() - self.site.last_got_at
+
     def finished(self, result: Result) -> None:
         """The maker has ended by itself; its guard reads what it wrote."""
         at = trio.current_time()
@@ -233,14 +241,15 @@ class World:
         if not written and latch.read(self.config.state_folder) is not None:
             self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
         causes = tuple(one for one in self.happenings.planted if any(one in line for line in text))
-        unwound = at - self.recorder.ended_quoting_at if self.recorder.ended_quoting_at is not None else 0.0
+        if not self.happenings.kill_file and latch.read(self.config.state_folder) is not None:
+            self.record.add(r.KillFileWritten(at=at, by=r.MAKER))
         self.record.add(
             r.Ended(
                 at=at,
                 code=int(result.exit_code),
                 reason=result.reason,
                 verified_empty=result.verified_empty,
-                unwound_seconds=unwound,
+                unwound_seconds=self.unwound if result.verified_empty else 0.0,
                 causes=causes,
             )
         )
@@ -337,13 +346,14 @@ class World:
             moments.append((self.schedule.stop_at, -1, "stop"))
         in_force: dict[int, Active] = {}
         for at, index, what in sorted(moments):
-            await trio.sleep_until(max(trio.current_time(), began + at))
+            await trio.sleep_until(max(trio.current_time() + MOMENT_SECONDS, began + at))
             if self.over and not self.weather.active:
                 break
             if what == "stop":
                 self.tell_to_end()
             elif what == "provoke":
-                if in_force.get(index) in self.weather.active and self.site.feed is not None:
+                waits = in_force.get(index) in self.weather.active
+                if waits and self.site.feed is not None and not self.pulling:
                     self.weather.reset(self.site.feed)  # something must be pulled, or this fault has no chance
             elif what == "begin" and not self.over:
                 await self.until(lambda: bool(self.site.orders), RESTING_SECONDS_MAX)
@@ -451,6 +461,7 @@ class World:
             resting = {
                 str(row.client_order_id): (row.price, row.remaining)
                 for row in site.exchange.open_orders(site.user_id, market_id)
+                if str(row.client_order_id).startswith(self.weather.prefix)
             }
             believed = {
                 order.client_order_id: (grid.price.value(order.ticks), grid.size.value(order.lots))

@@ -40,6 +40,7 @@ LINE_ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)  # beyond a 64-bit counter
 SNAPSHOT: Final = "snapshot"
 CHANGES: Final = frozenset({"delta", "update"})
 ERROR: Final = "error"
+NO_TEXT: Final = "\ufffd"  # what a decoder puts for bytes that are no UTF-8: something was changed on the way
 
 
 class StreamState(enum.Enum):
@@ -77,6 +78,8 @@ class MarketStream:
 
     def event(self, item: ServerSentEvent) -> Event:
         """One event to one fact."""
+        if NO_TEXT in item.data or NO_TEXT in item.event:
+            raise StreamBroken(StreamFault.MALFORMED, "bytes that are no UTF-8")
         if item.event == ERROR:
             raise StreamBroken(StreamFault.CLOSED, f"the exchange said: {stream_error(item.data)}")
         if item.event != SNAPSHOT and item.event not in CHANGES:

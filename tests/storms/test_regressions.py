@@ -61,3 +61,15 @@ def test_a_snapshot_from_a_site_that_is_behind_is_refused(config: Config) -> Non
     assert outcome.violations == ()
     assert outcome.faults == {"snapshot_stale": 1}
     assert len(list(record.of(r.SnapshotRead))) >= 2, "the true one that followed was not read"
+
+
+def test_seed_411_an_order_of_somebody_else_is_seen_within_seconds(config: Config) -> None:
+    """H28: the account's orders were read every 2.5 s to keep connections warm, and nobody looked at them."""
+    fault = Fault(row="F35", name="foreign_order", at=1.0)
+    outcome, record = perform(config, Schedule(seed=411, markets=1, step_ms=200, faults=(fault,)))
+    assert outcome.violations == ()
+    (began,) = record.of(r.FaultBegan)
+    (pulled,) = (entry for entry in record.of(r.Tripped) if entry.reason == "ORDERS_DISAGREE")
+    assert pulled.detail == "BTC-PERP zz-1"
+    assert pulled.at - began.at <= 2.6
+    assert list(record.of(r.Rearmed)), "it did not go on afterwards"

@@ -21,11 +21,14 @@ from maker.desk.deadman import Trip
 from maker.guard.exchange import Pulled
 from maker.storms import steps
 from maker.storms.scenarios import SCENARIOS
-from maker.storms.steps import KINDS, Case, campaign, cases, perform
+from maker.storms.stepped import RAISE, Blow
+from maker.storms.steps import KINDS, Case, StepOutcome, campaign, cases, perform
 from maker.storms.warden import Warden
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "conf" / "paper.toml"
 EVERY = 4  # of each scenario's steps, for each kind of blow: 2,100 worlds
+# httpx leaves the empty body of a request that was cancelled while it was sent: httpcore does not close it.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx._content.ByteStream:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +83,29 @@ def test_no_step_leaves_an_orphan(config: Config, chosen: list[Case], scenario: 
     assert {one.code for one in done} <= {0, 70, 78}
 
 
-def test_an_error_within_the_way_out_is_named_beside_that_of_the_halt(config: Config) -> None:
+def test_an_error_within_the_way_out_is_named_beside_that_of_the_halt(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """S14: halt, "raise, raise", step 252: the second error took the first one's place, and nobody heard of it."""
-    outcomes = [perform(config, Case("halt", "raise, raise", step)) for step in two_errors(config)]
-    assert any(not one.blows[0].in_halt and one.blows[-1].in_halt for one in outcomes)
+    outcomes: list[StepOutcome] = []
+    for step in perform(config, Case("halt")).steps[:4]:
+        for later in range(10, 60, 10):
+            falls = (Blow(step, RAISE), Blow(step + later, RAISE))
+            monkeypatch.setattr(steps, "blows", lambda _case, falls=falls: falls)
+            outcomes.append(perform(config, Case("halt", "raise, raise", step)))
+    main = [one for one in outcomes if one.blows[0].where.startswith("maker ") and not one.blows[0].in_halt]
+    assert any(one.blows[-1].in_halt for one in main)
     assert all(one.sound for one in outcomes), [one.violations for one in outcomes]
 
 
-def two_errors(config: Config) -> range:
-    """The first steps of the way out: the quoting cycle still looks at the trip, the last halt follows."""
-    return perform(config, Case("halt")).steps[:8]
+def test_no_ladder_follows_a_cancelled_one(config: Config) -> None:
+    """S2: two markets, "cancel", step 307: behind the shield of one market's ladder the other one's left as well."""
+    outcomes = [
+        perform(config, Case("two markets", "cancel", step)) for step in perform(config, Case("two markets")).steps
+    ]
+    flying = [one for one in outcomes if one.blows[0].ladders_flying]
+    assert len(flying) >= 5
+    assert all(one.sound for one in flying), [one.violations for one in flying]
 
 
 def test_what_broke_the_library_is_told() -> None:

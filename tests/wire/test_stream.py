@@ -271,6 +271,16 @@ def test_out_of_line_is_a_gap_for_good(data: bytes) -> None:
     breaks(live(5), data, StreamFault.GAP)
 
 
+@pytest.mark.parametrize("where", [b"event: delta", b'"eventId"', b'"payload"', b'"eventSeq":6'])
+def test_bytes_that_are_no_text_break_the_stream(where: bytes) -> None:
+    """F14: in a name they made an event one of an unknown kind, which was passed over until the next number came."""
+    data = event("delta", 6)
+    assert where in data
+    at = data.index(where) + len(where) - 2
+    spoilt = data[:at] + bytes([data[at] | 0x80]) + data[at + 1 :]
+    breaks(live(5), spoilt, StreamFault.MALFORMED)
+
+
 @pytest.mark.parametrize("kind", ["delta", "update"])
 def test_a_change_before_the_snapshot_is_a_gap(kind: str) -> None:
     breaks(MarketStream(SPEC), event(kind, 1), StreamFault.GAP)
