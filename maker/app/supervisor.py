@@ -119,6 +119,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     await run.guarded(quoter.run)
                 finally:
                     run.pulse.check_in(QUOTING, config.halt.halt_seconds_max + 1.0)
+                    run.pulse.only = QUOTING  # an error may have ended the others, and the halt needs its heartbeats
                     try:
                         await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
                     finally:

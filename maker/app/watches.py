@@ -60,6 +60,7 @@ class Pulse:
     slept: float | None = None  # boot minus monotonic when last looked at
     epoch: float | None = None  # wall minus boot when last looked at
     due: dict[str, float] = attrs.field(factory=dict)  # boot clock: when each critical task must have come by again
+    only: str = ""  # the one task that still counts; empty: all do
 
     def beat(self) -> None:
         """The loop has turned."""
@@ -101,7 +102,7 @@ class Pulse:
         if lag > LAG_SECONDS_MAX:
             return f"the loop lags {lag:.2f} s"
         for name, due in self.due.items():
-            if now > due:
+            if now > due and self.only in ("", name):
                 return f"{name} is {now - due:.1f} s late"
         return None
 

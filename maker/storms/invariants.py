@@ -46,7 +46,7 @@ class Pair:
 INVARIANTS: Final = {
     "S1": Invariant("no order rests 70 s after the exit, unless exit 75 says so", safety_halt.s1_no_orphan),
     "S2": Invariant("no write leaves after a trip, before its re-arm", safety_halt.s2_halt_latch),
-    "S3": Invariant("exit 0 or 70: cancelled after every write, read empty twice", safety_halt.s3_verified_exit),
+    "S3": Invariant("exit 0 or 70, or a re-arm: all cancelled, read empty twice", safety_halt.s3_verified_exit),
     "S4": Invariant("a ladder leaves only on fresh inputs of live streams", safety_streams.s4_fresh),
     "S5": Invariant("a broken stream pulls, and quotes only after a later snapshot", safety_streams.s5_sequence),
     "S6": Invariant("the maker's books equal the exchange's when all is still", safety_streams.s6_agreement),

@@ -7,6 +7,7 @@ Time in which the maker's process did not run counts against nobody.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from maker.storms.case import (
@@ -31,6 +32,7 @@ from maker.storms.record import (
     Ended,
     Entry,
     Exited,
+    Got,
     GuardGone,
     GuardPulled,
     JournalLost,
@@ -133,10 +135,11 @@ def s2_halt_latch(case: Case) -> Verdict:
 
 def s3_verified_exit(case: Case) -> Verdict:
     verdict = Verdict("S3")
+    rearmed_empty(case, verdict)
     exits = [(place, entry) for place, entry in case.of(Exited) if entry.code in CLAIMS_EMPTY]
     if not exits:
         return verdict
-    verdict.judged = 1
+    verdict.judged += 1
     exit_place, exited = exits[0]
     after, last = -1, "no write at all"  # a cancel-all must have left after this place
     for life in case.writes():
@@ -154,13 +157,51 @@ def s3_verified_exit(case: Case) -> Verdict:
         verdict.broken(exited.at, f"{claim}: no acknowledged cancel-all left after the end, or the tail, of {last}")
         return verdict
     acknowledged = min(pulled)
-    first: float | None = None  # when the first of the empty reads was answered
+    after_it = (life for life in case.lives.values() if life.place > acknowledged)
+    reads = empty_reads(life for life in after_it if life.got_place is not None and life.got_place < exit_place)
+    if reads < 2:
+        found = "one empty read" if reads else "no empty read"
+        verdict.broken(exited.at, f"{claim}: {found} came after the cancel-all, not two {READ_GAP_SECONDS} s apart")
+    return verdict
+
+
+def rearmed_empty(case: Case, verdict: Verdict) -> None:
+    """A re-arm claims what an exit does: everything was cancelled since the trip, and read back empty.
+
+    A cancel of any scope counts: where the unscoped one did not do, what rested was cancelled one by one.
+    """
+    tripped: int | None = None
+    acknowledged: int | None = None
+    reads: list[Life] = []  # of open orders, all after that
+    for place, entry in each(case, Tripped, Rearmed, Got):
+        match entry:
+            case Tripped() if tripped is None:
+                tripped, acknowledged, reads = place, None, []
+            case Got() if tripped is not None and entry.request in case.lives:
+                life = case.lives[entry.request]
+                if acknowledged is not None and life.place > acknowledged:
+                    reads.append(life)
+                elif acknowledged is None and is_cancel(life.left) and life.done and life.place > tripped:
+                    acknowledged = place
+            case Rearmed() if tripped is not None:
+                verdict.judged += 1
+                at = f"re-armed at {seconds(entry.at)}"
+                if acknowledged is None:
+                    verdict.broken(entry.at, f"{at}: no cancel-all of the halt was acknowledged")
+                elif empty_reads(reads) < 2:
+                    verdict.broken(entry.at, f"{at}: not read empty twice since the cancel-all")
+                tripped = None
+            case _:
+                pass
+
+
+def empty_reads(lives: Iterable[Life]) -> int:
+    """How many reads of all open orders, far enough apart, showed none in a row: at most two count."""
+    first: float | None = None  # when the first of them was answered
     proven = False
-    for life in case.lives.values():
+    for life in lives:
         read = life.left.is_read and life.left.path == ocx.ORDERS and "marketId" not in life.left.query
-        if not read or life.place < acknowledged or life.got_place is None or life.got_place > exit_place:
-            continue
-        if life.answered is None or not life.done or life.answered.open_orders is None:
+        if not read or life.answered is None or not life.done or life.answered.open_orders is None:
             continue
         if life.answered.open_orders:
             first, proven = None, False
@@ -168,10 +209,7 @@ def s3_verified_exit(case: Case) -> Verdict:
             first = life.answered.at
         else:
             proven = proven or life.left.at - first >= READ_GAP_SECONDS - MICROSECOND
-    if not proven:
-        found = "one empty read" if first is not None else "no empty read"
-        verdict.broken(exited.at, f"{claim}: {found} came after the cancel-all, not two {READ_GAP_SECONDS} s apart")
-    return verdict
+    return 2 if proven else int(first is not None)
 
 
 def s10_cancel_first(case: Case) -> Verdict:

@@ -11,6 +11,7 @@ from maker.storms.record import (
     Counted,
     Died,
     Ended,
+    Got,
     Left,
     Raised,
     Rearmed,
@@ -29,7 +30,7 @@ PAUSE_SECONDS: Final = 0.05  # by which a ladder may be older than the decision 
 STILL_SECONDS: Final = 0.6  # the maker bears half a second, and may notice a beat of 0.05 s later
 TOLD_SECONDS: Final = 2.0  # after a change of position: a stream heard later than that has told of it
 DISAGREEMENTS: Final = ("POSITION_UNEXPLAINED", "OVERFILLED")
-GROWTH_MAX: Final = 2
+GROWTH_MAX: Final = {"tasks": 2, "connections": 3}  # reads at once keep a connection each for a while
 LOG_SECONDS_MAX: Final = 0.001  # by which a log sink may move a request
 
 
@@ -76,9 +77,10 @@ def s5_sequence(case: Case) -> Verdict:
     broken: dict[str, BrokenRead] = {}
     halted = False
     halted_place: int | None = None
+    read_place = -1  # the last read of its trades left here, and is answered
     unheeded: BrokenRead | None = None
     for place, entry in each(
-        case, Left, BrokenRead, SnapshotRead, Tripped, Rearmed, Signalled, Raised, Ended, Died, WorldEnded
+        case, Left, Got, BrokenRead, SnapshotRead, Tripped, Rearmed, Signalled, Raised, Ended, Died, WorldEnded
     ):
         if place > case.gone_place:
             break
@@ -87,6 +89,8 @@ def s5_sequence(case: Case) -> Verdict:
             verdict.broken(unheeded.at, sentence)
             unheeded = None
         match entry:
+            case Got() if (life := case.lives.get(entry.request)) is not None and life.left.path == ocx.TRADES:
+                read_place = life.place if life.done else read_place
             case SnapshotRead():
                 connection[entry.market_id] = entry.connection
                 if entry.market_id in broken and entry.connection > broken[entry.market_id].connection:
@@ -101,7 +105,7 @@ def s5_sequence(case: Case) -> Verdict:
                 halted, unheeded = True, None
             case Rearmed():
                 halted = False
-                if halted_place is not None and not read_back(case, halted_place, place):
+                if halted_place is not None and read_place < halted_place:
                     verdict.broken(entry.at, "writes may begin again, and no trades were read since the pull")
             case Left() if is_ladder(entry):
                 verdict.judged += 1
@@ -113,14 +117,6 @@ def s5_sequence(case: Case) -> Verdict:
                 elif entry.market_id not in connection:
                     verdict.broken(entry.at, f"{life.name} left before any snapshot of its market was read")
     return verdict
-
-
-def read_back(case: Case, after: int, before: int) -> bool:
-    """Whether the maker read its trades in between: what was filled while a stream was broken."""
-    return any(
-        life.left.path == ocx.TRADES and life.done and life.place > after and (life.got_place or before) < before
-        for life in case.lives.values()
-    )
 
 
 def s6_agreement(case: Case) -> Verdict:
@@ -147,8 +143,8 @@ def s6_agreement(case: Case) -> Verdict:
                 if told_at > change.at + TOLD_SECONDS:
                     verdict.broken(
                         entry.at,
-                        f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after {change.quantity} of "
-                        "the position were taken over, which no fill explains",
+                        f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after "
+                        f"{change.quantity} of its position had been taken over, which no fill explains",
                     )
             case _:
                 pass
@@ -200,8 +196,8 @@ def s23_no_growth(case: Case) -> Verdict:
         return verdict
     verdict.judged = 1
     first, last = counted[0], counted[-1]
-    for what in ("tasks", "connections"):
+    for what, most in GROWTH_MAX.items():
         before, after = getattr(first, what), getattr(last, what)
-        if abs(after - before) > GROWTH_MAX:
+        if abs(after - before) > most:
             verdict.broken(last.at, f"{before} {what} after {first.cycles} cycles, {after} after {last.cycles}")
     return verdict

@@ -27,7 +27,6 @@ import trio
 from maker.app import supervisor
 from maker.app.config import STREAM_FRESH_SECONDS, STREAM_SILENT_SECONDS, Config
 from maker.app.result import Result
-from maker.desk.budget import Budget
 from maker.edge.journal import MemoryJournal
 from maker.edge.records import Run as RunRow
 from maker.guard import latch
@@ -48,6 +47,7 @@ from maker.storms.warden import Warden
 from maker.storms.weather import Active, Weather
 from maker.storms.wires import ClientStream
 
+RESERVE_MIN: Final = 22  # requests for cancels, and two a market: reckoned here, not asked of the maker (S9)
 LOOK_SECONDS: Final = 0.2  # of the world at itself
 QUOTING_SECONDS_MAX: Final = 60.0  # to the first ladder everywhere; a start has thirty for each of its parts
 QUIET_SECONDS_MIN: Final = 2.0  # quoting again, before it is told to stop
@@ -95,6 +95,7 @@ def narrowed(config: Config, markets: int, folder: Path) -> Config:
 def terms_of(config: Config, schedule: Schedule) -> r.Terms:
     """What the checkers judge by."""
     specs = {spec.market_id: spec for spec in default_markets()}
+    limit = config.budget.requests_per_minute
     markets = {
         market_id: r.MarketTerms(
             tick=specs[market_id].tick_size,
@@ -118,7 +119,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
         stream_silent_seconds_max=STREAM_SILENT_SECONDS,
         halt_seconds_max=config.halt.halt_seconds_max,
         write_delay_seconds_max=config.guard.write_delay_seconds_max,
-        reserve=Budget(config.budget, len(config.markets)).reserve,
+        reserve=max(RESERVE_MIN + 2 * len(config.markets), round(limit * config.budget.reserve_ratio)),
         requests_per_minute=config.budget.requests_per_minute,
         throttle_faults=any(fault.name in ("throttled", "tokens_taken") for fault in schedule.faults),
     )

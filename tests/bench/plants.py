@@ -18,7 +18,7 @@ from typing import Any
 
 from maker.app.config import load
 from maker.storms import catalogue
-from tests.storms.plants import CONF, FOUND, PLANTS, Plant, performed, planted
+from tests.storms.plants import CONF, FOUND, PLANTS, STOP, Plant, performed, planted
 
 MARKETS = len(load(CONF, "http://ocx.test", "ws://ocx.test").markets)
 
@@ -66,12 +66,15 @@ def likely(plant: Plant, seed: int) -> bool:
     """Whether a seed's storm has one of the faults that a plant takes."""
     if not plant.provoked_by:
         return True
-    return any(fault.name in plant.provoked_by for fault in catalogue.draw(seed, MARKETS).faults)
+    schedule = catalogue.draw(seed, MARKETS)
+    if STOP in plant.provoked_by and schedule.stop_at is not None:
+        return True
+    return any(fault.name in plant.provoked_by for fault in schedule.faults)
 
 
 def search(folder: Path, plant: Plant, seeds: list[int], sound: Path) -> dict[str, Any]:
     """Find the first seed that shows a plant and is green without it."""
-    planted(folder, plant.edits)
+    planted(folder, plant.edits, sound)
     others: dict[str, int] = {}
     storms, left = 0, list(seeds)
     while left:

@@ -263,6 +263,13 @@ class Story:
     def trip(self, reason: str = "STREAM_BROKEN", *, recoverable: bool = True, latched: bool = False) -> None:
         self.add(Tripped, reason=reason, detail="", recoverable=recoverable, latched=latched)
 
+    def rearm(self) -> None:
+        """Trades are read back, and writes may begin again."""
+        request = self.left("GET", ocx.TRADES)
+        self.add(Answered, request=request, status=200)
+        self.add(Got, request=request, status=200)
+        self.add(Rearmed)
+
     def proven_empty(self) -> None:
         """Two reads."""
         self.read()
@@ -288,7 +295,7 @@ class Story:
         """As above, and quoting again."""
         self.pulls()
         self.wait(0.5)
-        self.add(Rearmed)
+        self.rearm()
         self.ladder(BTC, bid="99.8")
         self.ladder(ETH, bid="99.8")
         return self

@@ -33,7 +33,6 @@ from maker.storms.record import (
     MarketTerms,
     QuietBegan,
     Raised,
-    Rearmed,
     Record,
     ReferenceBroken,
     SecretSeen,
@@ -185,7 +184,7 @@ def a_ladder_leaves_after_the_trip(story: Story) -> Record:
     story.ladder()
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -198,14 +197,14 @@ def a_ladder_leaves_after_the_trip_in_the_same_instant(story: Story) -> Record:
     story.answer(request)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
 @red("S2")
 def rearmed_after_a_trip_that_ends_the_run(story: Story) -> Record:
     story.told()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     story.cancel_all()
     story.proven_empty()
@@ -217,7 +216,7 @@ def rearmed_after_a_limit_that_ends_the_run(story: Story) -> Record:
     story.trip("DRAWDOWN", recoverable=False)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     story.cancel_all()
     story.proven_empty()
@@ -241,7 +240,7 @@ def a_ladder_leaves_before_the_trip_in_the_same_instant(story: Story) -> Record:
     story.answer(request)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     return closes(story)
 
@@ -249,7 +248,7 @@ def a_ladder_leaves_before_the_trip_in_the_same_instant(story: Story) -> Record:
 @green("S2")
 def a_ladder_leaves_after_the_rearm_in_the_same_instant(story: Story) -> Record:
     story.pulls()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     return closes(story)
 
@@ -260,7 +259,7 @@ def an_empty_ladder_after_the_trip_is_no_write(story: Story) -> Record:
     story.cancel_all()
     story.ladder(bid="", ask="", intend=False)
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -496,7 +495,7 @@ def a_break_while_quotes_are_pulled_already(story: Story) -> Record:
     story.cancel_all()
     story.proven_empty()
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     return closes(story)
 
@@ -735,7 +734,7 @@ def the_connection_takes_too_long(story: Story) -> Record:
     story.wait(TERMS.connect_seconds_max + 0.06)
     story.cancel_all(connection=77)
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -747,7 +746,7 @@ def a_scoped_cancel_is_not_it(story: Story) -> Record:
     story.wait(0.1)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -767,7 +766,7 @@ def just_within_50_ms(story: Story) -> Record:
     story.wait(0.05)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -777,7 +776,7 @@ def a_connection_is_made_first(story: Story) -> Record:
     story.wait(1.0)
     story.cancel_all(connection=77)
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -789,7 +788,7 @@ def no_connection_can_be_made(story: Story) -> Record:
     story.wait(2.1)
     story.cancel_all(connection=77)
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -800,19 +799,19 @@ def the_process_was_paused(story: Story) -> Record:
     story.add(StoodStill, seconds=5.0)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
 @green("S2")
 def nothing_rests_and_nothing_is_due(story: Story) -> Record:
     story.pulls()
-    story.add(Rearmed)
+    story.rearm()
     story.trip("NO_FAIR_VALUE")
     story.wait(1.0)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1172,7 +1171,7 @@ def a_transfer_while_quotes_are_pulled(story: Story) -> Record:
     story.cancel_all()
     story.answer(story.left("POST", ocx.WALLET_TRANSFER))
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1196,7 +1195,7 @@ def cancels_and_exits_are_allowed(story: Story) -> Record:
     story.pulls()
     story.answer(story.left("POST", ocx.POSITIONS_CLOSE))
     story.answer(story.left("POST", f"{ocx.ORDERS}/o1/cancel"))
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1213,7 +1212,7 @@ def pulled_and_yet_they_rest(story: Story) -> Record:
     story.cancel_all()
     story.proven_empty()
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1226,7 +1225,7 @@ def silence(story: Story, feed: str, seconds: float) -> Record:
     story.wait(5.0)
     story.add(FeedSilent, feed=feed, market_id=BTC, since=since)
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1272,7 +1271,7 @@ def slowly_pulled(story: Story, *, bitten: bool) -> Record:
     story.answer(request)
     story.proven_empty()
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1299,7 +1298,7 @@ def a_ladder_under_way_lands_behind_the_cancel_all(story: Story) -> Record:
     story.cancel_all()
     story.proven_empty()
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1317,7 +1316,7 @@ def a_break_while_a_429_is_waited_for(story: Story) -> Record:
     story.cancel_all()
     story.proven_empty()
     story.snapshots()
-    story.add(Rearmed)
+    story.rearm()
     return closes(story)
 
 
@@ -1423,7 +1422,7 @@ def it_empties_in_the_end(story: Story) -> Record:
     story.wait(17.0)
     story.cancel_all()
     story.proven_empty()
-    story.add(Rearmed)
+    story.rearm()
     story.ladder()
     return closes(story)
 
