@@ -135,6 +135,19 @@ def test_a_task_may_say_that_its_work_takes_longer() -> None:
         assert (pulse.healthy(clocks.boot) is None) == well
 
 
+def test_in_the_last_halt_one_task_alone_earns_heartbeats() -> None:
+    """The others may have ended by the error that began it."""
+    clocks, pulse = beating()
+    pulse.check_in(WATCH)
+    pulse.check_in(QUOTING, 15.0)
+    pulse.only = QUOTING
+    for seconds, well in ((14.9, True), (0.2, False)):
+        clocks.run(seconds)
+        pulse.beat()
+        pulse.lag_seconds = 0.0
+        assert (pulse.healthy(clocks.boot) is None) == well
+
+
 async def test_the_loop_is_measured_by_a_task_that_sleeps_and_compares(autojump_clock: Clock) -> None:
     clocks = Clocks()
     pulse = Pulse(lambda: clocks.boot + trio.current_time())

@@ -222,7 +222,7 @@ class Story:
         self.add(Trade, market_id=market_id, **(facts | fields))
         self.order(market_id, order_id, quote, Decimal(0), "removed", "filled")
 
-    def somebody_trades(self, side: str, quantity: str, market_id: str = BTC) -> None:
+    def somebody_trades(self, side: str, quantity: str, market_id: str = BTC, *, taken_over: bool = False) -> None:
         """Somebody else on the account trades."""
         self.add(
             Trade,
@@ -232,6 +232,7 @@ class Story:
             price=Decimal(100),
             quantity=Decimal(quantity),
             foreign=True,
+            taken_over=taken_over,
         )
 
     # -- chapters

@@ -15,6 +15,7 @@ from maker.storms.case import Case
 from maker.storms.invariants import INVARIANTS, PAIRED, VIOLATIONS_MAX, judge
 from maker.storms.record import (
     GUARD,
+    MAKER,
     Answered,
     Applied,
     Armed,
@@ -33,6 +34,7 @@ from maker.storms.record import (
     MarketTerms,
     QuietBegan,
     Raised,
+    Rearmed,
     Record,
     ReferenceBroken,
     SecretSeen,
@@ -1456,6 +1458,172 @@ def the_world_does_not_end(story: Story) -> Record:
 
 def ids(table: list[tuple[str, str, Told]]) -> list[str]:
     return [f"{name}-{what}" for name, what, _ in table]
+
+
+# -- what planted defects have shown to be missing
+
+
+@red("S3")
+def rearmed_without_a_cancel_all_acknowledged(story: Story) -> Record:
+    """Everything went by itself, and reads say so."""
+    story.trip("LOOP_LAG")
+    story.cancel_all(status=503)
+    story.remove(BTC, "cancelled")
+    story.remove(ETH, "cancelled")
+    story.proven_empty()
+    story.rearm()
+    return closes(story)
+
+
+@red("S3")
+def rearmed_after_one_read(story: Story) -> Record:
+    story.trip("LOOP_LAG")
+    story.cancel_all()
+    story.read()
+    story.rearm()
+    return closes(story)
+
+
+@green("S3")
+def rearmed_after_what_rested_was_cancelled_by_market(story: Story) -> Record:
+    story.trip("LOOP_LAG")
+    story.cancel_all(status=503)
+    story.cancel_all(market_id=BTC)
+    story.cancel_all(market_id=ETH)
+    story.proven_empty()
+    story.rearm()
+    return closes(story)
+
+
+@red("S4")
+def a_ladder_after_standing_still(story: Story) -> Record:
+    """What waited in the sockets looks fresh."""
+    story.wait(1.0)
+    story.add(StoodStill, seconds=0.7)
+    story.ladder()
+    return closes(story)
+
+
+@green("S4")
+def pulled_after_standing_still(story: Story) -> Record:
+    story.wait(1.0)
+    story.add(StoodStill, seconds=0.7)
+    story.trip("LOOP_LAG")
+    story.cancel_all()
+    story.proven_empty()
+    story.rearm()
+    story.ladder()
+    return closes(story)
+
+
+@green("S4")
+def a_ladder_after_a_pause_that_is_borne(story: Story) -> Record:
+    story.wait(1.0)
+    story.add(StoodStill, seconds=0.4)
+    story.ladder()
+    return closes(story)
+
+
+@red("S5")
+def rearmed_without_reading_trades_back(story: Story) -> Record:
+    story.pulls()
+    story.add(Rearmed)
+    story.ladder()
+    return closes(story)
+
+
+@red("S6")
+def the_maker_calls_its_own_fills_unexplained(story: Story) -> Record:
+    story.fill()
+    story.trip("POSITION_UNEXPLAINED", recoverable=False, latched=True)
+    story.add(KillFileWritten, by=MAKER)
+    story.cancel_all()
+    story.proven_empty()
+    return story.ends(70)
+
+
+@green("S6")
+def somebody_elses_trade_is_rightly_unexplained(story: Story) -> Record:
+    story.somebody_trades("buy", "1")
+    story.trip("POSITION_UNEXPLAINED", recoverable=False, latched=True)
+    story.add(KillFileWritten, by=MAKER)
+    story.cancel_all()
+    story.proven_empty()
+    return story.ends(70)
+
+
+@red("S6")
+def quoting_on_a_position_that_was_taken_over(story: Story) -> Record:
+    story.somebody_trades("sell", "1", taken_over=True)
+    story.wait(3.0)
+    story.ladder()
+    return closes(story)
+
+
+@green("S6")
+def a_ladder_before_the_stream_told_of_the_take_over(story: Story) -> Record:
+    story.somebody_trades("sell", "1", taken_over=True)
+    story.wait(1.0)
+    story.ladder()
+    return closes(story)
+
+
+@red("S9")
+def the_reserve_is_spent_that_an_answer_told_of(story: Story) -> Record:
+    """Somebody else spends the same window: only the headers say so."""
+    request = story.ladder_leaves()
+    story.ladder_lands(request)
+    story.answer(request, remaining=TERMS.reserve, reset_seconds=30.0)
+    story.wait(1.0)
+    story.ladder()
+    return closes(story)
+
+
+@green("S9")
+def the_window_that_was_told_of_is_over(story: Story) -> Record:
+    request = story.ladder_leaves()
+    story.ladder_lands(request)
+    story.answer(request, remaining=TERMS.reserve, reset_seconds=0.5)
+    story.wait(1.0)
+    story.ladder()
+    return closes(story)
+
+
+@red("S14")
+def an_error_of_its_own_ends_it(story: Story) -> Record:
+    story.trip("UNHANDLED_ERROR", recoverable=False)
+    story.cancel_all()
+    story.proven_empty()
+    return story.ends(70)
+
+
+@red("S14")
+def exit_0_after_losing_too_much(story: Story) -> Record:
+    story.trip("DRAWDOWN", recoverable=False)
+    story.cancel_all()
+    story.proven_empty()
+    return story.ends(0)
+
+
+@red("L4")
+def killed_for_silence_though_it_ran(story: Story) -> Record:
+    """Something that must not end took its heartbeats away."""
+    story.trip("STOP_ASKED", recoverable=False)
+    story.cancel_all()
+    story.wait(4.0)
+    story.add(Died, why="no heartbeat came in time")
+    guard_pulls(story)
+    return story.over(70, incident=True)
+
+
+@green("L4")
+def killed_for_silence_after_standing_still(story: Story) -> Record:
+    story.wait(4.0)
+    story.add(StoodStill, seconds=2.9)
+    story.wait(0.2)
+    story.add(Died, why="no heartbeat came in time")
+    guard_pulls(story)
+    return story.over(70, incident=True)
 
 
 def test_a_clean_record_passes_every_checker() -> None:
