@@ -73,20 +73,3 @@ def test_seed_411_an_order_of_somebody_else_is_seen_within_seconds(config: Confi
     assert pulled.detail == "BTC-PERP zz-1"
     assert pulled.at - began.at <= 2.6
     assert list(record.of(r.Rearmed)), "it did not go on afterwards"
-
-
-@pytest.mark.parametrize("which", [0.6, 0.7, 0.8, 0.9, 0.99])  # tasks of the feeds, and the watch beside them
-def test_seed_105_a_feeds_error_does_not_end_heartbeats_in_the_middle_of_the_halt(config: Config, which: float) -> None:
-    """H6: the error ended the feeds' nursery, the watch included, which heartbeats waited for from then on."""
-    faults = (
-        Fault(row="F32", name="maintenance_refuses", at=0.5, seconds=6.0, words={"target": "cancel_all"}),
-        Fault(row="F47", name="raised", at=1.0, numbers={"which": which}),
-    )
-    outcome, record = perform(config, Schedule(seed=105, markets=1, step_ms=200, faults=faults))
-    assert outcome.violations == ()
-    assert list(record.of(r.Died)) == []
-    (raised,) = record.of(r.Raised)
-    assert raised.where == "maker.app.wiring.Run.guarded"
-    (ended,) = record.of(r.Ended)
-    assert ended.code == 70
-    assert ended.verified_empty
