@@ -41,6 +41,22 @@ def test_seed_62_a_watchers_error_does_not_end_heartbeats_in_the_middle_of_the_h
     assert ended.causes == ("planted-1",)
 
 
+def test_seed_89_a_feeds_error_does_not_withhold_heartbeats_in_the_middle_of_the_halt(config: Config) -> None:
+    """The watch had ended with it, and counted as late: no heartbeat was earned any more."""
+    refused = Fault(row="F32", name="maintenance_refuses", at=0.5, seconds=6.0, words={"target": "cancel_all"})
+    killed = []
+    for tenth in range(4, 10):
+        raised = Fault(row="F47", name="raised", at=1.0, numbers={"which": tenth / 10})
+        schedule = Schedule(seed=89, markets=1, step_ms=200, faults=(refused, raised))
+        outcome, record = perform(config, schedule)
+        assert outcome.violations == ()
+        (error,) = record.of(r.Raised)
+        if error.where.endswith("Run.guarded"):
+            killed.append(bool(list(record.of(r.Died))))
+    assert len(killed) >= 3
+    assert not any(killed)
+
+
 @pytest.mark.parametrize("at", [1.0, 1.06, 1.12, 1.18, 1.24])
 def test_seed_52_a_maker_that_hangs_is_killed_within_three_seconds_wherever_between_two_looks(
     config: Config, at: float
