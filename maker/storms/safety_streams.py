@@ -147,8 +147,8 @@ def s6_agreement(case: Case) -> Verdict:
                 if told_at > change.at + TOLD_SECONDS:
                     verdict.broken(
                         entry.at,
-                        f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after {change.quantity} "
-                        "of the position were taken over, which no fill explains",
+                        f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after "
+                        f"{change.quantity} of the position were taken over, which no fill explains",
                     )
             case _:
                 pass
