@@ -9,7 +9,8 @@ import pytest
 from maker.app.config import Config, load
 from maker.storms import record as r
 from maker.storms.schedule import Fault, Schedule
-from maker.storms.world import perform
+from maker.storms.virtual import run_virtual
+from maker.storms.world import World, narrowed, perform
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,3 +90,25 @@ def test_seed_411_an_order_of_somebody_else_is_seen_within_seconds(config: Confi
     assert pulled.detail == "BTC-PERP zz-1"
     assert pulled.at - began.at <= 2.6
     assert list(record.of(r.Rearmed)), "it did not go on afterwards"
+
+
+def test_seed_78_a_reference_feed_that_is_reset_leaves_no_connection_open(config: Config, tmp_path: Path) -> None:
+    """S23: trio-websocket does not close the stream of a connection that broke; each reset left a descriptor."""
+    faults = tuple(
+        Fault(row="F16", name="feed_ended", at=float(at), words={"target": "reference", "form": "reset"})
+        for at in (0.5, 2.5, 4.5, 6.5)
+    )
+    open_feeds: list[int] = []
+
+    class Counting(World):
+        def count(self) -> None:
+            World.count(self)
+            links = [link for link in self.site.links.values() if link.port == "reference"]
+            assert len(links) >= 4
+            open_feeds.append(sum(link.client is not None and not link.client.closed for link in links))
+
+    schedule = Schedule(seed=78, markets=1, step_ms=200, faults=faults)
+    world = Counting(narrowed(config, 1, tmp_path), schedule)
+    run_virtual(world.run, 78, world.connect)
+    assert open_feeds
+    assert set(open_feeds) == {1}
