@@ -99,16 +99,17 @@ def test_seed_78_a_reference_feed_that_is_reset_leaves_no_connection_open(config
         for at in (0.5, 2.5, 4.5, 6.5)
     )
     open_feeds: list[int] = []
+    dialled: list[int] = []
 
     class Counting(World):
         def count(self) -> None:
             World.count(self)
             links = [link for link in self.site.links.values() if link.port == "reference"]
-            assert len(links) >= 4
+            dialled.append(len(links))
             open_feeds.append(sum(link.client is not None and not link.client.closed for link in links))
 
     schedule = Schedule(seed=78, markets=1, step_ms=200, faults=faults)
     world = Counting(narrowed(config, 1, tmp_path), schedule)
     run_virtual(world.run, 78, world.connect)
-    assert open_feeds
+    assert dialled[-1] >= 4
     assert set(open_feeds) == {1}
