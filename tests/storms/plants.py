@@ -128,7 +128,7 @@ UNKNOWN: Final = (
 )
 LATE: Final = ("slow_requests", "late_connection")
 
-PLANTS: Final = {
+ALL: Final = {
     # -- how quotes are pulled
     "the last halt has no shield": Plant(
         ("L3",),
@@ -241,8 +241,8 @@ PLANTS: Final = {
         (
             Edit(
                 WIRING,
-                "                self.leave(Trip(reason_of(error), describe(error)))\n            raise\n",
-                "                return\n            raise\n",
+                "                leaving = self.stop is not None\n",
+                "                return\n                leaving = self.stop is not None\n",
             ),
         ),
         ("raised",),
@@ -569,7 +569,7 @@ PLANTS: Final = {
         ("pause",),
     ),
     "a silent stream is not noticed": Plant(
-        ("L1", "S4"),
+        ("L1", "L2", "S4"),
         (
             Edit(
                 ENGINE,
@@ -722,3 +722,15 @@ PLANTS: Final = {
         ("L4",), (Edit(WATCH, "        if now > self.beat_due:\n", "        if False:\n"),), ("pause",)
     ),
 }
+
+# Defects that the first 150 storms with a chance did not show, or not by an invariant: what finds them instead.
+ELSEWHERE: Final = {
+    "a signal cancels the root": "tests/chaos/test_planted.py",
+    "one cancel-all over a write in flight": "tests/chaos/test_planted.py, tests/bench/campaign.py",
+    "a cancel-all that failed counts as done": "tests/app/test_halt.py",
+    "the guard's death is not seen": "tests/app/test_link.py; here it spins for ever, which is no invariant's word",
+    "the reserve is spent": "tests/storms/test_core.py, by S9",
+    "only a watchdog looks at the clock": "tests/chaos/test_pause.py, as its control arm",
+    "a hung read, and heartbeats from a timer": "tests/app/test_link.py",
+}
+PLANTS: Final = {name: plant for name, plant in ALL.items() if name not in ELSEWHERE}
