@@ -185,6 +185,7 @@ async def follow_reference(
     ssl_context: ssl.SSLContext | None = None,
 ) -> NoReturn:
     """One connection, until it breaks. Raises StreamBroken."""
+    socket: trio_websocket.WebSocketConnection | None = None
     try:
         with broken_if_silent(CONNECT_SECONDS_MAX) as scope:
             async with trio_websocket.open_websocket_url(
@@ -201,6 +202,9 @@ async def follow_reference(
                         raise
     except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.ProtocolError, OSError) as error:
         raise StreamBroken(StreamFault.CLOSED, f"reference feed: {behind(error)}") from error
+    finally:
+        if socket is not None:  # after a reset the library closes nothing: a descriptor each, until the collector comes
+            await trio.aclose_forcefully(socket._stream)
     raise AssertionError("left a connection without a reason")
 
 

@@ -31,7 +31,7 @@ from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
 from maker.app.result import Result, conclude
-from maker.app.watches import QUOTING, Watch, measure_lag
+from maker.app.watches import Watch, measure_lag
 from maker.app.wiring import Route, Run, link_to_guard, wire
 from maker.desk import facts
 from maker.desk.deadman import Reason, Trip
@@ -118,8 +118,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     run.pulse.unsteady()  # what the start took is no pause
                     await run.guarded(quoter.run)
                 finally:
-                    run.pulse.check_in(QUOTING, config.halt.halt_seconds_max + 1.0)
-                    run.pulse.only = QUOTING  # an error may have ended the others, and the halt needs its heartbeats
+                    run.pulse.only_halting(config.halt.halt_seconds_max + 1.0)
                     try:
                         await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
                     finally:

@@ -91,6 +91,11 @@ class Pulse:
         """A critical task comes by; it must again within its usual time, or `seconds` where its work takes longer."""
         self.due[name] = self.boot() + (WITHIN_SECONDS[name] if seconds is None else seconds)
 
+    def only_halting(self, seconds: float) -> None:
+        """From here on nothing is due but the halt, within so long: an error may have ended every other task."""
+        self.only = QUOTING  # one that comes by for the last time in this very turn does not count either
+        self.check_in(QUOTING, seconds)
+
     def healthy(self, now: float) -> str | None:
         """Why no heartbeat is earned at `now` (boot clock); None: the loop turns and each critical task came by lately.
 

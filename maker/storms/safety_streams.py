@@ -30,7 +30,7 @@ PAUSE_SECONDS: Final = 0.05  # by which a ladder may be older than the decision 
 STILL_SECONDS: Final = 0.6  # the maker bears half a second, and may notice a beat of 0.05 s later
 TOLD_SECONDS: Final = 2.0  # after a change of position: a stream heard later than that has told of it
 DISAGREEMENTS: Final = ("POSITION_UNEXPLAINED", "OVERFILLED")
-GROWTH_MAX: Final = {"tasks": 2, "connections": 3}  # reads at once keep a connection each for a while
+GROWTH_MAX: Final = 2
 LOG_SECONDS_MAX: Final = 0.001  # by which a log sink may move a request
 
 
@@ -144,7 +144,7 @@ def s6_agreement(case: Case) -> Verdict:
                     verdict.broken(
                         entry.at,
                         f"{case.lives[entry.request].name} left {seconds(entry.at - change.at)} after "
-                        f"{change.quantity} of its position had been taken over, which no fill explains",
+                        f"{change.quantity} of the position were taken over, which no fill explains",
                     )
             case _:
                 pass
@@ -196,8 +196,8 @@ def s23_no_growth(case: Case) -> Verdict:
         return verdict
     verdict.judged = 1
     first, last = counted[0], counted[-1]
-    for what, most in GROWTH_MAX.items():
+    for what in ("tasks", "connections"):
         before, after = getattr(first, what), getattr(last, what)
-        if abs(after - before) > most:
+        if abs(after - before) > GROWTH_MAX:
             verdict.broken(last.at, f"{before} {what} after {first.cycles} cycles, {after} after {last.cycles}")
     return verdict

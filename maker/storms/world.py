@@ -44,7 +44,7 @@ from maker.storms.schedule import Schedule
 from maker.storms.site import REFERENCE, Site
 from maker.storms.virtual import run_virtual
 from maker.storms.warden import Warden
-from maker.storms.weather import Active, Weather
+from maker.storms.weather import READ, Active, Weather
 from maker.storms.wires import ClientStream
 
 RESERVE_MIN: Final = 22  # requests for cancels, and two a market: reckoned here, not asked of the maker (S9)
@@ -476,7 +476,9 @@ class World:
         """Count what must not grow, once everything is connected again (S23)."""
         site, now = self.site, trio.current_time()
         cycles = sum(site.ladders.values())
-        open_links = sum(link.client is not None and not link.client.closed for link in site.links.values())
+        # Idle connections of reads are kept for the next ones: as many as there were reads at once, and bounded.
+        kept = [link for link in site.links.values() if link.target != READ]
+        open_links = sum(link.client is not None and not link.client.closed for link in kept)
         tasks = len(self.happenings.maker_tasks())
         self.record.add(r.Counted(at=now, tasks=tasks, connections=open_links, cycles=cycles))
 

@@ -139,8 +139,8 @@ def test_in_the_last_halt_one_task_alone_earns_heartbeats() -> None:
     """The others may have ended by the error that began it."""
     clocks, pulse = beating()
     pulse.check_in(WATCH)
-    pulse.check_in(QUOTING, 15.0)
-    pulse.only = QUOTING
+    pulse.only_halting(15.0)
+    pulse.check_in(WATCH)
     for seconds, well in ((14.9, True), (0.2, False)):
         clocks.run(seconds)
         pulse.beat()

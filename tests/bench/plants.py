@@ -1,4 +1,4 @@
-"""`python -m tests.bench.plants [--only TEXT] [--seeds 0:500] [--likely] [--json] [--record]`: is every plant found?
+"""`python -m tests.bench.plants [--only TEXT] [--seeds 0:500] [--likely] [--json] [--record]`: are all plants found?
 
 Each plant is searched with the seeds a user would give, one after the other, until one of the invariants named for it
 fires in a storm that is green without it. `--likely` skips the seeds whose storms have none of the faults that the

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - texts of other files, as they stand there
 """Small defects, each put into a copy of the maker: a green campaign means something if every one of them is found.
 
 Each is what a tired programmer might write, on any floor. It must apply exactly once, and be found by an invariant that
@@ -573,7 +572,7 @@ PLANTS: Final = {
         ("pause",),
     ),
     "a silent stream is not noticed": Plant(
-        ("L1", "S4"),
+        ("L1", "L2", "S4"),
         (
             Edit(
                 ENGINE,

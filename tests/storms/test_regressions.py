@@ -9,7 +9,8 @@ import pytest
 from maker.app.config import Config, load
 from maker.storms import record as r
 from maker.storms.schedule import Fault, Schedule
-from maker.storms.world import perform
+from maker.storms.virtual import run_virtual
+from maker.storms.world import World, narrowed, perform
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +40,22 @@ def test_seed_62_a_watchers_error_does_not_end_heartbeats_in_the_middle_of_the_h
     assert ended.code == 70
     assert ended.verified_empty
     assert ended.causes == ("planted-1",)
+
+
+def test_seed_89_a_feeds_error_does_not_withhold_heartbeats_in_the_middle_of_the_halt(config: Config) -> None:
+    """The watch had ended with it, and counted as late: no heartbeat was earned any more."""
+    refused = Fault(row="F32", name="maintenance_refuses", at=0.5, seconds=6.0, words={"target": "cancel_all"})
+    killed = []
+    for tenth in range(4, 10):
+        raised = Fault(row="F47", name="raised", at=1.0, numbers={"which": tenth / 10})
+        schedule = Schedule(seed=89, markets=1, step_ms=200, faults=(refused, raised))
+        outcome, record = perform(config, schedule)
+        assert outcome.violations == ()
+        (error,) = record.of(r.Raised)
+        if error.where.endswith("Run.guarded"):
+            killed.append(bool(list(record.of(r.Died))))
+    assert len(killed) >= 3
+    assert not any(killed)
 
 
 @pytest.mark.parametrize("at", [1.0, 1.06, 1.12, 1.18, 1.24])
@@ -73,3 +90,26 @@ def test_seed_411_an_order_of_somebody_else_is_seen_within_seconds(config: Confi
     assert pulled.detail == "BTC-PERP zz-1"
     assert pulled.at - began.at <= 2.6
     assert list(record.of(r.Rearmed)), "it did not go on afterwards"
+
+
+def test_seed_78_a_reference_feed_that_is_reset_leaves_no_connection_open(config: Config, tmp_path: Path) -> None:
+    """S23: trio-websocket does not close the stream of a connection that broke; each reset left a descriptor."""
+    faults = tuple(
+        Fault(row="F16", name="feed_ended", at=float(at), words={"target": "reference", "form": "reset"})
+        for at in (0.5, 2.5, 4.5, 6.5)
+    )
+    open_feeds: list[int] = []
+    dialled: list[int] = []
+
+    class Counting(World):
+        def count(self) -> None:
+            World.count(self)
+            links = [link for link in self.site.links.values() if link.port == "reference"]
+            dialled.append(len(links))
+            open_feeds.append(sum(link.client is not None and not link.client.closed for link in links))
+
+    schedule = Schedule(seed=78, markets=1, step_ms=200, faults=faults)
+    world = Counting(narrowed(config, 1, tmp_path), schedule)
+    run_virtual(world.run, 78, world.connect)
+    assert dialled[-1] >= 4
+    assert set(open_feeds) == {1}
