@@ -204,7 +204,8 @@ async def follow_reference(
         raise StreamBroken(StreamFault.CLOSED, f"reference feed: {behind(error)}") from error
     finally:
         if socket is not None:  # after a reset the library closes nothing: a descriptor each, until the collector comes
-            await trio.aclose_forcefully(socket._stream)
+            with trio.CancelScope(shield=True):  # a cancellation here would take the place of the error under way
+                await trio.aclose_forcefully(socket._stream)
     raise AssertionError("left a connection without a reason")
 
 
