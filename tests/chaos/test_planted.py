@@ -123,8 +123,8 @@ PLANTS: Final = {
     ),
     "cancel-all through the quoting lane": Plant(
         WIRING,
-        'lane("quoting"), trio.CancelScope(), rng)\n',
-        "lanes[0], trio.CancelScope(), rng)\n    switch.panic.lanes = (lanes[0], lanes[0])\n",
+        'lane("quoting"), trio.CancelScope(), rng, host=host)\n',
+        "lanes[0], trio.CancelScope(), rng, host=host)\n    switch.panic.lanes = (lanes[0], lanes[0])\n",
         FIRST + "test_a_ladder_on_its_way_holds_up_no_cancel_all",
     ),
 }

@@ -24,9 +24,10 @@ from maker.storms.scenarios import SCENARIOS
 from maker.storms.stepped import RAISE, Blow
 from maker.storms.steps import KINDS, Case, StepOutcome, campaign, cases, perform
 from maker.storms.warden import Warden
+from tests.storms.share import THOROUGH
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "conf" / "paper.toml"
-EVERY = 4  # of each scenario's steps, for each kind of blow: 2,100 worlds
+EVERY = 4 if THOROUGH else 32  # of each scenario's steps, for each kind of blow: 2,100 worlds, or some 260
 # httpx leaves the empty body of a request that was cancelled while it was sent: httpcore does not close it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx._content.ByteStream:ResourceWarning")
 
@@ -60,24 +61,27 @@ def chosen(config: Config) -> list[Case]:
     return list(cases(config, SCENARIOS, EVERY))
 
 
-def test_the_cases_are_two_thousand_of_every_kind(chosen: list[Case]) -> None:
-    assert len(chosen) == len(set(chosen)) >= 2_000
+def test_the_cases_are_of_every_kind(chosen: list[Case]) -> None:
+    assert len(chosen) == len(set(chosen)) >= (2_000 if THOROUGH else 250)
     assert {(one.scenario, one.kind) for one in chosen} == {(name, kind) for name in SCENARIOS for kind in KINDS}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_step_leaves_an_orphan(config: Config, chosen: list[Case], scenario: str) -> None:
-    """F47, F48, H1: cancelled from outside and struck by errors, once and twice, at every fourth step."""
+    """F47, F48, H1: cancelled from outside and struck by errors, once and twice, at every so-manieth step."""
     here = [one for one in chosen if one.scenario == scenario]
     done = campaign(config, here, len(os.sched_getaffinity(0)))
     assert [attrs.asdict(one) for one in done if not one.sound] == []
     assert [one.case for one in done] == here
     # Blows fell nearly everywhere, second ones too, within the last halt, and where ladders are late while one was out.
-    assert sum(bool(one.blows) for one in done) >= 0.95 * len(done)
+    assert sum(bool(one.blows) for one in done) >= (0.95 if THOROUGH else 0.8) * len(done)
     twice = Counter(one.case.kind for one in done if len(one.blows) == 2)
-    assert all(twice[kind] for kind, falls in KINDS.items() if len(falls) == 2), twice
+    if THOROUGH:  # of few blows, hardly any falls twice
+        assert all(twice[kind] for kind, falls in KINDS.items() if len(falls) == 2), twice
     struck = [blow for one in done for blow in one.blows]
-    assert any(blow.in_halt for blow in struck)
+    assert struck
+    if THOROUGH:
+        assert any(blow.in_halt for blow in struck)
     if scenario == "late ladders":
         assert sum(blow.ladders_flying > 0 for blow in struck) >= 0.5 * len(done)
     assert {one.code for one in done} <= {0, 70, 78}
