@@ -286,7 +286,7 @@ class World:
         """A signal reaches the maker's process."""
         if self.warden.ended.is_set() or self.happenings.frozen_at is not None or self.deaf:
             return
-        healthy = not self.weather.active and not self.site.in_flight and self.is_quoting()
+        healthy = not (self.weather.active or self.site.in_flight or self.pulling) and self.is_quoting()
         self.note(r.Signalled(at=trio.current_time(), number=number, resting=len(self.site.orders), healthy=healthy))
         with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
             self.machine.told.send_nowait(number)
