@@ -103,12 +103,6 @@ class Life:
         return min(places, default=None)
 
     @property
-    def landed_place(self) -> int | None:
-        """From where on it cannot land any more, whoever knows it."""
-        places = [place for place in (self.lost_place, self.applied_place) if place is not None]
-        return min(places, default=None)
-
-    @property
     def name(self) -> str:
         """For a sentence."""
         what = f"{self.left.method} {self.left.path}"

@@ -1,4 +1,4 @@
-"""The core world: engine and practice exchange on an event heap, one seed, one history, a hundred times the volume.
+"""The core world: engine and practice exchange on an event heap, one seed, one history, much more of simulated time.
 
 No Trio, no HTTP, no sockets. What is real: the engine, the wire's rooms (ladders, answers, reads, streams, limits), the
 exchange with its margin gate, rate limit and switches. What is played small: the app's rooms (`core_maker`), the market

@@ -142,6 +142,11 @@ class Happenings:
             quantity=least * int(active.number("minima")),
             time_in_force="ioc",
         )
+        self.place_for_somebody(active, request)
+
+    def place_for_somebody(self, active: Active, request: OrderRequest) -> None:
+        """Place an order on our account that is not the maker's; one that is refused changes nothing."""
+        site = self.world.site
         try:
             site.exchange.place_order(site.user_id, request, site.venue.keeper.now_ms())
         except Rejection:
@@ -193,11 +198,7 @@ class Happenings:
             time_in_force="gtc",
             client_order_id="zz-1",
         )
-        try:
-            site.exchange.place_order(site.user_id, request, site.venue.keeper.now_ms())
-        except Rejection:
-            return
-        self.world.weather.bite(active)
+        self.place_for_somebody(active, request)
 
     do_crash = do_jump  # the same, but large enough to cost money
 

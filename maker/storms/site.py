@@ -26,7 +26,7 @@ from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness
 from maker.storms import record as r
-from maker.storms.weather import Change, Weather
+from maker.storms.weather import DELTA, DUPLICATE, EMPTY, ENDED, HEARTBEAT, SNAPSHOT, Change, Weather
 from maker.storms.wires import ClientEnd, Link, ServerEnd
 from maker.wire import limits, ocx
 
@@ -384,7 +384,7 @@ class Site:
 
         async def send_event(data: bytes) -> None:
             for piece, meaning in self.weather.event(link, market_id, data):
-                link.partial = link.partial or meaning == "empty"
+                link.partial = link.partial or meaning == EMPTY
                 known = meaning in (SNAPSHOT, DELTA) and not link.partial
                 seen = self.others_best(market_id) if known else None
                 await send(piece)
@@ -404,7 +404,7 @@ class Site:
         if link.client is None or link.client.is_ghost or link.client.closed:
             return
         if link.market_id:
-            self.broken(link, link.market_id, "ended")
+            self.broken(link, link.market_id, ENDED)
         elif link.port == REFERENCE:
             self.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=self.exposed))
 
@@ -428,9 +428,9 @@ class Site:
             return
         if meaning == DELTA and link.sound:
             self.weather.later.add(market_id)
-        if meaning in (SNAPSHOT, "empty"):
+        if meaning in (SNAPSHOT, EMPTY):
             link.sound = True
-            if meaning == "empty":
+            if meaning == EMPTY:
                 self.seen_book.pop(market_id, None)
             self.record.add(r.SnapshotRead(at=at, market_id=market_id, connection=link.number))
         elif meaning == DUPLICATE:
@@ -463,12 +463,6 @@ class Site:
                     ours[order.price] = ours.get(order.price, Decimal(0)) + order.remaining
         bids, asks = self.exchange.book_levels(market_id, LOOK_LEVELS)
         return first_of_others(bids, ours), first_of_others(asks, ours)
-
-
-SNAPSHOT: Final = "snapshot"
-DELTA: Final = "delta"
-HEARTBEAT: Final = "heartbeat"
-DUPLICATE: Final = "duplicate"
 
 
 class FeedEnd(ServerEnd):

@@ -42,7 +42,9 @@ EVENT_ID: Final = re.compile(rb'"eventId":"')
 LADDER, CANCEL_ALL, ORDERS, READ, STREAM = "ladder", "cancel_all", "orders", "read", "stream"
 ANY: Final = "any"
 
+# What reading an event means.
 SNAPSHOT, DELTA, HEARTBEAT, DUPLICATE, ENDED = "snapshot", "delta", "heartbeat", "duplicate", "ended"
+EMPTY: Final = "empty"  # a snapshot that shows no book
 
 
 def target_of(left: r.Left) -> str:
@@ -342,7 +344,7 @@ class Weather:
                 return [(earlier, "stale")]
             if active.name == "snapshot_lost":
                 return []  # the maker must not quote on what follows: S4 and S5 see that there was no snapshot
-            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else "empty")]
+            return [(rewritten(data, active.name), "crossed" if active.name == "snapshot_crossed" else EMPTY)]
         if meaning != DELTA:
             return [(data, meaning)]
         active = self.first(STREAM, "gap", "duplicate", "regress", "bad_delta", "stream_corrupted", "stream_truncated")

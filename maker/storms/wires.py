@@ -152,7 +152,6 @@ class Link:
     up: Pipe = attrs.field(factory=Pipe)  # to the server
     down: Pipe = attrs.field(factory=Pipe)  # to the client
     pending: deque[int] = attrs.field(factory=deque)  # requests that left and have not been handled
-    serving: int | None = None  # the request being handled or answered last
     market_id: str = ""  # of an event stream
     heard_at: float | None = None  # the client last read a byte
     sound: bool = False  # an event stream: the snapshot was read, and nothing since that breaks its sequence
