@@ -182,12 +182,15 @@ def what_happened(error: httpx.HTTPError) -> str:
 # -- our connections as httpcore's network ------------------------------------------------------------------------
 
 
+NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusted by this one: our connections do their own TLS
+
+
 class OneConnection(httpx.AsyncHTTPTransport):
     """httpx's own transport over a pool of ours: httpx has no parameter for the network, hence its private name."""
 
     def __init__(self, network: Dialled) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # never used, trusts nobody; without it one is built
+            ssl_context=NOBODY,  # never used; without it one is built
             max_connections=1,
             max_keepalive_connections=1,
             keepalive_expiry=IDLE_SECONDS_MAX,

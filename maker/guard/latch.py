@@ -21,14 +21,14 @@ def read(folder: Path) -> str | None:
 
     While there is none a look costs no descriptor: there may be none left.
     """
-    path = folder / KILL_FILE
+    path = f"{folder}/{KILL_FILE}"
     try:
-        path.lstat()
-        with path.open("rb") as file:
+        os.lstat(path)
+        with open(path, "rb") as file:
             said = json.loads(file.read(FILE_BYTES_MAX))
         return f"{said['sentence']} ({said['reason']}, {said['at']})"
     except FileNotFoundError:
-        return BY_HAND if path.is_symlink() else None  # a link to nowhere is somebody's doing all the same
+        return BY_HAND if os.path.islink(path) else None  # a link to nowhere is somebody's doing all the same
     except OSError as problem:
         return f"the kill file cannot be read ({problem.strerror})"
     except (ValueError, KeyError, TypeError):

@@ -10,6 +10,7 @@ import re
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -119,7 +120,12 @@ def bulk_request(wire: ocx.BulkRequest) -> BulkRequest:
 def iso(unix_ms: int) -> str:
     """Write a time as REST has it: ISO-8601 UTC with milliseconds."""
     seconds, milliseconds = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{whole_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=64)  # what is written at once is of a few seconds
+def whole_second(unix_seconds: int) -> str:
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def optional(number: Decimal | None) -> str | None:

@@ -212,7 +212,7 @@ FAULTS_MAX: Final = 8
 SWARM_SHARE: Final = 0.5  # of the classes are switched off ...
 SWARM_SEEDS: Final = 2  # ... in every so-manieth seed
 STORM_SECONDS: Final = 12.0  # faults begin within this
-STEPS_MS: Final = (100, 200, 400, 400, 400, 400)
+STEPS_MS: Final = (200, 400, 500, 500, 500, 500)
 
 
 def draw(seed: int, markets: int, *, swarm: bool = True) -> Schedule:

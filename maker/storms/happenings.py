@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 import trio
-import trio.testing
 
 from maker.guard import latch
 from maker.paper.marketplace import TAKERS
@@ -16,6 +15,7 @@ from maker.paper.orders import OrderRequest
 from maker.paper.rejection import Rejection
 from maker.paper.state import INSURANCE
 from maker.storms import record as r
+from maker.storms.virtual import storm_clock
 from maker.storms.wires import Link
 
 if TYPE_CHECKING:
@@ -257,9 +257,7 @@ class Happenings:
     # -- at the machine
 
     def jump_clock(self, seconds: float) -> None:
-        clock = trio.lowlevel.current_clock()
-        assert isinstance(clock, trio.testing.MockClock), "the world's clock"
-        clock.jump(seconds)
+        storm_clock().jump(seconds)
 
     def do_pause(self, active: Active) -> None:
         """F37, F39: the maker's process stands still; for longer than its guard bears, for good."""

@@ -152,6 +152,10 @@ def s3_verified_exit(case: Case) -> Verdict:
         if ended > after:
             after, last = ended, life.name
     pulled = [sweep.got_place for sweep in case.sweeps if sweep.place > after and sweep.got_place < exit_place]
+    since = [life for life in case.lives.values() if life.place > after and is_cancel(life.left)]
+    if not pulled and any(life.left.is_cancel_all for life in since):
+        # Asked to cancel everything, the exchange would not; so what rested was cancelled one by one, and is read too.
+        pulled = [life.got_place for life in since if life.done and life.got_place and life.got_place < exit_place]
     claim = f"exit {exited.code} at {seconds(exited.at)}"
     if not pulled:
         verdict.broken(exited.at, f"{claim}: no acknowledged cancel-all left after the end, or the tail, of {last}")

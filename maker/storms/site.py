@@ -441,8 +441,8 @@ class Site:
             self.seen_book[market_id] = seen
 
     def broken(self, link: Link, market_id: str, what: str) -> None:
-        """The maker has read what breaks a stream."""
-        if link.sound:
+        """The maker has read what breaks a stream; one whose process stands still has not."""
+        if link.sound and link.client is not None and not link.client.is_ghost:
             link.sound = False
             self.record.add(
                 r.BrokenRead(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import heapq
 import importlib
 import math
 import random
@@ -18,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any, Final, NoReturn, TypeVar
 
 import trio
-import trio.testing
 from trio._core._run import GLOBAL_RUN_CONTEXT
 
 SWITCHES: Final = (  # module, name: each must be there, or a seed would silently no longer be one history
@@ -26,6 +26,8 @@ SWITCHES: Final = (  # module, name: each must be there, or a seed would silentl
     ("trio._core._run", "_r"),
     ("httpcore._async.http11", "time"),
     ("trio", "open_tcp_stream"),
+    ("trio", "sleep"),
+    ("trio", "sleep_until"),
     ("os", "urandom"),
 )
 
@@ -42,23 +44,127 @@ async def no_network(*_where: object, **_how: object) -> NoReturn:
     raise OSError("there is no network in virtual time")
 
 
-def storm_clock() -> trio.testing.MockClock:
-    """Trio's own clock for tests, without its way through real time: a run asks it some ten thousand times a second.
+class Alarm:
+    """One task that stands until a time, which may be changed meanwhile, or until somebody wakes it.
 
-    The class may not be inherited from, so its doors are replaced on the one we make.
+    The same as `move_on_at(…)` around `sleep_forever()`, at a third of its cost: a cancel scope is made, entered,
+    expired and left for every wait, and most of what a storm does is waiting.
     """
-    clock: Any = trio.testing.MockClock(autojump_threshold=0)
 
-    def autojump() -> None:
-        due = GLOBAL_RUN_CONTEXT.runner.deadlines.next_deadline()
-        if clock._virtual_base < due < math.inf:
-            clock._virtual_base = due
+    __slots__ = ("at", "task")
 
-    clock.current_time = lambda: clock._virtual_base
-    clock.deadline_to_sleep_time = lambda deadline: 0.0 if deadline <= clock._virtual_base else NEVER_SECONDS
-    clock._autojump = autojump
-    made: trio.testing.MockClock = clock
-    return made
+    def __init__(self) -> None:
+        self.at = math.inf
+        self.task: trio.lowlevel.Task | None = None
+
+    async def wait(self, at: float = math.inf) -> None:
+        """Stand until then. Raises Cancelled."""
+        self.task = trio.lowlevel.current_task()
+        self.move(at)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def move(self, at: float) -> None:
+        """Let it stand until then instead."""
+        self.at = at
+        if at < math.inf:
+            storm_clock().set(self)
+
+    def ring(self) -> None:
+        """Wake who stands here, if anybody does."""
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+            self.task = None
+
+
+class StormClock(trio.abc.Clock):
+    """A clock that stands while anything can run, and then is at the next thing due: a deadline, or an alarm."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: list[tuple[float, int, Alarm]] = []  # a heap; alarms that were moved or rung since are still in it
+        self.set_before = 0
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Jump: Trio asks how long it may wait for the outside only when no task can run."""
+        runner = GLOBAL_RUN_CONTEXT.runner
+        if runner.entry_queue.size() or runner.waiting_for_idle:
+            return NEVER_SECONDS  # a generator's end or a test's `wait_all_tasks_blocked` comes first
+        due = self.due
+        while due:
+            at, _, alarm = due[0]
+            if alarm.task is not None and alarm.at == at:
+                deadline = min(deadline, at)
+                break
+            heapq.heappop(due)
+        if deadline == math.inf:
+            return NEVER_SECONDS  # nothing will ever happen again
+        self.move_to(deadline)
+        return 0.0
+
+    def jump(self, seconds: float) -> None:
+        """Let so much time pass at once, though tasks could run."""
+        self.move_to(self.now + seconds)
+
+    def move_to(self, now: float) -> None:
+        """Let it be that time, unless it is later already, and ring what is due."""
+        self.now = now = max(now, self.now)
+        due = self.due
+        while due and due[0][0] <= now:
+            at, _, alarm = heapq.heappop(due)
+            if alarm.at == at:
+                alarm.ring()
+
+    def set(self, alarm: Alarm) -> None:
+        """Take an alarm into account, at the time it says now."""
+        self.set_before += 1
+        heapq.heappush(self.due, (alarm.at, self.set_before, alarm))
+
+
+def storm_clock() -> StormClock:
+    """Return the clock of the storm that is under way."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, StormClock), "there is no storm"
+    return clock
+
+
+async def sleep_until(deadline: float) -> None:
+    """As `trio.sleep_until`, at a third of its cost."""
+    if math.isnan(deadline):
+        raise ValueError("deadline must not be NaN")
+    if deadline <= storm_clock().now:
+        await trio.lowlevel.checkpoint()
+    else:
+        await Alarm().wait(deadline)
+
+
+async def sleep(seconds: float) -> None:
+    """As `trio.sleep`, at a third of its cost."""
+    if seconds < 0:
+        raise ValueError("`seconds` must be non-negative")
+    await sleep_until(storm_clock().now + seconds)
+
+
+class NoOutside:
+    """What Trio asks for news of its sockets: there is none but of its own entry queue, and asking is a system call."""
+
+    def __init__(self, runner: Any) -> None:
+        self.asked, self.queue = runner.io_manager, runner.entry_queue
+
+    def get_events(self, timeout: float) -> Any:
+        return self.asked.get_events(timeout) if timeout or self.queue.size() else []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.asked, name)
 
 
 Connect = Callable[..., Awaitable[trio.abc.Stream]]
@@ -69,8 +175,14 @@ def run_virtual(main: Callable[[], Awaitable[Value]], seed: int, connect: Connec
 
     `connect(host, port)` is what `trio.open_tcp_stream` is meanwhile.
     """
+
+    async def run() -> Value:
+        runner = GLOBAL_RUN_CONTEXT.runner
+        runner.io_manager = NoOutside(runner)  # type: ignore[assignment]  # it has the one method that is asked
+        return await main()
+
     with chosen(seed, connect):
-        return trio.run(main, clock=storm_clock())
+        return trio.run(run, clock=StormClock())
 
 
 @contextlib.contextmanager
@@ -82,7 +194,8 @@ def chosen(seed: int, connect: Connect = no_network) -> Iterator[None]:
             raise NotDeterministic(f"{module.__name__} has no {name} any more: find what took its place")
     before: list[Any] = [getattr(module, name) for module, name in found]
     scheduler, bytes_of = random.Random(f"scheduler:{seed}"), random.Random(f"urandom:{seed}")
-    after: list[Any] = [True, scheduler, SimpleNamespace(monotonic=trio.current_time), connect, bytes_of.randbytes]
+    idle = SimpleNamespace(monotonic=trio.current_time)
+    after: list[Any] = [True, scheduler, idle, connect, sleep, sleep_until, bytes_of.randbytes]
     state = random.getstate()
     collecting = gc.isenabled()
     try:

@@ -10,12 +10,15 @@ its way. Readers are woken once, by the arrival, so a quiet connection costs not
 from __future__ import annotations
 
 import errno
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 import trio
+
+from maker.storms.virtual import Alarm
 
 RECEIVE_BYTES_MAX: Final = 16 * 1024  # one read, as the maker's real connections do it
 
@@ -38,7 +41,7 @@ class Pipe:
     put_bytes: int = 0
     taken_bytes: int = 0
     marks: deque[tuple[int, Callable[[], None]]] = attrs.field(factory=deque)
-    waiting: trio.CancelScope | None = None  # of the reader; its deadline is the next arrival
+    reader: Alarm = attrs.field(factory=Alarm)  # set to the next arrival
     broken: OSError | None = None
     ended: bool = False  # the reader has read the end
     reading_ended: bool = False  # nobody reads here any more
@@ -53,8 +56,8 @@ class Pipe:
         self.last_at = max(self.last_at, trio.current_time() + seconds)
         self.parcels.append(Parcel(self.last_at, data))
         self.put_bytes += len(data)
-        if self.waiting is not None and len(self.parcels) == 1:
-            self.waiting.deadline = self.last_at
+        if self.reader.task is not None and len(self.parcels) == 1:
+            self.reader.move(self.last_at)
 
     def mark(self, meaning: Callable[[], None]) -> None:
         """Have `meaning` called once all that was put until now has been read."""
@@ -87,8 +90,7 @@ class Pipe:
         self.wake()
 
     def wake(self) -> None:
-        if self.waiting is not None:
-            self.waiting.cancel(reason="something happened to the pipe")
+        self.reader.ring()
 
     @property
     def arrived(self) -> bool:
@@ -103,13 +105,7 @@ class Pipe:
         while not self.arrived:
             if self.reading_ended:
                 raise trio.ClosedResourceError
-            deadline = self.parcels[0].arrives_at if self.parcels else float("inf")
-            self.waiting = trio.CancelScope(deadline=deadline)
-            try:
-                with self.waiting:
-                    await trio.sleep_forever()
-            finally:
-                self.waiting = None
+            await self.reader.wait(self.parcels[0].arrives_at if self.parcels else math.inf)
         if self.reading_ended:
             raise trio.ClosedResourceError
         return self.take_nowait(bytes_max)

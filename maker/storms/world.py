@@ -475,6 +475,8 @@ class World:
     def count(self) -> None:
         """Count what must not grow, once everything is connected again (S23)."""
         site, now = self.site, trio.current_time()
+        if self.over or self.pulling:
+            return  # its tasks are ending, or its feeds begin anew
         cycles = sum(site.ladders.values())
         # Idle connections of reads are kept for the next ones: as many as there were reads at once, and bounded.
         kept = [link for link in site.links.values() if link.target != READ]
