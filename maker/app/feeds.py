@@ -34,7 +34,9 @@ BACKOFF_RESET_SECONDS: Final = 60.0  # a connection that lived this long was a g
 STATS_SECONDS: Final = 1.0  # between two polls of mark and index
 BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
-LISTING_HALTED_SECONDS: Final = 5.0  # ... while a market is halted: its listing says when it trades again
+LISTING_WAITING_SECONDS: Final = (
+    5.0  # ... while a market is halted, or no level fits its band: its listing says when that changes
+)
 READ_SECONDS_MAX: Final = 3.0  # one poll
 ERRORS_TOLD_MAX: Final = 4  # of a chain of them: enough for what the library and we may raise one upon the other
 CLOSING: Final = (trio.EndOfChannel, trio.ClosedResourceError, trio.BrokenResourceError, trio.Cancelled)  # tell nothing
@@ -236,8 +238,8 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances):
                 inlet.deliver(balance)
-        halted = any(market.halted for market in inlet.engine.markets.values())
-        if began >= listing_at + (LISTING_HALTED_SECONDS if halted else LISTING_SECONDS):
+        waiting = any(market.halted or market.nothing for market in inlet.engine.markets.values())
+        if began >= listing_at + (LISTING_WAITING_SECONDS if waiting else LISTING_SECONDS):
             listing_at = began
             for listed in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):
                 inlet.deliver(listed)

@@ -138,7 +138,10 @@ class Engine(DeskState):
                 wait = min(wait, self.cycle.requote_seconds_min - resting_seconds + WAIT_SECONDS_MIN)
                 continue
             approved = self.want(market, now)
-            if approved is None or approved.ladder == market.refused:
+            if approved is None:
+                continue
+            if approved.ladder == market.refused:
+                market.nothing = "the exchange refused this very ladder; the next follows when it is another"
                 continue
             urgency, why = market.urgency(approved.ladder, self.cycle, now)
             if urgency >= 1 and (best is None or urgency > best[0]):
@@ -180,4 +183,4 @@ class Engine(DeskState):
     def states(self, now: float) -> Iterator[tuple[str, str]]:
         """Each market with its sentence, empty while it is quoted."""
         for market in self.markets.values():
-            yield market.market_id, self.not_quoting(market, now)
+            yield market.market_id, self.not_quoting(market, now) or market.nothing

@@ -101,13 +101,19 @@ class FairValueEstimator:
         self.sample_basis(1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds), now)
 
     def sample_basis(self, weight: float, now: float) -> None:
-        """Move the basis towards what index and reference say now. The first sample counts whole."""
+        """Move the basis towards what index and reference say now. The first sample counts whole.
+
+        A sample beyond `basis_bps_max` is a moment at which one of the two had moved and the other had not: averaged
+        in, it would spoil the fair value for half-lives after both have come to rest. So it teaches nothing; where
+        there is nothing better it stands, gives no fair value, and the next sample replaces it whole.
+        """
         if self.reference_subticks is None or self.index_subticks is None or self.fresh_for_seconds(now) < 0:
             return  # the difference of two moments is no basis
         sample = self.index_subticks - self.reference_subticks
-        if self.basis_subticks is None:
+        limit = bps_of(self.index_subticks, self.settings.basis_bps_max)
+        if self.basis_subticks is None or abs(self.basis_subticks) > limit:
             self.basis_subticks = sample
-        else:
+        elif abs(sample) <= limit:
             self.basis_subticks += round((sample - self.basis_subticks) * weight)
 
     def fresh_for_seconds(self, now: float) -> float:

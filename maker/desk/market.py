@@ -12,9 +12,9 @@ from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.events import LadderPlaced, MarketSpec
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
-from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, moved_bps
+from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
-from maker.desk.units import SUBTICKS, Side
+from maker.desk.units import SUBTICKS, Side, ticks_down
 from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
@@ -74,6 +74,7 @@ class MarketDesk:
     quoted_at: float = 0.0
     sent: Ladder | None = None  # in flight
     refused: Ladder | None = None  # never sent again unchanged
+    nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
     disturbed: str = ""  # why the resting ladder is not what we want, besides price and age
     failures: int = 0
     hold_until: float = 0.0
@@ -264,9 +265,21 @@ class MarketDesk:
             size_factor=self.size_factor,
         )
         ladder = build(account.spec, self.ladder_settings, inputs)
+        self.nothing = ""
         if ladder.empty and not account.exposed:
+            self.nothing = self.why_empty(fair)
             return None
         return approve(ladder, account, fair, self.limits, limits, Surroundings(bid, ask, other_markets_value))
+
+    def why_empty(self, fair: FairValue) -> str:
+        """Why a ladder has no level at all."""
+        spec = self.account.spec
+        if in_band(spec, ticks_down(fair.subticks)):
+            return "limits and margin leave no room for a single level"
+        text = spec.grid.price.text
+        low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))
+        price = text(ticks_down(fair.subticks))
+        return f"fair value {price} is outside the exchange's price band ({low} to {high}); reading the listing again"
 
     def urgency(self, wanted: Ladder, cycle: CycleSettings, now: float) -> tuple[float, str]:
         """How much a replace is due (1: due) and why."""

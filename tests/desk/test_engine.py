@@ -18,6 +18,7 @@ from maker.desk.events import (
     ReferenceHeard,
     ReferenceLost,
     ReferenceQuote,
+    SpecRead,
     StreamHeard,
     Wait,
 )
@@ -426,6 +427,35 @@ def test_a_risk_refusal_is_said_and_the_market_waits_a_moment() -> None:
     assert desk.engine.take_notes() == ["BTC-PERP: risk refused a ladder: size 0.010 is above order_size_max"]
     assert isinstance(desk.decide(), Wait)
     assert desk.engine.take_notes() == [], "asked again at once, it says nothing"
+
+
+def test_a_fair_value_outside_the_exchanges_band_is_said_until_the_listing_has_another() -> None:
+    """Storm seed 1676: after a crash nothing was quoted for a minute, and nobody said why."""
+    band = (FAIR_TICKS + 1000, FAIR_TICKS + 2000)
+    desk = Desk.ready(market(market_spec=spec(band=band)))
+    assert isinstance(desk.decide(), Wait)
+    assert why_not(desk).startswith("fair value 50000.0 is outside the exchange's price band (50100.0 to 50200.0)")
+    desk.apply(SpecRead(spec(), active=True))
+    assert isinstance(desk.decide(), PlaceLadder)
+    assert why_not(desk) == ""
+
+
+def test_limits_that_leave_no_room_for_a_level_are_said() -> None:
+    desk = Desk.ready(market(market_spec=spec(lots_min=1000)))
+    assert isinstance(desk.decide(), Wait)
+    assert "no room for a single level" in why_not(desk)
+
+
+def test_a_ladder_that_was_refused_is_not_sent_again_and_that_is_said() -> None:
+    desk = Desk.ready()
+    assert desk.refused(desk.place(), "INVALID_PRICE", 400) is None
+    desk.still_resting()
+    desk.later(2.0)
+    assert isinstance(desk.decide(), Wait)
+    assert "refused this very ladder" in why_not(desk)
+    desk.reference(FAIR_TICKS + 100)
+    assert isinstance(desk.decide(), PlaceLadder)
+    assert why_not(desk) == ""
 
 
 # -- S4: freshness where the ladder is made

@@ -225,6 +225,30 @@ def test_the_basis_stays_between_what_was_seen(samples: list[tuple[float, int]])
     assert min(seen) - 1 <= fair.basis_subticks <= max(seen) + 1
 
 
+def test_a_jump_that_the_index_follows_a_second_later_does_not_spoil_the_basis() -> None:
+    """Storm seed 1676: one sample of a quarter of the price kept the market unquoted for minutes after both agreed."""
+    fair = ready()
+    fair.quote(quote("62249", "62251"), START + 0.5)
+    fair.stats(stats("50000"), START + 1)  # the reference is 24.5 % away
+    assert "fair value and index" in why_not(fair, START + 1)
+    for second in range(2, 5):
+        fair.quote(quote("62249", "62251"), START + second)
+        fair.stats(stats("62250"), START + second)
+        assert price(fair, START + second) == 62_250
+
+
+def test_a_basis_that_began_impossible_is_replaced_by_the_next_sample() -> None:
+    """50 bp of 50000 is 250: the first sample of all is 1000, and an average of it would be wrong for minutes."""
+    fair = estimator()
+    fair.stats(stats("50000"), START)
+    fair.quote(quote("48999", "49001"), START)
+    assert "index and reference" in why_not(fair)
+    fair.quote(quote("49989", "49991"), START + 1)
+    fair.stats(stats("50000"), START + 1)
+    assert price(fair, START + 1) == 50_000
+    assert fair.basis_subticks == 10 * 10 * SUBTICKS
+
+
 def test_a_stale_reference_does_not_teach_the_basis() -> None:
     """The feed is silent for a minute without being down, the index moves 40 bp meanwhile. Both come back: no basis."""
     fair = ready()
