@@ -31,6 +31,9 @@ VENV_SECONDS_MAX = 120  # `python -m venv` takes 3 s; an overloaded machine twen
 WAIT_SECONDS_MAX = 1000  # for another start that is making the environment: a little more than one install
 BUSY_SECONDS_MAX = 3.0  # two first starts that race let go within milliseconds; whoever holds on is running
 POLL_SECONDS = 0.1
+
+# Two processes, one of tests that wait most of their time, one of tests that reckon: see tests/conftest.py.
+EVERYTHING = ("-n", "2", "--dist", "loadgroup")
 PIP_SOCKET_SECONDS = 20  # per attempt, so that "no network" is said within a minute
 
 # How this machine reaches its package index is the machine's business; where and how pip installs is ours.
@@ -282,7 +285,8 @@ def run_tests(arguments: list[str]) -> int:
     import subprocess
 
     as_json = "--json" in arguments
-    command = [PYTHON, "-m", "pytest", *(argument for argument in arguments if argument != "--json")]
+    chosen = [argument for argument in arguments if argument != "--json"]
+    command = [PYTHON, "-m", "pytest", *(chosen or EVERYTHING)]
     closing = ""
     with subprocess.Popen(
         command, cwd=ROOT, env=child_environment(), stdout=subprocess.PIPE if as_json else None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+RECKONING = ("desk", "paper", "storms", "wire")  # folders whose tests wait for nothing
 
 # A shell that starts us in the background has us ignore some signals, and so would every process we start: a maker that
 # is told to stop would not hear it. (Under nohup a run is meant to be like that; a test of it says so itself.)
@@ -13,7 +17,27 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
-# In CI the same examples every time, so that a change is judged by what it changed; elsewhere new ones at each run.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# In CI the same examples every time, so that a change is judged by what it changed; elsewhere new ones at each run. No
+# example is failed for having been slow: a run beside others is.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+# A whole run has two processes: one for what waits most of its time for real clocks and processes, one for what reckons
+# and gives way to it. Each goes in order, so that no two tests ever share a port, a folder or a measurement.
+
+
+def reckons(item: pytest.Item) -> bool:
+    """Whether a test only reckons: it cares for no clock, and for nobody beside it."""
+    return item.path.relative_to(Path(__file__).parent).parts[0] in RECKONING
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("reckoning" if reckons(item) else "waiting"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if os.environ.get("PYTEST_XDIST_WORKER") and reckons(item) and os.nice(0) == 0:
+        os.nice(10)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 # Faults of dialling: whatever makes it fail has cut what was connected.
 OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
+APART: Final = Decimal("0.002")  # of the price: what others quote further through the index is no market
 
 
 class Planted(Exception):
@@ -110,6 +111,22 @@ class Happenings:
         within = [size for price, size in reach if (price <= limit if side == "buy" else price >= limit)]
         self.trade(market_id, side, limit, sum(within, Decimal(0)))
         return True
+
+    def clear_the_books(self) -> None:
+        """Somebody takes what others quote on the wrong side of the index.
+
+        The practice exchange's own traders need a minute for a quarter of the price, and nobody can quote into that.
+        Prices at which we rest ourselves are left alone.
+        """
+        site = self.world.site
+        for market_id in self.world.config.markets:
+            index = site.exchange.index(market_id)
+            ours = [row for row in site.exchange.open_orders(site.user_id, market_id) if row.price is not None]
+            bids, asks = site.exchange.book_levels(market_id, 200)
+            for side, levels, limit in (("sell", bids, index * (1 + APART)), ("buy", asks, index * (1 - APART))):
+                wrong = [size for price, size in levels if (price > limit if side == "sell" else price < limit)]
+                if wrong and not any(row.side != side for row in ours):
+                    self.trade(market_id, side, None, sum(wrong, Decimal(0)))
 
     def do_jump(self, active: Active) -> None:
         """F33: the price jumps, everywhere at once."""

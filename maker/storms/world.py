@@ -55,6 +55,7 @@ QUIET_SECONDS_MAX: Final = 62.0  # L2 gives it sixty
 END_SECONDS_MAX: Final = 700.0  # from there to the end of everything, the guard's ten minutes included
 SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all news of it has arrived
 COMPARE_SECONDS: Final = 0.5
+CLEARED_SECONDS: Final = 3.0  # of quiet: by then nobody else quotes what was right before the storm
 LADDERS_MIN: Final = 10  # of a storm that counts
 WARM_LADDERS: Final = 9  # before the storm begins
 SIMULATED_SECONDS_MIN: Final = 20.0  # of every world, even where the maker ended early
@@ -383,6 +384,8 @@ class World:
             if now >= compare_at:
                 compare_at = now + COMPARE_SECONDS
                 self.compare()
+                if quoted_at is None and now >= began + CLEARED_SECONDS:
+                    self.happenings.clear_the_books()
                 if quoted_at is not None and now >= quoted_at + 1.0:
                     self.count()
             again = all(self.site.ladders.get(one, 0) > before.get(one, 0) for one in self.config.markets)

@@ -171,13 +171,15 @@ class Story:
     def cancel_all(self, *, effect: bool = True, status: int = 200, **fields: Any) -> int:
         """A cancel-all's whole life."""
         market_id = fields.get("market_id", "")
+        one = fields.pop("client_order_id", "")
         body = b'{"marketId":"%s"}' % market_id.encode() if market_id else b"{}"
+        body = b'{"clientOrderId":"%s"}' % one.encode() if one else body
         request = self.left("POST", ocx.CANCEL_ALL, **({"connection": PANIC, "body": body} | fields))
         self.wait()
         self.add(Applied, request=request, status=status)
         if effect and status < 300:
-            for one in [market_id] if market_id else [BTC, ETH]:
-                self.remove(one, "cancelled")
+            for market in [market_id] if market_id else [BTC, ETH]:
+                self.remove(market, "cancelled")
         self.answer(request, status)
         return request
 

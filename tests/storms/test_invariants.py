@@ -409,6 +409,31 @@ def pulled_market_by_market(story: Story) -> Record:
 
 
 @green("S3")
+def pulled_order_by_order(story: Story) -> Record:
+    """The unscoped cancel-all is refused, and so is each market's; what rests is cancelled by its name."""
+    story.add(Signalled, number=15, resting=4, healthy=False)
+    story.trip("STOP_ASKED", recoverable=False)
+    story.cancel_all(status=503)
+    story.cancel_all(client_order_id="mk-abcdefgh-1b")
+    story.proven_empty()
+    return story.ends()
+
+
+@red("S3")
+def pulled_order_by_order_at_once(story: Story) -> Record:
+    """After the last ladder nobody asked for everything: what is not known by name may rest on."""
+    request = story.ladder_leaves()
+    story.add(Signalled, number=15, resting=4, healthy=False)
+    story.trip("STOP_ASKED", recoverable=False)
+    story.ladder_lands(request)
+    story.cancel_all()
+    story.answer(request)
+    story.cancel_all(client_order_id="mk-abcdefgh-1b")
+    story.proven_empty()
+    return story.ends()
+
+
+@green("S3")
 def the_guard_proves_it(story: Story) -> Record:
     story.ladder_leaves()
     dies(story)

@@ -113,3 +113,28 @@ def test_seed_78_a_reference_feed_that_is_reset_leaves_no_connection_open(config
     run_virtual(world.run, 78, world.connect)
     assert dialled[-1] >= 4
     assert set(open_feeds) == {1}
+
+
+def test_seed_1081_a_process_that_stands_still_reads_nothing_of_its_streams(config: Config) -> None:
+    """S5 said that a frozen maker had read the end of a stream and not pulled: a verdict that was wrong."""
+    faults = (
+        Fault(row="F37", name="pause", at=0.5, numbers={"still_seconds": 49.2}),
+        Fault(row="F13", name="stream_truncated", at=0.6, words={"target": "stream"}),
+    )
+    outcome, record = perform(config, Schedule(seed=1081, markets=1, step_ms=200, faults=faults))
+    assert outcome.faults == {"pause": 1, "stream_truncated": 1}
+    assert outcome.violations == ()
+    assert list(record.of(r.BrokenRead)) == []
+    assert len(list(record.of(r.Died))) == 1
+
+
+def test_seed_1676_a_price_that_crashed_is_quoted_again_once_index_and_reference_agree(config: Config) -> None:
+    """L2, S8: one sample of the basis in between kept the market unquoted for as long as an average remembers."""
+    for bps in (-2400.0, 2450.0):
+        fault = Fault(row="F33", name="crash", at=1.0, numbers={"bps": bps})
+        outcome, record = perform(config, Schedule(seed=1676, markets=1, step_ms=200, faults=(fault,)))
+        assert outcome.faults == {"crash": 1}
+        assert outcome.violations == ()
+        (quiet,) = record.of(r.QuietBegan)
+        again = next(entry.at for entry in record.of(r.Left) if entry.quotes and entry.at > quiet.at)
+        assert again - quiet.at < 10
