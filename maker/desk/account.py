@@ -267,12 +267,12 @@ class MarketAccount:
 
     def may_fill_lots(self, side: Side) -> int:
         """Lots of one side that may still fill, wherever their orders are."""
-        return sum(
-            order.lots
-            for orders in (self.resting, self.pending, self.superseded)
-            for order in orders.values()
-            if order.side is side
-        )
+        lots = 0
+        for orders in (self.resting, self.pending, self.superseded):
+            for order in orders.values():
+                if order.side is side:
+                    lots += order.lots
+        return lots
 
     def worst_position_lots(self, side: Side) -> int:
         """Signed position if everything of one side fills; of two statements of the position the worse counts."""

@@ -65,6 +65,8 @@ class FairValueEstimator:
     index_at: float | None = None
     mark_subticks: int | None = None
     basis_subticks: int | None = None
+    judged: tuple[int, int, int, int] | None = None  # the prices last judged: asked many times between two changes
+    apart: str = ""  # what was wrong with them
 
     def quote(self, quote: ReferenceQuote, now: float) -> None:
         """Take a best bid and ask of the reference venue; a crossed or empty one is no price."""
@@ -139,14 +141,24 @@ class FairValueEstimator:
         if index_age > settings.index_stale_seconds_max:
             return NoFair(f"the index is {index_age:.1f} s old (limit {settings.index_stale_seconds_max} s)")
         assert self.mark_subticks is not None
-        if beyond(self.mark_subticks, self.index_subticks, settings.mark_index_bps_max):
-            return NoFair(f"mark and index are more than {settings.mark_index_bps_max} bp apart")
-        if abs(self.basis_subticks) > bps_of(self.index_subticks, settings.basis_bps_max):
-            return NoFair(f"index and reference are more than {settings.basis_bps_max} bp apart")
+        prices = (self.reference_subticks, self.basis_subticks, self.index_subticks, self.mark_subticks)
+        if prices != self.judged:
+            self.judged, self.apart = prices, self.judge(*prices)
+        if self.apart:
+            return NoFair(self.apart)
         fair = self.reference_subticks + self.basis_subticks
-        if beyond(fair, self.index_subticks, settings.basis_bps_max):  # the slow basis hides a reference that jumped
-            return NoFair(f"fair value and index are more than {settings.basis_bps_max} bp apart")
         return FairValue(fair, self.reference_half_spread_subticks, max(0.0, age))
+
+    def judge(self, reference: int, basis: int, index: int, mark: int) -> str:
+        """Why these prices (subticks) make no fair value; empty when they do."""
+        settings = self.settings
+        if beyond(mark, index, settings.mark_index_bps_max):
+            return f"mark and index are more than {settings.mark_index_bps_max} bp apart"
+        if abs(basis) > bps_of(index, settings.basis_bps_max):
+            return f"index and reference are more than {settings.basis_bps_max} bp apart"
+        if beyond(reference + basis, index, settings.basis_bps_max):  # the slow basis hides a reference that jumped
+            return f"fair value and index are more than {settings.basis_bps_max} bp apart"
+        return ""
 
 
 def beyond(subticks: int, base_subticks: int, bps: Decimal) -> bool:

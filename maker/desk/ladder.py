@@ -89,7 +89,8 @@ def build(spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs) -> L
     for side in Side:
         room = inputs.room_bid_lots if side is Side.BUY else inputs.room_ask_lots
         factor = inputs.size_factor
-        room = int(room * factor)  # room decides the size too, and must shrink with it
+        if factor != 1:
+            room = int(room * factor)  # room decides the size too, and must shrink with it
         if beyond:
             # Exits keep their size whatever the margin says: they only ever reduce.
             factor = Fraction(0) if side is adding else Fraction(1)

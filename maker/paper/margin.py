@@ -28,6 +28,8 @@ from maker.paper.money import ZERO
 PRICE_SHIFTS: Final = tuple(Decimal(shift) for shift in ("-4", "-3", "-2", "-1", "1", "2", "3", "4"))  # per cent
 REGIMES: Final = (Decimal("0.01"), Decimal("0.015"))  # calm, stressed: what one unit of shift is, as a fraction
 SCENARIOS: Final = tuple(shift * regime for regime in REGIMES for shift in PRICE_SHIFTS)
+# A loss is convex in the move, a sum of losses too: none in between is worse than the worse of these two.
+OUTERMOST: Final = (min(SCENARIOS), max(SCENARIOS))
 MAINTENANCE_FRACTION: Final = Decimal("0.5")  # of the positions' initial margin
 
 
@@ -68,7 +70,7 @@ def initial_margin(exposures: Iterable[Exposure]) -> Decimal:
         underlyings.setdefault(exposure.underlying, []).append(exposure)
     total = ZERO
     for group in underlyings.values():
-        total += max(ZERO, *(sum((each.loss(scenario) for each in group), ZERO) for scenario in SCENARIOS))
+        total += max(ZERO, *(sum((each.loss(scenario) for each in group), ZERO) for scenario in OUTERMOST))
     return total
 
 

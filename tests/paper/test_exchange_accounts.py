@@ -6,10 +6,12 @@ from decimal import Decimal
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maker.paper import spelling
 from maker.paper.exchange import Exchange
-from maker.paper.margin import Exposure, initial_margin, maintenance_margin
+from maker.paper.margin import SCENARIOS, Exposure, initial_margin, maintenance_margin
 from maker.paper.market import MARK_DISTANCE_MAX_BPS, default_markets, funding_rate, mark_price, price_band
 from maker.paper.money import is_ordinary, plain
 from maker.paper.orders import CancelScope
@@ -243,6 +245,32 @@ def test_margin_formula_by_hand() -> None:
     assert initial_margin([exposure]) == D(40) * 6 + D(30) * 4
     assert maintenance_margin([exposure]) == D(30)
     assert initial_margin([]) == 0
+
+
+sizes = st.decimals(0, 100, places=3)
+exposures = st.lists(
+    st.builds(
+        Exposure,
+        underlying=st.sampled_from(["X", "Y"]),
+        mark=st.decimals(1, 1000, places=2),
+        position=st.decimals(-100, 100, places=3),
+        bids=sizes,
+        asks=sizes,
+        entry_bids=sizes,
+        entry_asks=sizes,
+    ),
+    max_size=5,
+)
+
+
+@given(exposures)
+def test_no_scenario_is_worse_than_the_two_outermost(found: list[Exposure]) -> None:
+    """Margin looks at two of the sixteen, for a loss is convex in the move."""
+    whole = D(0)
+    for underlying in ("X", "Y"):
+        group = [each for each in found if each.underlying == underlying]
+        whole += max(D(0), *(sum((each.loss(scenario) for each in group), D(0)) for scenario in SCENARIOS))
+    assert initial_margin(found) == whole
 
 
 def test_reduce_only_passes_the_gate_when_nothing_else_does() -> None:
