@@ -40,7 +40,6 @@ class Happenings:
     world: World
     maker: trio.lowlevel.Task = attrs.field(init=False)
     frozen_at: float | None = None  # the maker's process stands still for good
-    kill_file: bool = False  # somebody wrote it
     planted: list[str] = attrs.field(factory=list)
 
     # -- faults as they come and go
@@ -351,7 +350,6 @@ class Happenings:
         self.write_kill_file()
 
     def write_kill_file(self) -> None:
-        self.kill_file = True
         said = {"reason": "by_hand", "sentence": "a person said stop", "at": "then"}  # no time of the real world
         (self.world.config.state_folder / latch.KILL_FILE).write_text(json.dumps(said), encoding="utf-8")
         self.world.record.add(r.KillFileWritten(at=trio.current_time(), by="somebody"))

@@ -30,7 +30,8 @@ from maker.app import supervisor
 from maker.paper.keys import PAPER_TRADE_SECRET
 from maker.storms import record as r
 from maker.storms.happenings import Planted
-from maker.storms.world import END_SECONDS_MAX, LOOK_SECONDS, QUOTING_SECONDS_MAX, World
+from maker.storms.scenes import LOOK_SECONDS
+from maker.storms.world import END_SECONDS_MAX, QUOTING_SECONDS_MAX, World
 
 CANCEL: Final = "cancel"
 RAISE: Final = "raise"

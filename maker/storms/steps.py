@@ -38,14 +38,15 @@ import attrs
 from maker.app.config import Config, load
 from maker.errors import ConfigError, ExitCode
 from maker.storms import record as r
+from maker.storms.audit import digest
 from maker.storms.invariants import judge
 from maker.storms.outcome import Violation
 from maker.storms.scenarios import ENDING, QUOTING, SCENARIOS, START, shortened
 from maker.storms.schedule import Schedule
 from maker.storms.stepped import CANCEL, RAISE, Blow, SteppedWorld, Striker, Struck
+from maker.storms.terms import narrowed
 from maker.storms.virtual import run_virtual
 from maker.storms.workers import Failure, perform_all
-from maker.storms.world import digest, narrowed
 
 KINDS: Final = {  # what falls, one after the other
     "cancel": (CANCEL,),
