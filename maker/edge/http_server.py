@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 import h11
@@ -36,6 +37,12 @@ from maker.edge.http_messages import (
 
 RECEIVE_BYTES = 16 * 1024  # one read; a request of ours fits in one
 CLOSE_SECONDS_MAX = 1.0  # saying goodbye in TLS to a peer that may be gone
+
+
+@lru_cache(maxsize=4)  # all answers of a second say the same
+def date_of(unix_seconds: int) -> str:
+    """Write a time as HTTP does."""
+    return formatdate(unix_seconds, usegmt=True)
 
 
 async def serve_connection(
@@ -191,7 +198,7 @@ class Connection:
 
     def _head(self, status: int, headers: tuple[tuple[str, str], ...], *, close: bool) -> bytes:
         """Return an answer's head, dated."""
-        fields = [("Date", formatdate(self._clock().unix_seconds, usegmt=True)), *headers]
+        fields = [("Date", date_of(int(self._clock().unix_seconds))), *headers]
         if close:
             fields.append(("Connection", "close"))
         reason = HTTPStatus(status).phrase.encode()
