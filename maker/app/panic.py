@@ -45,12 +45,13 @@ EMPTY_BODY: Final = b"{}"
 class Said(enum.IntEnum):
     """What came of a request. Of several attempts at the same one the greatest counts."""
 
-    LOST = 0  # no answer, or none that is HTTP
-    FAILED = 1  # a server error, a redirect
-    REFUSED = 2  # this request; the next may fare better
-    FORBIDDEN = 3  # another connection or another call may fare better
-    THROTTLED = 4  # only waiting helps
-    DONE = 5
+    UNSENT = 0  # not a byte of it left
+    LOST = 1  # no answer, or none that is HTTP
+    FAILED = 2  # a server error, a redirect
+    REFUSED = 3  # this request; the next may fare better
+    FORBIDDEN = 4  # another connection or another call may fare better
+    THROTTLED = 5  # only waiting helps
+    DONE = 6
 
 
 def verdict(status: int) -> Said:
@@ -115,13 +116,21 @@ class Panic:
         return True
 
     async def call(self, lane: Lane, request: bytes) -> Answer:
-        """Send on a lane, or take the answer to what was fired there. Raises what `Lane.call` raises."""
+        """Send on a lane and return the answer. Raises what `Lane.call` raises."""
+        await self.put(lane, request)
+        return await self.take(lane)
+
+    async def put(self, lane: Lane, request: bytes) -> None:
+        """Send on a lane, unless it was fired there before. Raises NotSent."""
         if self.fired is lane and request is self.request:
             self.fired = None
-        else:
-            await lane.connect()
-            if not self.send(lane, request):
-                raise NotSent(f"lane {lane.name}: the connection took no byte")
+            return
+        await lane.connect()
+        if not self.send(lane, request):
+            raise NotSent(f"lane {lane.name}: the connection took no byte")
+
+    async def take(self, lane: Lane) -> Answer:
+        """The answer to what was put there. Raises what `Lane.answer` raises."""
         answer = await lane.answer()
         try:
             self.learn(answer)
@@ -139,15 +148,17 @@ class Panic:
 
     async def ask(self, request: Request, lane: Lane) -> Said:
         """One attempt at one request on one lane, within its time."""
+        said = Said.UNSENT
         with trio.move_on_after(ATTEMPT_SECONDS_MAX):
             try:
-                said = verdict((await self.call(lane, request())).status)
+                await self.put(lane, request())
+                said = Said.LOST
+                said = verdict((await self.take(lane)).status)
             except (NotSent, OutcomeUnknown, trio.BusyResourceError):
-                return Said.LOST
+                return said
             if said is Said.FORBIDDEN:
                 lane.close()  # the next attempt comes by a connection that nobody has an opinion of
-            return said
-        return Said.LOST
+        return said
 
     async def hedged(self, attempt_on: Callable[[Lane], Awaitable[Said]], *, insist: bool = True) -> Said:
         """Attempt on one lane, after a moment on the other too; at once where the first failed.
@@ -157,7 +168,7 @@ class Panic:
         first, second = self.lanes
         if self.fired is second:
             first, second = second, first
-        said = [Said.LOST]
+        said = [Said.UNSENT]
         failed = trio.Event()
 
         async def attempt(lane: Lane, after_seconds: float) -> None:
@@ -167,7 +178,7 @@ class Panic:
                 return
             one = await attempt_on(lane)
             said.append(one)
-            if one is Said.DONE or not (insist or one is Said.LOST):
+            if one is Said.DONE or not (insist or one <= Said.LOST):
                 nursery.cancel_scope.cancel(reason="one attempt was answered")
             failed.set()
 
@@ -194,7 +205,7 @@ class Panic:
                 if in_vain:
                     await self.other_routes()
                 return began
-            if said is not Said.THROTTLED:
+            if said not in (Said.THROTTLED, Said.UNSENT):  # other requests would leave no sooner than this one
                 self.failed_rounds += 1
                 if self.failed_rounds % UNSCOPED_ROUNDS == 0:
                     said = await self.other_routes()

@@ -39,8 +39,11 @@ def s4_fresh(case: Case) -> Verdict:
     terms = case.terms
     halted = False
     stood: StoodStill | None = None  # what came in meanwhile looks fresh and is not: quotes must be pulled first
-    for _, left in each(case, Left, StoodStill, Tripped, Rearmed):
+    broken_at: dict[str, float] = {}  # by market: in that very instant the parser has not seen yet what was read
+    for _, left in each(case, Left, StoodStill, BrokenRead, Tripped, Rearmed):
         match left:
+            case BrokenRead():
+                broken_at[left.market_id] = left.at
             case StoodStill() if not halted and left.seconds > STILL_SECONDS:
                 stood = left
             case Tripped():
@@ -60,7 +63,7 @@ def s4_fresh(case: Case) -> Verdict:
             problems.append(f"nothing was pulled for the {seconds(stood.seconds)} for which its maker stood still")
         if sight.stream_connection is None:
             problems.append("no stream of its market is open")
-        elif not sight.stream_sound:
+        elif not sight.stream_sound and broken_at.get(left.market_id) != left.at:
             problems.append("its stream is not live")
         if sight.stream_age > terms.stream_fresh_seconds_max + PAUSE_SECONDS:
             problems.append(f"its stream was last heard {seconds(sight.stream_age)} ago")
@@ -110,6 +113,8 @@ def s5_sequence(case: Case) -> Verdict:
             case Left() if is_ladder(entry):
                 verdict.judged += 1
                 life, why = case.lives[entry.request], broken.get(entry.market_id)
+                if why is not None and why.at == entry.at:
+                    continue  # in that very instant the parser has not seen yet what was read
                 if why is not None:
                     verdict.broken(
                         entry.at, f"{life.name} left after {why.what} at {seconds(why.at)}, and no later snapshot"

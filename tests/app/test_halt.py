@@ -776,6 +776,27 @@ async def test_a_cancel_all_that_is_never_acknowledged_has_other_routes(
         assert proved_empty(exchange)
 
 
+@pytest.mark.parametrize("back_at", [0.31 + 0.1 * tenths for tenths in range(40)])
+async def test_what_could_not_be_sent_says_nothing_against_the_unscoped_cancel_all(
+    back_at: float, autojump_clock: Clock
+) -> None:
+    """Storm seed 4808: nothing could be dialled for seconds; orders were then cancelled singly, never everything."""
+    async with a_world("a", "b", warm=False) as world:
+        for route in world.routes:
+            route.down = True
+
+        async def come_back() -> None:
+            await trio.sleep(back_at)
+            for route in world.routes:
+                route.down = False
+
+        world.nursery.start_soon(come_back)
+        world.switch.trip(BROKEN)
+        assert (await world.halt()).verified_empty
+        assert world.exchange.scopes == [""]
+        assert proved_empty(world.exchange)
+
+
 async def test_scoped_cancels_are_one_attempt_each_unless_nothing_is_answered(autojump_clock: Clock) -> None:
     """H26: a refusal is not asked for twice; silence is hedged on the other lane."""
     async with a_world("a") as world:

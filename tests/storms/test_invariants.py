@@ -477,6 +477,7 @@ def a_ladder_on_inputs_just_fresh_enough(story: Story) -> Record:
 def a_ladder_on_a_broken_stream(story: Story) -> Record:
     """Nothing rested, so that nothing had to be pulled."""
     story.breaks(exposed=False)
+    story.wait()
     story.ladder()
     return closes(story)
 
@@ -485,6 +486,7 @@ def a_ladder_on_a_broken_stream(story: Story) -> Record:
 def the_snapshot_is_of_the_old_connection(story: Story) -> Record:
     story.breaks(exposed=False)
     story.add(SnapshotRead, market_id=BTC, connection=story.stream - 1)
+    story.wait()
     story.ladder()
     return closes(story)
 
