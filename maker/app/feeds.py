@@ -27,7 +27,7 @@ from maker.errors import OutcomeUnknown, StreamBroken, StreamFault, Unauthorized
 from maker.wire import ocx, reads, reference
 from maker.wire.stream import MarketStream
 
-CONNECT_SECONDS_MAX: Final = 5.0  # to the first byte of the snapshot's answer
+CONNECT_SECONDS_MAX: Final = 5.0  # to the whole of the first snapshot
 BACKOFF_SECONDS_MIN: Final = 0.5
 BACKOFF_SECONDS_MAX: Final = 15.0  # at most 11 connections in any minute, jitter included (L5)
 BACKOFF_RESET_SECONDS: Final = 60.0  # a connection that lived this long was a good one; less would let one flap
@@ -142,8 +142,8 @@ async def follow_market(
                     data = await source.receive_some()
                     if not data:
                         raise StreamBroken(StreamFault.CLOSED, "the exchange ended the stream")
-                    scope.deadline = trio.current_time() + silent_seconds_max
-                    for event in stream.feed(data):
+                    for event in stream.feed(data):  # bytes that make no whole one are no sign of life
+                        scope.deadline = trio.current_time() + silent_seconds_max
                         inlet.deliver(event)
             except StreamBroken as broken:  # said before the connection is closed: that takes its time
                 inlet.deliver(StreamLost(stream.spec.market_id, broken.fault, broken.detail))

@@ -38,7 +38,7 @@ def compare(world: World, *, always: bool = False) -> None:
     account: Account = site.exchange.state.accounts[site.user_id]
     for market_id, market in engine.markets.items():
         stream = site.stream_of.get(market_id)
-        if not market.live or stream is None or not stream.sound or stream.down.swallows:
+        if not market.live or stream is None or not stream.sound or stream.down.swallows or stream.mumbles:
             continue  # the news is still on its way, or will never come
         if market.account.pending:
             continue  # a ladder was performed, and its answer is on its way

@@ -267,8 +267,13 @@ class Happenings:
             link.swallow()
 
     def do_stream_silent(self, active: Active) -> None:
-        """F17: the event streams say nothing for as long as a maker bears, and longer."""
-        self.do_feed_silent(active)
+        """F17: the event streams say nothing for as long as a maker bears, and longer; or bytes that mean nothing."""
+        if active.word("form") != "mumble":
+            self.do_feed_silent(active)
+            return
+        for link in self.feeds(active):
+            self.world.weather.bite(active)
+            link.mumbles = True
 
     # -- at the machine
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from maker.storms import record as r
 
 GUARD_TRIPS = {  # what the guard says -> which of its causes that is
@@ -11,6 +13,7 @@ GUARD_TRIPS = {  # what the guard says -> which of its causes that is
     "it was told to stop and did not end": "guard_trip_overstayed",
     "the machine slept": "guard_trip_slept",
 }
+SILENT: Final = "neither data nor heartbeat"  # as the reader says it
 
 
 def reached(record: r.Record) -> frozenset[str]:
@@ -39,6 +42,8 @@ def reached(record: r.Record) -> frozenset[str]:
                     found.add("cancel_all_5xx")
             case r.Tripped():
                 found.add(f"trip_{entry.reason}")
+                if entry.reason == "STREAM_BROKEN" and SILENT in entry.detail:
+                    found.add("stream_fell_silent")
                 if tripped_at is None:
                     tripped_at, cancelled_at = entry.at, None
             case r.Rearmed():

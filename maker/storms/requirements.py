@@ -62,6 +62,7 @@ ELSEWHERE: Final = frozenset(
         Reason.REPEATED_EXECUTION,  # how much is too much at once is the configuration's
         Reason.DRAWDOWN,  # so are the losses that are too many
         Reason.DAILY_LOSS,
+        Reason.STREAM_SILENT,  # the reader's own timer comes a moment before, as a broken stream
         Reason.TIME_UP,  # a storm is told to stop by signals and by the kill file
     }
 )
@@ -73,6 +74,7 @@ MARKS: Final[Mapping[str, str]] = {
     "late_write_after_cancel_all": "a ladder landed after the first cancel-all",
     "resync_during_halt": "a stream was read anew during the halt",
     "snapshot_older_than_deltas": "a snapshot was older than the deltas that had come",
+    "stream_fell_silent": "a stream sent nothing, or nothing whole, for one and a half heartbeats",
     "both_feeds_lost": "stream and reference were lost at once",
     "exit_75": "a run ended that could not verify",
     "guard_trip_died": "the guard acted: the maker died",

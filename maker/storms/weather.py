@@ -323,6 +323,8 @@ class Weather:
     def event(self, link: Link, market_id: str, data: bytes) -> list[tuple[bytes, str]]:
         """What is sent for one event, and what reading it means."""
         meaning = HEARTBEAT if data[:1] == b":" else meaning_of(data)
+        if link.mumbles:
+            return [(b"x", HEARTBEAT)]
         if meaning == SNAPSHOT:
             self.snapshots.setdefault(market_id, data)
         if link.missed and meaning == DELTA:

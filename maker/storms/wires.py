@@ -156,6 +156,7 @@ class Link:
     doom: str = ""  # what a fault will do to it: before, answer, half_close, truncate, corrupt
     target: str = ""  # what its last request was
     partial: bool = False  # an event stream that began with less than the book: what its reader sees is not known
+    mumbles: bool = False  # an event stream: what it sends from here on never makes a whole event
     missed: str = ""  # an event stream: what reading its next event will mean
 
     def send_up(self, data: bytes) -> None:

@@ -275,13 +275,23 @@ async def test_a_connection_that_never_begins_is_given_up(where: str, autojump_c
         assert trio.current_time() == pytest.approx(feeds.CONNECT_SECONDS_MAX)
 
 
-async def test_each_byte_moves_the_deadline(autojump_clock: Clock) -> None:
-    """L1: heartbeats, even half ones, keep a quiet stream; silence ends it after 1.5 heartbeats and no sooner."""
+async def test_each_whole_event_moves_the_deadline(autojump_clock: Clock) -> None:
+    """L1: heartbeats keep a quiet stream; silence ends it after 1.5 heartbeats and no sooner."""
     async with staged() as stage:
-        stage.site.script(ocx.STREAM_EVENTS, streaming(SNAPSHOT, 22.0, HEARTBEAT, 22.0, b":heart", 22.0, b"beat\n\n"))
+        steps = (SNAPSHOT, 22.0, HEARTBEAT, 22.0, b":heart", 0.1, b"beat\n\n")
+        stage.site.script(ocx.STREAM_EVENTS, streaming(*steps))
         broken = await follow(stage)
         assert broken.fault is StreamFault.SILENT
-        assert trio.current_time() == pytest.approx(66.0 + SILENT_SECONDS_MAX)
+        assert trio.current_time() == pytest.approx(44.1 + SILENT_SECONDS_MAX)
+
+
+async def test_bytes_that_never_make_an_event_are_no_sign_of_life(autojump_clock: Clock) -> None:
+    """F17: each byte kept the connection, and a market whose stream mumbled was never quoted again."""
+    async with staged() as stage:
+        stage.site.script(ocx.STREAM_EVENTS, streaming(SNAPSHOT, *(step for _ in range(100) for step in (1.0, b"x"))))
+        broken = await follow(stage)
+        assert broken.fault is StreamFault.SILENT
+        assert trio.current_time() == pytest.approx(SILENT_SECONDS_MAX)
 
 
 async def test_after_a_break_a_new_connection_starts_from_its_own_snapshot(autojump_clock: Clock) -> None:
