@@ -41,6 +41,7 @@ class OwnOrder:
     reduce_only: bool
     quote_id: str
     order_id: str | None = None
+    placed_ms: int | None = None  # exchange time of the ladder it came with; None: not stated
     gone_ms: int | None = None  # superseded: exchange time of what removed it; None: not stated
     gone_at: float = 0.0  # superseded: our time of the answer that said so
     read_lots: int | None = None  # open as last read back; fills from before may still be reported
@@ -111,6 +112,8 @@ class MarketAccount:
         if orders is None:
             self.resting, self.pending = self.pending, {}
             return False
+        for order in self.pending.values():
+            order.placed_ms = engine_ms
         answered = {order.client_order_id: order for order in orders}
         complete = True
         for client_order_id, order in self.pending.items():
@@ -290,7 +293,11 @@ class MarketAccount:
 
 
 def belongs(order: OwnOrder, fill: Fill) -> bool:
-    """Whether a fill without clientOrderId is this order's: by its order id, else by side and price."""
+    """Whether a fill without clientOrderId is this order's: by its order id, else by side, price and time.
+
+    A fill older than the ladder is its predecessor's, however late it is told.
+    """
     if fill.order_id is not None and order.order_id is not None:
         return order.order_id == fill.order_id
-    return order.side is fill.side and order.ticks == fill.ticks
+    before = order.placed_ms is not None and fill.at_ms < order.placed_ms
+    return order.side is fill.side and order.ticks == fill.ticks and not before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,18 @@ def test_a_fill_without_ids_is_never_taken_off_the_wrong_order_so_that_less_coun
     account.heard(START_MS + 100, START + 0.1)
     assert account.may_fill_lots(Side.BUY) == 10
     assert account.exposed
+
+
+def test_a_fill_without_ids_that_is_told_late_is_not_the_new_ladders() -> None:
+    """S7, F23, core seed 5795: the stream had passed the replace, and only then told of a fill from before it."""
+    account = with_ladder(level("old", lots=10))
+    replace(account, level("new", lots=10), effect_ms=START_MS + 50)
+    account.heard(START_MS + 100, START + 0.1)
+    assert not account.superseded
+    account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 49))
+    assert account.may_fill_lots(Side.BUY) == 10
+    account.fill(attrs.evolve(a_fill("t2", Side.BUY, 4, ticks=BID), at_ms=START_MS + 50))
+    assert account.may_fill_lots(Side.BUY) == 6
 
 
 def test_a_fill_of_an_order_we_do_not_know_moves_the_position_only() -> None:
