@@ -19,7 +19,6 @@ from maker.storms.core_heap import Heap, Nap, Steps, Task
 from maker.storms.outcome import Outcome
 from maker.storms.schedule import Fault, Schedule
 from tests.storms.core_plants import PLANTS, Plant
-from tests.storms.share import share
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = config.load(ROOT / "conf" / "paper.toml")
@@ -94,7 +93,7 @@ def test_schedules_are_drawn_as_promised() -> None:
     assert 0.4 < overlapping / faults < 0.85
 
 
-@pytest.mark.parametrize("name", share(CATALOGUE, 3))
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_every_fault_can_bite(name: str) -> None:
     """Alone, all the time: it bites within a few seeds, and nothing is violated."""
     row, _, longest, times = CATALOGUE[name]
@@ -178,7 +177,7 @@ def test_seed_819_an_unknown_outcome_is_pulled_for_though_its_fills_were_told_be
 # -- planted defects
 
 
-@pytest.mark.parametrize("plant", share(PLANTS, 3), ids=lambda plant: plant.name)
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
 def test_a_planted_defect_is_found_by_its_checker(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named, and not by a crash; the same seeds are green without it."""
     plant.put(monkeypatch)

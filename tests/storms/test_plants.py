@@ -16,7 +16,6 @@ import pytest
 
 from maker.storms.invariants import INVARIANTS
 from tests.storms.plants import FOUND, PLANTS, PROJECT, performed, planted
-from tests.storms.share import share
 
 SIDE_BY_SIDE: Final = 2
 SEEDS_MAX: Final = 500  # a bug that takes more of them is not found in practice
@@ -48,7 +47,7 @@ def outcome(
     return lambda name: storms[name].result()
 
 
-@pytest.mark.parametrize("name", share(PLANTS, 5))
+@pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found_by_its_invariant(name: str, outcome: Callable[[str], tuple[Path, Told]]) -> None:
     """By a violation, not by a crash."""
     _, told = outcome(name)
@@ -59,7 +58,7 @@ def test_a_planted_bug_is_found_by_its_invariant(name: str, outcome: Callable[[s
 
 def test_the_same_storms_are_green_without(tmp_path: Path) -> None:
     """Else a plant would be found for what is wrong anyway."""
-    storms = {json.dumps(one["schedule"], sort_keys=True): one["schedule"] for one in share(RECORDED.values(), 5)}
+    storms = {json.dumps(one["schedule"], sort_keys=True): one["schedule"] for one in RECORDED.values()}
     told = list(performed(planted(tmp_path, ()), storms.values(), ()))
     assert len(told) == len(storms)
     assert [one for one in told if one["violations"] or one["crashed"]] == []
