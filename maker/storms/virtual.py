@@ -2,8 +2,9 @@
 
 What a run would draw from outside is swapped while it lasts: Trio's scheduler (two private switches of its own, which
 pytest-trio uses as well), `os.urandom` (WebSocket masks and nonces), the module-level `random`, httpcore's look at the
-time (how long an idle connection is kept), and `trio.open_tcp_stream`, by which trio-websocket connects. There are no
-threads, no sockets and no names in such a run: a thread's wall time and a clock that jumps exclude each other.
+time (how long an idle connection is kept), and `trio.open_tcp_stream`, by which trio-websocket connects; for speed
+alone, Trio's two sleeps, which wake at the same times here and cost less. There are no threads, no sockets and no names
+in such a run: a thread's wall time and a clock that jumps exclude each other.
 """
 
 from __future__ import annotations
