@@ -26,14 +26,13 @@ from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness
 from maker.storms import record as r
-from maker.storms.weather import DELTA, DUPLICATE, EMPTY, ENDED, HEARTBEAT, SNAPSHOT, Change, Weather
+from maker.storms.sight import Seen
+from maker.storms.weather import DELTA, EMPTY, SNAPSHOT, Change, Weather
 from maker.storms.wires import ClientEnd, Link, ServerEnd
 from maker.wire import limits, ocx
 
 HTTP: Final = "http"
-REFERENCE: Final = "reference"
 METHODS: Final = (b"GET /", b"POST ", b"DELET")
-LOOK_LEVELS: Final = 12  # of the book, to find the best level that is not ours: a ladder is half as deep
 LIMITS: Final = Limits(idle_seconds_max=600.0)
 SERVER_ERROR_MARK: Final = "the storm's own server failed"
 
@@ -86,8 +85,7 @@ class Site:
     links: dict[int, Link] = attrs.field(factory=dict)  # by number, in the order in which they were dialled
     in_flight: dict[int, r.Left] = attrs.field(factory=dict)  # ladders that left and are neither applied nor lost
     unanswered: dict[int, r.Left] = attrs.field(factory=dict)  # requests that left and were not handled
-    seen_book: dict[str, tuple[Decimal | None, Decimal | None]] = attrs.field(factory=dict)  # last read by the maker
-    seen_mid: dict[str, Decimal] = attrs.field(factory=dict)  # of the reference, by market, last read by the maker
+    seen: Seen = attrs.field(init=False)  # what of it has reached the maker
     stream_of: dict[str, Link] = attrs.field(factory=dict)  # the newest event stream of each market
     feed: Link | None = None  # the newest connection to the reference feed
     ladders: dict[str, int] = attrs.field(factory=dict)  # applied, with orders, by market
@@ -108,6 +106,7 @@ class Site:
     ) -> Site:
         """Open the exchange; nothing is served before something dials."""
         site = cls(start_soon, weather, record, clock)
+        site.seen = Seen(site)
         site.witness = StormWitness(site, clock)
         site.venue = open_venue(settings, clock=clock, witness=site.witness)
         weather.site = site
@@ -209,7 +208,7 @@ class Site:
             if port == HTTP:
                 self.record.add(r.DialFailed(at=trio.current_time(), owner=owner, began_at=began))
             raise
-        link = Link(len(self.links), owner, port, self.weather.latency, self.leaving, self.heard)
+        link = Link(len(self.links), owner, port, self.weather.latency, self.leaving, self.seen.heard)
         link.up.on_dropped = partial(self.dropped, link)
         end = ClientEnd(link)
         link.client = end
@@ -293,7 +292,7 @@ class Site:
                 )
                 facts |= {"quote_id": asked["quoteId"], "cancels": asked.get("cancelAll", False), "quotes": quotes}
                 if quotes and link.owner == r.MAKER:
-                    facts["sight"] = self.sight(asked["marketId"])
+                    facts["sight"] = self.seen.sight(asked["marketId"])
         at = trio.current_time()
         return r.Left(
             at=at,
@@ -305,23 +304,6 @@ class Site:
             query=query,
             body=body,
             **facts,
-        )
-
-    def sight(self, market_id: str) -> r.Sight:
-        """What had reached the maker by now."""
-        now = trio.current_time() + self.weather.slept_seconds
-        stream, feed = self.stream_of.get(market_id), self.feed
-        is_open = stream is not None and stream.client is not None and not stream.client.closed
-        bid, ask = self.seen_book.get(market_id, (None, None))
-        return r.Sight(
-            stream_connection=stream.number if stream is not None and is_open else None,
-            stream_age=now - stream.heard_at if stream is not None and stream.heard_at is not None else float("inf"),
-            stream_sound=stream is not None and stream.sound,
-            reference_age=now - feed.heard_at if feed is not None and feed.heard_at is not None else float("inf"),
-            best_bid=bid,
-            best_ask=ask,
-            index=self.exchange.index(market_id),
-            reference_mid=self.seen_mid.get(market_id),
         )
 
     async def handle(self, link: Link, request: Request) -> Answer:
@@ -386,9 +368,9 @@ class Site:
             for piece, meaning in self.weather.event(link, market_id, data):
                 link.partial = link.partial or meaning == EMPTY
                 known = meaning in (SNAPSHOT, DELTA) and not link.partial
-                seen = self.others_best(market_id) if known else None
+                seen = self.seen.others_best(market_id) if known else None
                 await send(piece)
-                link.down.mark(partial(self.read_event, link, market_id, meaning, seen))
+                link.down.mark(partial(self.seen.read_event, link, market_id, meaning, seen))
 
         try:
             await answer.run(send_event)
@@ -397,72 +379,7 @@ class Site:
 
     def ended(self, link: Link) -> None:
         """A feed's last byte is under way."""
-        link.down.mark(partial(self.cut, link))
-
-    def cut(self, link: Link) -> None:
-        """The maker has read the end of a connection, or that it is broken."""
-        if link.client is None or link.client.is_ghost or link.client.closed:
-            return
-        if link.market_id:
-            self.broken(link, link.market_id, ENDED)
-        elif link.port == REFERENCE:
-            self.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=self.exposed))
-
-    def heard(self, link: Link) -> None:
-        """The maker is about to read a byte, or closes: note a silence that was too long."""
-        now, terms = trio.current_time(), self.record.terms
-        if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.port == REFERENCE):
-            return
-        is_stream = bool(link.market_id)
-        limit = terms.stream_silent_seconds_max if is_stream else terms.reference_stale_seconds_max
-        if now - link.heard_at > limit:
-            feed = "stream" if is_stream else "reference"
-            self.record.add(r.FeedSilent(at=now, feed=feed, market_id=link.market_id, since=link.heard_at))
-
-    def read_event(
-        self, link: Link, market_id: str, meaning: str, seen: tuple[Decimal | None, Decimal | None] | None
-    ) -> None:
-        """The maker has read an event of a stream."""
-        at = trio.current_time()
-        if link.client is None or link.client.is_ghost:
-            return
-        if meaning == DELTA and link.sound:
-            self.weather.later.add(market_id)
-        if meaning in (SNAPSHOT, EMPTY):
-            link.sound = True
-            if meaning == EMPTY:
-                self.seen_book.pop(market_id, None)
-            self.record.add(r.SnapshotRead(at=at, market_id=market_id, connection=link.number))
-        elif meaning == DUPLICATE:
-            self.record.add(r.DuplicateRead(at=at, market_id=market_id, connection=link.number))
-        elif meaning not in (DELTA, HEARTBEAT):
-            self.broken(link, market_id, meaning)
-        if seen is not None:
-            self.seen_book[market_id] = seen
-
-    def broken(self, link: Link, market_id: str, what: str) -> None:
-        """The maker has read what breaks a stream; one whose process stands still has not."""
-        if link.sound and link.client is not None and not link.client.is_ghost:
-            link.sound = False
-            self.record.add(
-                r.BrokenRead(
-                    at=trio.current_time(),
-                    market_id=market_id,
-                    connection=link.number,
-                    what=what,
-                    exposed=self.exposed,
-                )
-            )
-
-    def others_best(self, market_id: str) -> tuple[Decimal | None, Decimal | None]:
-        """The best bid and ask that are not ours."""
-        ours: dict[Decimal, Decimal] = {}
-        if self.orders:
-            for order in self.exchange.open_orders(self.user_id, market_id):
-                if order.price is not None:
-                    ours[order.price] = ours.get(order.price, Decimal(0)) + order.remaining
-        bids, asks = self.exchange.book_levels(market_id, LOOK_LEVELS)
-        return first_of_others(bids, ours), first_of_others(asks, ours)
+        link.down.mark(partial(self.seen.cut, link))
 
 
 class FeedEnd(ServerEnd):
@@ -481,11 +398,7 @@ class FeedEnd(ServerEnd):
             for spec in place.exchange.settings.markets
             if (symbol := reference_symbol(spec)) in quotes
         }
-        self.link.down.mark(partial(self.site.seen_mid.update, mids))
-
-
-def first_of_others(levels: list[tuple[Decimal, Decimal]], ours: dict[Decimal, Decimal]) -> Decimal | None:
-    return next((price for price, size in levels if size > ours.get(price, 0)), None)
+        self.link.down.mark(partial(self.site.seen.mid.update, mids))
 
 
 def count_orders(body: bytes) -> int | None:

@@ -201,7 +201,7 @@ class Weather:
             link.down.put(data[: max(1, int(len(data) * self.rng.random()))], seconds)
             link.down.marks.clear()
             link.down.put(b"", seconds)
-            link.down.mark(lambda: self.site.broken(link, link.market_id, "malformed"))
+            link.down.mark(lambda: self.site.seen.broken(link, link.market_id, "malformed"))
             return []
         assert doom == "corrupt", doom
         spoilt = bytearray(data)
@@ -212,7 +212,7 @@ class Weather:
         for _ in range(1 + int(self.rng.random() * 16)):
             spoilt[start + int(self.rng.random() * (end - start))] |= 0x80  # no text has it: never another number
         if link.market_id:
-            link.down.mark(lambda: self.site.broken(link, link.market_id, "malformed"))
+            link.down.mark(lambda: self.site.seen.broken(link, link.market_id, "malformed"))
         return [(seconds, bytes(spoilt))]
 
     def rough(self, link: Link, direction: str, data: bytes, seconds: float) -> list[tuple[float, bytes]]:
@@ -261,7 +261,7 @@ class Weather:
     def reset(self, link: Link) -> None:
         """Break a connection for both."""
         link.reset()
-        self.site.cut(link)
+        self.site.seen.cut(link)
 
     # -- requests
 

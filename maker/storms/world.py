@@ -37,7 +37,8 @@ from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.outcome import Outcome
 from maker.storms.scenes import LOOK_SECONDS, SIMULATED_SECONDS_MIN
 from maker.storms.schedule import Schedule
-from maker.storms.site import REFERENCE, Site
+from maker.storms.sight import REFERENCE
+from maker.storms.site import Site
 from maker.storms.terms import narrowed, terms_of
 from maker.storms.virtual import run_virtual
 from maker.storms.warden import Warden

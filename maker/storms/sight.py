@@ -1,0 +1,114 @@
+"""What has reached the maker by now: the last book and reference price it read, and what broke in its hands."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from maker.storms import record as r
+from maker.storms.weather import DELTA, DUPLICATE, EMPTY, ENDED, HEARTBEAT, SNAPSHOT
+from maker.storms.wires import Link
+
+if TYPE_CHECKING:
+    from maker.storms.site import Site
+
+REFERENCE: Final = "reference"  # the port of the reference feed
+LOOK_LEVELS: Final = 12  # of the book, to find the best level that is not ours: a ladder is half as deep
+
+
+@attrs.define(eq=False)
+class Seen:
+    """One maker's."""
+
+    site: Site
+    book: dict[str, tuple[Decimal | None, Decimal | None]] = attrs.field(factory=dict)  # others' best, by market
+    mid: dict[str, Decimal] = attrs.field(factory=dict)  # of the reference, by market
+
+    def sight(self, market_id: str) -> r.Sight:
+        """What had reached the maker by now."""
+        now = trio.current_time() + self.site.weather.slept_seconds
+        stream, feed = self.site.stream_of.get(market_id), self.site.feed
+        is_open = stream is not None and stream.client is not None and not stream.client.closed
+        bid, ask = self.book.get(market_id, (None, None))
+        return r.Sight(
+            stream_connection=stream.number if stream is not None and is_open else None,
+            stream_age=now - stream.heard_at if stream is not None and stream.heard_at is not None else float("inf"),
+            stream_sound=stream is not None and stream.sound,
+            reference_age=now - feed.heard_at if feed is not None and feed.heard_at is not None else float("inf"),
+            best_bid=bid,
+            best_ask=ask,
+            index=self.site.exchange.index(market_id),
+            reference_mid=self.mid.get(market_id),
+        )
+
+    def cut(self, link: Link) -> None:
+        """The maker has read the end of a connection, or that it is broken."""
+        if link.client is None or link.client.is_ghost or link.client.closed:
+            return
+        if link.market_id:
+            self.broken(link, link.market_id, ENDED)
+        elif link.port == REFERENCE:
+            self.site.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=self.site.exposed))
+
+    def heard(self, link: Link) -> None:
+        """The maker is about to read a byte, or closes: note a silence that was too long."""
+        now, terms = trio.current_time(), self.site.record.terms
+        if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.port == REFERENCE):
+            return
+        is_stream = bool(link.market_id)
+        limit = terms.stream_silent_seconds_max if is_stream else terms.reference_stale_seconds_max
+        if now - link.heard_at > limit:
+            feed = "stream" if is_stream else "reference"
+            self.site.record.add(r.FeedSilent(at=now, feed=feed, market_id=link.market_id, since=link.heard_at))
+
+    def read_event(
+        self, link: Link, market_id: str, meaning: str, seen: tuple[Decimal | None, Decimal | None] | None
+    ) -> None:
+        """The maker has read an event of a stream."""
+        at = trio.current_time()
+        if link.client is None or link.client.is_ghost:
+            return
+        if meaning == DELTA and link.sound:
+            self.site.weather.later.add(market_id)
+        if meaning in (SNAPSHOT, EMPTY):
+            link.sound = True
+            if meaning == EMPTY:
+                self.book.pop(market_id, None)
+            self.site.record.add(r.SnapshotRead(at=at, market_id=market_id, connection=link.number))
+        elif meaning == DUPLICATE:
+            self.site.record.add(r.DuplicateRead(at=at, market_id=market_id, connection=link.number))
+        elif meaning not in (DELTA, HEARTBEAT):
+            self.broken(link, market_id, meaning)
+        if seen is not None:
+            self.book[market_id] = seen
+
+    def broken(self, link: Link, market_id: str, what: str) -> None:
+        """The maker has read what breaks a stream; one whose process stands still has not."""
+        if link.sound and link.client is not None and not link.client.is_ghost:
+            link.sound = False
+            self.site.record.add(
+                r.BrokenRead(
+                    at=trio.current_time(),
+                    market_id=market_id,
+                    connection=link.number,
+                    what=what,
+                    exposed=self.site.exposed,
+                )
+            )
+
+    def others_best(self, market_id: str) -> tuple[Decimal | None, Decimal | None]:
+        """The best bid and ask that are not ours."""
+        ours: dict[Decimal, Decimal] = {}
+        if self.site.orders:
+            for order in self.site.exchange.open_orders(self.site.user_id, market_id):
+                if order.price is not None:
+                    ours[order.price] = ours.get(order.price, Decimal(0)) + order.remaining
+        bids, asks = self.site.exchange.book_levels(market_id, LOOK_LEVELS)
+        return first_of_others(bids, ours), first_of_others(asks, ours)
+
+
+def first_of_others(levels: list[tuple[Decimal, Decimal]], ours: dict[Decimal, Decimal]) -> Decimal | None:
+    return next((price for price, size in levels if size > ours.get(price, 0)), None)
