@@ -41,3 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER") and reckons(item) and os.nice(0) == 0:
         os.nice(10)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the table of planted bugs: which invariant found each, and how many storms that took."""
+    done = [report for reports in terminalreporter.stats.values() for report in reports]
+    rows = [row for report in done for key, row in getattr(report, "user_properties", ()) if key == "planted"]
+    if rows:
+        terminalreporter.section("planted bugs", sep="-")
+        for name, finders, seeds in sorted({tuple(row) for row in rows}):
+            terminalreporter.write_line(f"{seeds:4} storms   {finders or 'NOT FOUND':12} {name}")
