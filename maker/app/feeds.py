@@ -238,7 +238,7 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances):
                 inlet.deliver(balance)
-        waiting = any(market.halted or market.nothing for market in inlet.engine.markets.values())
+        waiting = any(market.halted or market.outside_band for market in inlet.engine.markets.values())
         if began >= listing_at + (LISTING_WAITING_SECONDS if waiting else LISTING_SECONDS):
             listing_at = began
             for listed in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):

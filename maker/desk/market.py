@@ -75,6 +75,7 @@ class MarketDesk:
     sent: Ladder | None = None  # in flight
     refused: Ladder | None = None  # never sent again unchanged
     nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
+    outside_band: bool = False  # ... for its fair value is outside the exchange's price band
     disturbed: str = ""  # why the resting ladder is not what we want, besides price and age
     failures: int = 0
     hold_until: float = 0.0
@@ -265,8 +266,9 @@ class MarketDesk:
             size_factor=self.size_factor,
         )
         ladder = build(account.spec, self.ladder_settings, inputs)
-        self.nothing = ""
+        self.nothing, self.outside_band = "", False
         if ladder.empty and not account.exposed:
+            self.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
             self.nothing = self.why_empty(fair)
             return None
         return approve(ladder, account, fair, self.limits, limits, Surroundings(bid, ask, other_markets_value))
@@ -274,7 +276,7 @@ class MarketDesk:
     def why_empty(self, fair: FairValue) -> str:
         """Why a ladder has no level at all."""
         spec = self.account.spec
-        if in_band(spec, ticks_down(fair.subticks)):
+        if not self.outside_band:
             return "limits and margin leave no room for a single level"
         text = spec.grid.price.text
         low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))

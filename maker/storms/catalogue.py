@@ -97,7 +97,7 @@ CLASSES: Final = (
     # the feeds
     FaultClass("F16", "feed_ended", once(1, target=FEEDS, form=("reset", "end"))),
     FaultClass("F17", "feed_silent", lasting(1, 8, target=("reference", "reference", "stream"))),
-    FaultClass("F17", "stream_silent", lasting(24, 26, target=("stream",), form=("nothing", "mumble")), 0.3),
+    FaultClass("F17", "stream_silent", lasting(24, 26, target=("stream",), form=("nothing", "mumble")), 0.5),
     FaultClass("F18", "heartbeats_only", lasting(2, 20)),
     FaultClass("F19", "heartbeat_forms", lasting(1, 6)),
     FaultClass("F20", "gap", once(2)),
