@@ -364,6 +364,17 @@ async def test_polls_come_at_their_turns(autojump_clock: Clock) -> None:
         assert {seen.query for seen in stage.site.seen(ocx.MARKET_STATS)} == {f"marketId={BTC}"}
 
 
+async def test_a_market_that_its_band_keeps_unquoted_has_its_listing_read_every_few_seconds(
+    autojump_clock: Clock,
+) -> None:
+    """Storm seed 1676: bands follow the index, and after a crash the listing that says so came a minute later."""
+    async with staged() as stage:
+        stage.inlet.engine.markets[BTC].outside_band = True
+        with trio.move_on_after(16.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert stage.site.times(ocx.MARKETS) == [5.0, 10.0, 15.0]
+
+
 @pytest.mark.parametrize(
     "failure",
     [
