@@ -582,10 +582,8 @@ PLANTS: Final = {
             ),
             Edit(
                 FEEDS,
-                "                    scope.deadline = trio.current_time() + silent_seconds_max\n"
-                "                    for event in stream.feed(data):\n",
-                "                    scope.deadline = trio.current_time() + 1e9\n"
-                "                    for event in stream.feed(data):\n",
+                "                        scope.deadline = trio.current_time() + silent_seconds_max\n",
+                "                        scope.deadline = trio.current_time() + 1e9\n",
             ),
         ),
         ("feed_silent",),
