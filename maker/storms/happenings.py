@@ -282,6 +282,8 @@ class Happenings:
 
     def do_pause(self, active: Active) -> None:
         """F37, F39: the maker's process stands still; for longer than its guard bears, for good."""
+        if self.frozen_at is not None or self.world.over:
+            return  # it stands still already; time that passes at once would pass its guard by
         seconds = active.number("still_seconds")
         self.world.weather.bite(active)
         if seconds < self.world.config.guard.hang_seconds_max - 0.5:

@@ -144,3 +144,17 @@ def test_seed_1676_a_price_that_crashed_is_quoted_again_once_index_and_reference
         (quiet,) = record.of(r.QuietBegan)
         again = next(entry.at for entry in record.of(r.Left) if entry.quotes and entry.at > quiet.at)
         assert again - quiet.at < 10
+
+
+def test_seed_904_a_second_pause_does_not_hold_up_the_guard_of_a_maker_that_hangs(config: Config) -> None:
+    """L4 said that its guard was late: time had jumped past it, for a maker that stood still anyway."""
+    faults = (
+        Fault(row="F37", name="pause", at=0.5, numbers={"still_seconds": 60.0}),
+        Fault(row="F37", name="pause", at=3.2, numbers={"still_seconds": 1.1}),
+    )
+    outcome, record = perform(config, Schedule(seed=904, markets=1, step_ms=200, faults=faults))
+    assert outcome.faults == {"pause": 1}
+    assert outcome.violations == ()
+    (died,) = record.of(r.Died)
+    assert died.hang_began_at is not None
+    assert died.at - died.hang_began_at <= config.guard.hang_seconds_max + 0.1
