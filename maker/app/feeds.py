@@ -34,9 +34,7 @@ BACKOFF_RESET_SECONDS: Final = 60.0  # a connection that lived this long was a g
 STATS_SECONDS: Final = 1.0  # between two polls of mark and index
 BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
-LISTING_WAITING_SECONDS: Final = (
-    5.0  # ... while a market is halted, or no level fits its band: its listing says when that changes
-)
+LISTING_WAITING_SECONDS: Final = 5.0  # ... while a market is halted or outside its band: the listing says when not
 READ_SECONDS_MAX: Final = 3.0  # one poll
 ERRORS_TOLD_MAX: Final = 4  # of a chain of them: enough for what the library and we may raise one upon the other
 CLOSING: Final = (trio.EndOfChannel, trio.ClosedResourceError, trio.BrokenResourceError, trio.Cancelled)  # tell nothing

@@ -131,9 +131,7 @@ def configure(process: str, *, descriptor: int = 2) -> LogWriter:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[ToWriter(writer)], level=logging.WARNING, force=True)
-    logging.captureWarnings(
-        capture=False
-    )  # else, where somebody has put the old printer back, the next line does nothing
+    logging.captureWarnings(capture=False)  # else the next line does nothing where the old printer was put back
     logging.captureWarnings(capture=True)
     return writer
 
