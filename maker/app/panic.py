@@ -62,6 +62,8 @@ def verdict(status: int) -> Said:
         return Said.THROTTLED
     if status in (401, 403):
         return Said.FORBIDDEN
+    if status == 408:
+        return Said.LOST  # to a connection that was idle for too long: no answer to what crossed with it
     return Said.REFUSED if 400 <= status < 500 else Said.FAILED
 
 

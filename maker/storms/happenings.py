@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 # Faults of dialling: whatever makes it fail has cut what was connected.
 OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
+KEPT_BY_LIBRARY: Final = ("_reader_task", "_open_connection", "_close_connection")  # errors there: it may forget them
 APART: Final = Decimal("0.002")  # of the price: what others quote further through the index is no market
 
 
@@ -379,6 +380,8 @@ class Happenings:
         if not waiting:
             return
         task = waiting[int(active.number("which") * len(waiting))]
+        if is_kept_by_library(task):
+            return
         text = f"planted-{active.index}"
 
         def raise_planted() -> NoReturn:
@@ -388,3 +391,8 @@ class Happenings:
         self.world.note(r.Raised(at=trio.current_time(), where=task.name, text=text))
         self.world.weather.bite(active)
         task._attempt_abort(raise_planted)
+
+
+def is_kept_by_library(task: trio.lowlevel.Task) -> bool:
+    """Whether a task waits where a library makes of any error a lost connection, or nothing."""
+    return any(frame.f_code.co_name in KEPT_BY_LIBRARY for frame, _line in task.iter_await_frames())

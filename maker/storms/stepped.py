@@ -29,7 +29,7 @@ from trio._core._run import GLOBAL_RUN_CONTEXT
 from maker.app import supervisor
 from maker.paper.keys import PAPER_TRADE_SECRET
 from maker.storms import record as r
-from maker.storms.happenings import Planted
+from maker.storms.happenings import Planted, is_kept_by_library
 from maker.storms.scenes import LOOK_SECONDS
 from maker.storms.world import END_SECONDS_MAX, QUOTING_SECONDS_MAX, World
 
@@ -39,7 +39,6 @@ CRASHED: Final = 1  # exit code of an interpreter that ends with a traceback
 CUSTOMER_SECONDS: Final = 0.45  # between two customers: in a short world there are fills too
 FLOOR: Final = Path(__file__).parent
 HOUSE: Final = FLOOR.parent
-KEPT_BY_LIBRARY: Final = ("_reader_task", "_open_connection", "_close_connection")  # errors there: it may forget them
 
 
 @attrs.frozen
@@ -131,7 +130,7 @@ class Striker(trio.abc.Instrument):
             ladders_flying=len(self.world.site.in_flight),
             in_halt=blow.kind == RAISE and "last_halt" in top and (is_main or task.name.endswith("attempt")),
             in_take_down="take_down" in top,
-            in_library=blow.kind == RAISE and any(frame.f_code.co_name in KEPT_BY_LIBRARY for frame in frames),
+            in_library=blow.kind == RAISE and is_kept_by_library(task),
         )
         self.struck.append(struck)
         return struck

@@ -454,7 +454,8 @@ def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttle
     """Turn an answer that is no success into the error to raise: by status first, then by code.
 
     `wait_seconds` is what the headers ask for (see `maker.wire.limits`); used for 429 only. A 5xx, a redirect or any
-    other status leaves the outcome unknown; reads may simply be tried again, writes may not.
+    other status leaves the outcome unknown; reads may simply be tried again, writes may not. So does a 408: a server
+    sends it to a connection that was idle for too long, and it may cross with our request and answer nothing.
     """
     try:
         parsed = decode(body, ErrorBody)
@@ -465,6 +466,6 @@ def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttle
         return Throttled(wait_seconds)
     if status in (401, 403):
         return Unauthorized(status, code, message)
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status != 408:
         return Refused(status, code, message)
     return OutcomeUnknown(f"answer {status} {code} {message}".rstrip())

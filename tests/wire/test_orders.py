@@ -293,13 +293,16 @@ def test_throttled_waits_as_the_caller_was_told(body: bytes) -> None:
     assert outcome(429, body) == LadderThrottled("BTC-PERP", "mk-e-q1", WAIT_SECONDS)
 
 
-@pytest.mark.parametrize("status", [100, 199, 300, 301, 304, 307, 500, 502, 503, 504, 599, 600])
+@pytest.mark.parametrize("status", [100, 199, 300, 301, 304, 307, 408, 500, 502, 503, 504, 599, 600])
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html><h1>502 Bad Gateway</h1></html>", current("INTERNAL"), older("INTERNAL"), applied(), b"\xff\xfe"],
 )
 def test_what_is_neither_is_unknown(status: int, body: bytes) -> None:
-    """F29, F31: a server's error, a proxy's page, a redirect: applied or not, nobody can say."""
+    """F29, F31: a server's error, a proxy's page, a redirect: applied or not, nobody can say.
+
+    Storm seed 6213: nor of a 408, which was sent to an idle connection and crossed with the ladder.
+    """
     assert isinstance(outcome(status, body), LadderUnknown)
 
 
