@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 
 from maker.app.config import Config, Market
+from maker.desk.units import BPS
 from maker.paper.market import MarketSpec, default_markets
 from maker.paper.ratelimit import LIMIT_DEFAULT
 from maker.paper.switches import (
@@ -103,7 +104,26 @@ class Core:
                 continue  # S11: never again unchanged, so nothing is owed before a price moves
             since = self.heap.now - self.judge.about[market_id].applied_at
             quoted = bool(self.venue.ours(market_id)) or since < QUOTED_SECONDS  # it may just have been filled whole
+            if not quoted and self.is_stranded(market_id):
+                continue
             self.judge.hold("L2", quoted, f"{market_id} is not quoted at the end: {self.why()}")
+
+    def is_stranded(self, market_id: str) -> bool:
+        """Whether others quote, or are seen to quote, what was right before a jump: no post-only ladder is near then.
+
+        Seen: the event that told of the jump was lost, and where nothing moves since, no later number shows the gap.
+        """
+        index, collar = self.venue.exchange.index(market_id), self.maker.config.markets[market_id].limits.collar_bps
+        books = [self.venue.exchange.best(market_id)]
+        if any(fault.name == "stream_gap" for fault in self.faults.schedule.faults):
+            market = self.maker.engine.markets[market_id]
+            price = market.account.spec.grid.price
+            bid, ask = (None if one is None else price.value(one) for one in market.book.best_of_others({}, {}))
+            books.append((bid, ask))
+        away = index * collar / BPS
+        return any(
+            (bid is not None and bid > index + away) or (ask is not None and ask < index - away) for bid, ask in books
+        )
 
     def why(self) -> str:
         maker = self.maker

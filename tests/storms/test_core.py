@@ -174,6 +174,16 @@ def test_seed_819_an_unknown_outcome_is_pulled_for_though_its_fills_were_told_be
     assert "trip_OUTCOME_UNKNOWN" in outcome.reached
 
 
+def test_seed_5795_a_fill_told_late_is_not_taken_off_the_ladder_that_followed() -> None:
+    """S7, F23: fills name no order; the new ladder, at the same price, counted for less than rested."""
+    assert sentences(run_core(CONFIGURATION, 5795)) == ""
+
+
+def test_seed_22027_nobody_owes_quotes_while_the_book_that_is_seen_was_right_before_a_jump() -> None:
+    """L2: the event that told of the jump was lost, and nothing moved since that would have shown the gap."""
+    assert sentences(run_core(CONFIGURATION, 22027)) == ""
+
+
 # -- planted defects
 
 

@@ -162,9 +162,9 @@ def test_seed_904_a_second_pause_does_not_hold_up_the_guard_of_a_maker_that_hang
 
 def test_seed_7209_an_error_where_a_library_makes_a_lost_connection_of_it_is_no_error_of_ours(config: Config) -> None:
     """S14 said that an error was swallowed: it came up in trio-websocket's handshake, which is then a failed one."""
-    refused = Fault(row="F2", name="connect_black_hole", at=0.4, seconds=5.0, words={"target": "any"})
-    for hundredth in range(0, 100, 4):
-        raised = Fault(row="F47", name="raised", at=1.5, numbers={"which": hundredth / 100})
-        schedule = Schedule(seed=7209, markets=1, step_ms=200, faults=(refused, raised))
+    silent = Fault(row="F17", name="feed_silent", at=0.05625, seconds=6.3, words={"target": "reference"})
+    for hundredth in range(70, 100, 2):
+        raised = Fault(row="F47", name="raised", at=7.55625, numbers={"which": hundredth / 100})
+        schedule = Schedule(seed=7209, markets=1, step_ms=400, faults=(silent, raised), ending="kill_file")
         outcome, _record = perform(config, schedule)
         assert outcome.violations == (), hundredth
