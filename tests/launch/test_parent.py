@@ -221,17 +221,20 @@ def test_a_maker_not_to_be_trusted_is_killed_and_pulled(
     process = run.start(limits="watch.HANG_UP_SECONDS_MAX = 0.2")
     run.wait_for("armed")
     maker_pid = json.loads((run.folder / "state" / "run.json").read_text())["maker_pid"]
-    killed = os.pidfd_open(maker_pid)
     dead_at: list[bool] = []
+    with contextlib.ExitStack() as opened:
+        killed: int | None = None
+        with contextlib.suppress(ProcessLookupError):  # on a busy machine it may be dead and gone before we look
+            killed = os.pidfd_open(maker_pid)
+            opened.callback(os.close, killed)
 
-    def look(request: Request) -> Say | None:
-        dead_at.append(bool(select.select([killed], [], [], 0.0)[0]))
-        return None
+        def look(request: Request) -> Say | None:
+            dead_at.append(killed is None or bool(select.select([killed], [], [], 0.0)[0]))
+            return None
 
-    exchange.script = look
-    exchange.resting = [order(number=7)]
-    code, result = finish(process)
-    os.close(killed)
+        exchange.script = look
+        exchange.resting = [order(number=7)]
+        code, result = finish(process)
     assert (code, result["verified_empty"], result["open_orders"]) == (70, True, 0)
     assert why in result["reason"]
     assert dead_at
