@@ -22,7 +22,7 @@ SETTLED_SECONDS: Final = 0.8  # nothing happened on our account for so long: all
 LADDERS_MIN: Final = 10  # of a storm that counts
 
 
-def compare(world: World, *, always: bool = False) -> None:
+def compare(world: World) -> None:
     """Compare the maker's books with the exchange's where nothing is on its way (S6)."""
     site, engine, now = world.site, world.recorder.engine, trio.current_time()
     settled = now - site.touched_at >= SETTLED_SECONDS and not site.is_under_way()

@@ -116,7 +116,7 @@ class Happenings:
         """Somebody takes what others quote on the wrong side of the index.
 
         The practice exchange's own traders need a minute for a quarter of the price, and nobody can quote into that.
-        Prices at which we rest ourselves are left alone.
+        A side on which we rest ourselves is left alone.
         """
         site = self.world.site
         for market_id in self.world.config.markets:

@@ -336,14 +336,19 @@ def the_cancel_all_was_refused(story: Story) -> Record:
     return story.ends()
 
 
-@red("S3")
-def the_cancel_all_left_before_the_last_ladder_was_answered(story: Story) -> Record:
+def pulls_before_the_last_answer(story: Story) -> None:
+    """A ladder is on its way when the only cancel-all of the halt leaves; both are answered."""
     request = story.ladder_leaves()
     story.add(Signalled, number=15, resting=4, healthy=False)
     story.trip("STOP_ASKED", recoverable=False)
     story.ladder_lands(request)
     story.cancel_all()
     story.answer(request)
+
+
+@red("S3")
+def the_cancel_all_left_before_the_last_ladder_was_answered(story: Story) -> Record:
+    pulls_before_the_last_answer(story)
     story.proven_empty()
     return story.ends()
 
@@ -422,12 +427,7 @@ def pulled_order_by_order(story: Story) -> Record:
 @red("S3")
 def pulled_order_by_order_at_once(story: Story) -> Record:
     """After the last ladder nobody asked for everything: what is not known by name may rest on."""
-    request = story.ladder_leaves()
-    story.add(Signalled, number=15, resting=4, healthy=False)
-    story.trip("STOP_ASKED", recoverable=False)
-    story.ladder_lands(request)
-    story.cancel_all()
-    story.answer(request)
+    pulls_before_the_last_answer(story)
     story.cancel_all(client_order_id="mk-abcdefgh-1b")
     story.proven_empty()
     return story.ends()
