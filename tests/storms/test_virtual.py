@@ -139,6 +139,23 @@ def test_a_jump_makes_due_what_lies_in_between() -> None:
     assert virtually(main) == ([1.0, 2.0, 40.0], 40.0)
 
 
+def test_a_jump_wakes_nobody_whose_alarm_was_moved_beyond_it() -> None:
+    async def main() -> float:
+        alarm = Alarm()
+
+        async def mover() -> None:
+            await trio.sleep(1)
+            alarm.move(60.0)
+            storm_clock().jump(30.0)  # over the ten seconds that it was set to before
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mover)
+            await alarm.wait(10.0)
+        return trio.current_time()
+
+    assert virtually(main) == 60.0
+
+
 def test_time_does_not_pass_before_a_forgotten_generator_is_ended() -> None:
     """Trio ends it from its entry queue, which no clock knows of."""
 
