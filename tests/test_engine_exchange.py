@@ -164,7 +164,9 @@ class Wired:
             if market_id in self.engine.markets:
                 quote = around.path.quote(self.step)
                 symbol = f"{market_id[:3]}-USD"
-                self.tell(ReferenceQuote(symbol, quote.bid, quote.bid_size, quote.ask, quote.ask_size))
+                told = (symbol, quote.bid, quote.bid_size, quote.ask, quote.ask_size)
+                for source in self.engine.markets[market_id].fair.sources:
+                    self.tell(ReferenceQuote(source, *told))
         if self.step % STATS_STEPS == 0:
             for market_id in self.engine.markets:
                 for row in reads.market_stats(self.read(venue_reads.market_stats, marketId=market_id)):

@@ -14,13 +14,14 @@ import attrs
 from maker.app import credentials
 from maker.app.credentials import refuse_secrets
 from maker.app.relations import relations
-from maker.app.values import build, known, require, section, table, text
+from maker.app.values import build, known, positive, require, section, table, text
 from maker.desk.budget import BudgetSettings
-from maker.desk.fair import FairSettings
+from maker.desk.fair import FairSettings, SourceSettings
 from maker.desk.identity import PREFIX_PATTERN
 from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
+from maker.desk.volatility import VolatilitySettings
 from maker.errors import ConfigError
 from maker.launch import key, settings
 from maker.paper.switches import Switches
@@ -43,9 +44,9 @@ class Exchange:
 
 @attrs.frozen
 class Reference:
-    """The reference feed."""
+    """One reference venue's feed."""
 
-    silent_seconds_max: float
+    silent_seconds_max: float  # no message of any kind for so long: connect anew
     url: str = ""
     ca_file: str = ""  # path of PEM certificates to trust instead of the machine's store
 
@@ -99,6 +100,7 @@ class Market:
     """One market's parameters, by room."""
 
     fair: FairSettings
+    volatility: VolatilitySettings
     ladder: LadderSettings
     limits: Limits
 
@@ -113,7 +115,7 @@ class Config:
     foreign_orders: str  # "refuse" or "cancel": what becomes of orders that are not ours
     state_folder: Path
     exchange: Exchange
-    reference: Reference
+    references: Mapping[str, Reference]
     cycle: CycleSettings
     budget: BudgetSettings
     limits: AccountLimits
@@ -123,7 +125,8 @@ class Config:
     paper: Paper | None
 
 
-TOP_KEYS: Final = [*(field.name for field in attrs.fields(Config) if field.name != "markets"), "market"]
+TABLES_OF: Final = {"markets": "market", "references": "reference"}  # a field of many -> the table each has one in
+TOP_KEYS: Final = [TABLES_OF.get(field.name, field.name) for field in attrs.fields(Config)]
 
 
 def load(path: Path, venue_url: str = "", reference_url: str = "") -> Config:
@@ -176,7 +179,7 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "")
         foreign_orders=foreign,
         state_folder=state_folder(tree),
         exchange=exchange(tree, mode, venue_url),
-        reference=reference(tree, reference_url),
+        references={name: reference(tree, name, reference_url) for name in table(tree, "reference", "")},
         cycle=CycleSettings(
             requote_bps=cycle.requote_bps,
             requote_seconds_min=cycle.requote_seconds_min,
@@ -206,13 +209,18 @@ def exchange(tree: Mapping[str, Any], mode: str, venue_url: str) -> Exchange:
     return found
 
 
-def reference(tree: Mapping[str, Any], reference_url: str) -> Reference:
-    found = section(Reference, tree, "reference")
+def reference(tree: Mapping[str, Any], name: str, reference_url: str) -> Reference:
+    """One [reference.NAME] table; `reference_url` is the practice exchange's, whose venues are told by their path."""
+    path = f"reference.{name}"
+    given = table(tree["reference"], name, "reference")
+    known(given, [field.name for field in attrs.fields(Reference)], path)
+    found = build(Reference, given, path)
+    positive(found, path)
     if reference_url:
         return attrs.evolve(found, url=reference_url)
     if tree.get("mode") == "live":
-        url_scheme("reference.url", found.url, ("wss", "ws"))
-    trusted("reference.ca_file", found.ca_file)
+        url_scheme(f"{path}.url", found.url, ("wss", "ws"))
+    trusted(f"{path}.ca_file", found.ca_file)
     return found
 
 
@@ -255,7 +263,7 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
     """One [market.NAME] table, its keys shared out among the rooms."""
     path = f"market.{name}"
     given = table(tables, name, "market")
-    parts: dict[type[Any], dict[str, Any]] = {FairSettings: {}, LadderSettings: {}, Limits: {}}
+    parts: dict[type[Any], dict[str, Any]] = {FairSettings: {}, VolatilitySettings: {}, LadderSettings: {}, Limits: {}}
     owners: dict[str, list[type[Any]]] = {}
     for room in parts:
         for field in attrs.fields(room):
@@ -265,10 +273,23 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
         for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
             parts[room][field_name] = value
     return Market(
-        fair=build(FairSettings, parts[FairSettings], path),
+        fair=fair(parts[FairSettings], path),
+        volatility=build(VolatilitySettings, parts[VolatilitySettings], path),
         ladder=build(LadderSettings, parts[LadderSettings], path),
         limits=build(Limits, parts[Limits], path),
     )
+
+
+def fair(given: dict[str, Any], path: str) -> FairSettings:
+    """The keys of fair value, with a table for each source."""
+    tables = table(given, "sources", path)
+    names = [field.name for field in attrs.fields(SourceSettings)]
+    sources: dict[str, SourceSettings] = {}
+    for name in tables:
+        one = table(tables, name, f"{path}.sources")
+        known(one, names, f"{path}.sources.{name}")
+        sources[name] = build(SourceSettings, one, f"{path}.sources.{name}")
+    return build(FairSettings, {**given, "sources": sources}, path)
 
 
 def api_key(config: Config, environment: Mapping[str, str]) -> str:

@@ -159,6 +159,7 @@ def broken_if_silent(seconds: float) -> Iterator[trio.CancelScope]:
 
 
 async def run_reference(
+    source: str,
     url: str,
     symbols: list[str],
     inlet: Inlet,
@@ -166,18 +167,19 @@ async def run_reference(
     silent_seconds_max: float,
     ssl_context: ssl.SSLContext | None = None,
 ) -> NoReturn:
-    """Keep the reference feed; without a context the machine's certificate store is trusted."""
+    """Keep one reference feed; without a context the machine's certificate store is trusted."""
     backoff = Backoff(rng)
     while True:
         began = trio.current_time()
         try:
-            await follow_reference(url, symbols, inlet, silent_seconds_max, ssl_context)
+            await follow_reference(source, url, symbols, inlet, silent_seconds_max, ssl_context)
         except StreamBroken as broken:
-            inlet.deliver(ReferenceLost(str(broken)))
+            inlet.deliver(ReferenceLost(source, str(broken)))
         await trio.sleep(backoff.next_pause(trio.current_time() - began))
 
 
 async def follow_reference(
+    source: str,
     url: str,
     symbols: list[str],
     inlet: Inlet,
@@ -196,9 +198,9 @@ async def follow_reference(
                     message = await socket.get_message()
                     scope.deadline = trio.current_time() + silent_seconds_max
                     try:
-                        inlet.deliver(reference.parse(message))
+                        inlet.deliver(reference.parse(source, message))
                     except StreamBroken as broken:  # said before the closing handshake: that takes its time
-                        inlet.deliver(ReferenceLost(str(broken)))
+                        inlet.deliver(ReferenceLost(source, str(broken)))
                         raise
     except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.ProtocolError, OSError) as error:
         raise StreamBroken(StreamFault.CLOSED, f"reference feed: {behind(error)}") from error

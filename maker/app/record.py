@@ -126,7 +126,7 @@ class Recorder:
             case StreamLost():
                 self.state(event.market_id, NOT_QUOTING, f"its stream broke ({event.fault.value}: {event.detail})")
             case ReferenceLost():
-                self.state("reference", "down", event.detail)
+                self.state(f"reference {event.source}", "down", event.detail)
             case StreamSnapshot():
                 self.state(event.market_id, "snapshot", "its stream is live again from a new snapshot")
             case _:

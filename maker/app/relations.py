@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from maker.desk.budget import reserve_calls
 from maker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from maker.app.config import Config, Market
+    from maker.app.config import Config, Market, Reference
 
 LEVELS_MAX: Final = 20  # a side
 GROWTH_MAX: Final = 10  # of sizes from level to level
@@ -22,7 +23,9 @@ def relations(config: Config) -> None:
     """What must hold between the values. Raises ConfigError."""
     if not config.markets:
         raise ConfigError("market", "no market is configured.", "Add a [market.NAME] table.")
-    for section_name in ("reference", "halt", "guard"):
+    if not config.references:
+        raise ConfigError("reference", "no reference feed is configured.", "Add a [reference.NAME] table.")
+    for section_name in ("halt", "guard"):
         positive(getattr(config, section_name), section_name)
     require(config.cycle.requote_bps > 0, "cycle.requote_bps", "must be above 0.", "Try 1.0.")
     require(config.cycle.requote_seconds_min > 0, "cycle.requote_seconds_min", "must be above 0.", "Try 0.3.")
@@ -74,6 +77,7 @@ def relations(config: Config) -> None:
         require(config.paper.preset in presets, "paper.preset", "is not known.", f"One of {', '.join(presets)}.")
     for name, one in config.markets.items():
         market_relations(f"market.{name}", one)
+        fair_relations(f"market.{name}", one, config.references)
 
 
 def market_relations(path: str, one: Market) -> None:
@@ -118,6 +122,37 @@ def market_relations(path: str, one: Market) -> None:
         f"is below {reach} bp, as far as the skewed ladder itself may reach.",
         "Raise the collar or narrow the ladder.",
     )
-    positive(one.fair, path)
-    stale = one.fair.stale_seconds_max
-    require(stale <= STALE_SECONDS_MAX, f"{path}.stale_seconds_max", f"must be at most {STALE_SECONDS_MAX}.", "Try 2.")
+
+
+def fair_relations(path: str, one: Market, references: Mapping[str, Reference]) -> None:
+    """What fair value and volatility are made of."""
+    fair = one.fair
+    require(bool(fair.sources), f"{path}.sources", "has no source.", "Add a table for one of [reference.NAME].")
+    for name, source in fair.sources.items():
+        where = f"{path}.sources.{name}"
+        require(name in references, where, f"is not a [reference.{name}].", f"One of {', '.join(references)}.")
+        positive(source, where)
+        require(bool(source.symbol), f"{where}.symbol", "is empty.", "Write what the venue calls it.")
+        require(
+            source.stale_seconds_max <= STALE_SECONDS_MAX,
+            f"{where}.stale_seconds_max",
+            f"must be at most {STALE_SECONDS_MAX}.",
+            "Try 2.",
+        )
+    require(
+        1 <= fair.sources_min <= len(fair.sources),
+        f"{path}.sources_min",
+        f"must be 1 to {len(fair.sources)}, as many sources as there are.",
+        "With three sources try 2.",
+    )
+    require(fair.index_weight >= 0, f"{path}.index_weight", "must not be negative.", "0: it only sets the basis.")
+    for name in ("outlier_bps_max", "index_stale_seconds_max", "basis_half_life_seconds", "basis_bps_max"):
+        require(getattr(fair, name) > 0, f"{path}.{name}", "must be above 0.", "")
+    require(fair.mark_index_bps_max > 0, f"{path}.mark_index_bps_max", "must be above 0.", "")
+    positive(one.volatility, path)
+    require(
+        one.volatility.volatility_half_life_seconds > one.volatility.volatility_grid_seconds,
+        f"{path}.volatility_half_life_seconds",
+        "must be above volatility_grid_seconds.",
+        "Try 300.",
+    )

@@ -18,10 +18,12 @@ from maker.desk.events import MarketSpec
 from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
 from maker.edge.answer import Answer
-from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled
+from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled, Unauthorized
 from maker.guard import latch
 from maker.wire import ocx, reads
 
+WARM_UP_SECONDS_MAX: Final = 5.0  # for reading candles: who has none yet learns by watching
+CANDLES_READ: Final = "60"  # ASSUMED: `limit`, the newest so many; an hour is as long as volatility remembers
 START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
 
 
@@ -131,8 +133,23 @@ async def own_fee_tier(reader: AccountReader) -> tuple[Decimal, Decimal] | None:
             await trio.sleep(RETRY_SECONDS_MIN)
 
 
+async def warm_up(reader: AccountReader, engine: Engine) -> None:
+    """Begin each market's volatility with the exchange's candles. Without them it is learnt from what comes."""
+    with trio.move_on_after(WARM_UP_SECONDS_MAX):
+        for market_id, market in engine.markets.items():
+            query = {"marketId": market_id, "interval": "1m", "limit": CANDLES_READ}
+            try:
+                closes = await reader.get_once(ocx.OHLC, reads.closes, query)
+            except Unauthorized:
+                raise
+            except (OcxError, ValueError) as error:
+                reader.tell(f"{ocx.OHLC} cannot be read, volatility is learnt from the reference: {error}")
+                continue
+            market.fair.volatility.warm_up(closes)
+
+
 def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) -> None:
     """Give the engine its markets."""
     for market_id, spec in specs.items():
         one = config.markets[market_id]
-        engine.add_market(MarketSettings(MarketAccount(spec), one.fair, one.ladder, one.limits))
+        engine.add_market(MarketSettings(MarketAccount(spec), one.fair, one.volatility, one.ladder, one.limits))

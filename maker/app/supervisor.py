@@ -95,6 +95,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
                     engine.baseline(await reader.whole())
+                    await startup.warm_up(reader, engine)
                     if run.link is not None:
                         await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
                 run.host.settle_memory()
@@ -109,10 +110,11 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
-                    symbols = sorted({one.fair.reference_symbol for one in config.markets.values()})
-                    url, silent = config.reference.url, config.reference.silent_seconds_max
-                    trusts = trusted("reference.ca_file", config.reference.ca_file)
-                    feeds.start_soon(run.guarded, partial(run_reference, url, symbols, inlet, rng, silent, trusts))
+                    for name, symbols in symbols_of(config).items():
+                        one = config.references[name]
+                        trusts = trusted(f"reference.{name}.ca_file", one.ca_file)
+                        arguments = (name, one.url, symbols, inlet, rng, one.silent_seconds_max, trusts)
+                        feeds.start_soon(run.guarded, partial(run_reference, *arguments))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
                     run.pulse.unsteady()  # what the start took is no pause
@@ -125,6 +127,15 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                         run.halted.set()
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
+
+
+def symbols_of(config: Config) -> dict[str, list[str]]:
+    """What is asked of each reference feed that a market names, in a fixed order."""
+    asked: dict[str, set[str]] = {}
+    for market in config.markets.values():
+        for name, source in market.fair.sources.items():
+            asked.setdefault(name, set()).add(source.symbol)
+    return {name: sorted(asked[name]) for name in config.references if name in asked}
 
 
 async def receive_signals(signals: AsyncIterator[int], run: Run) -> None:

@@ -35,8 +35,10 @@ def build(room: type[T], given: Mapping[str, Any], path: str) -> T:
     values: dict[str, Any] = {}
     for field in attrs.fields(room):  # type: ignore[arg-type]
         where = f"{path}.{field.name}"
-        if field.name in given:
+        if field.name in given and typing.get_origin(hints[field.name]) is None:
             values[field.name] = convert(given[field.name], hints[field.name], where)
+        elif field.name in given:
+            values[field.name] = given[field.name]  # tables within, built before
         elif field.default is attrs.NOTHING:
             raise ConfigError(where, "is missing.", "Add it; conf/paper.toml explains every key.")
     return room(**values)

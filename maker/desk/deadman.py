@@ -32,7 +32,9 @@ class Reason(enum.Enum):
     """Why quotes are pulled."""
 
     # what we price by
-    REFERENCE_STALE = Row("the reference feed is stale or down", ("[market] stale_seconds_max",))
+    REFERENCE_STALE = Row(
+        "too few reference feeds are fresh to price by", ("[source] stale_seconds_max", "[market] sources_min")
+    )
     NO_FAIR_VALUE = Row(
         "there is no fair value to quote around",
         ("[market] index_stale_seconds_max", "[market] basis_bps_max", "[market] mark_index_bps_max"),

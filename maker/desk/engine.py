@@ -93,8 +93,7 @@ class Engine(DeskState):
                 return self.trip(Reason.STREAM_SILENT, market.market_id)
             fair = market.fair.value(now)
             if isinstance(fair, NoFair) and market.account.exposed:
-                stale = market.fair.fresh_for_seconds(now) < 0
-                reason = Reason.REFERENCE_STALE if stale else Reason.NO_FAIR_VALUE
+                reason = Reason.REFERENCE_STALE if fair.stale else Reason.NO_FAIR_VALUE
                 return self.trip(reason, f"{market.market_id}: {fair.reason}")
             if market.account.resting and now - market.quoted_at > QUOTE_AGE_PULL * self.cycle.quote_age_seconds_max:
                 return self.trip(Reason.QUOTES_TOO_OLD, market.market_id)

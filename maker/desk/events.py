@@ -118,6 +118,7 @@ class StreamLost:
 class ReferenceQuote:
     """Best bid and ask at a reference venue, in its own prices."""
 
+    source: str  # the name of its [reference.NAME]
     symbol: str
     bid: Decimal
     bid_size: Decimal
@@ -127,13 +128,16 @@ class ReferenceQuote:
 
 @attrs.frozen
 class ReferenceHeard:
-    """The reference feed is alive though no price changed."""
+    """A reference feed is alive though no price changed."""
+
+    source: str
 
 
 @attrs.frozen
 class ReferenceLost:
-    """The reference feed is down; what it said ages from its last quote."""
+    """A reference feed is down: what it said counts for nothing."""
 
+    source: str
     detail: str
 
 

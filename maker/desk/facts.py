@@ -32,6 +32,7 @@ from maker.desk.events import (
     StreamLost,
     StreamSnapshot,
 )
+from maker.desk.fair import NoFair
 from maker.desk.market import MARGIN_CODE, MarketDesk
 from maker.desk.state import DeskState
 from maker.errors import StreamBroken, StreamFault
@@ -55,15 +56,12 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             return stream_lost(desk, desk.markets[event.market_id], event)
         case ReferenceQuote():
             for market in desk.markets.values():
-                if market.fair.settings.reference_symbol == event.symbol:
-                    market.fair.quote(event, now)
+                market.fair.quote(event, now)
         case ReferenceHeard():
             for market in desk.markets.values():
-                market.fair.heard(now)
+                market.fair.heard(event.source, now)
         case ReferenceLost():
-            for market in desk.markets.values():
-                market.fair.lost()
-            return desk.trip(Reason.REFERENCE_STALE, event.detail)
+            return reference_lost(desk, event, now)
         case MarketStats():
             market = desk.markets[event.market_id]
             market.fair.stats(event, now)
@@ -82,6 +80,16 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             desk.read_empty()
         case _:
             return outcome(desk, event, now)
+    return None
+
+
+def reference_lost(desk: DeskState, event: ReferenceLost, now: float) -> Trip | None:
+    """Pull where too few sources are left to price what rests by."""
+    for market in desk.markets.values():
+        market.fair.lost(event.source)
+    for market in desk.markets.values():
+        if market.account.exposed and isinstance(market.fair.value(now), NoFair):
+            return desk.trip(Reason.REFERENCE_STALE, f"{event.source}: {event.detail}")
     return None
 
 

@@ -1,19 +1,29 @@
-"""Fair value of one market: the reference venue's price plus a slow basis to OCX's index.
+"""Fair value of one market: what several reference venues say, each plus its slow basis to OCX's index.
 
 OCX's index comes from the CME futures curve while a reference venue trades spot or an offshore perpetual, so the two
-differ by a basis that moves slowly. We follow the fast reference and add an exponential average of `index - reference`.
-OCX's mark never enters: it follows the book we quote in. No price is better than a wrong price: NoFair says why.
+differ by a basis that moves slowly. We follow the fast references and add to each an exponential average of `index -
+reference`. Of these prices the stale are left out, then the outliers, and the rest are combined by weight; fewer than
+`sources_min` reference venues left is no fair value. The index may count as one more source (`index_weight`). OCX's
+mark never enters: it follows the book we quote in. No price is better than a wrong price: NoFair says why.
+
+How unsure we are (`half_width`): the larger of half the range of the sources used and half the narrowest of their own
+spreads, plus sigma times the square root of their age.
 """
 
 from __future__ import annotations
 
 import enum
+import math
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import attrs
 
 from maker.desk.events import MarketStats, ReferenceQuote
 from maker.desk.units import BPS, Grid, bps_of
+from maker.desk.volatility import Volatility, VolatilitySettings
+
+AGE_STEPS_PER_BP = 10  # what age adds is rounded to such steps: a ladder must not move because a moment has passed
 
 
 class PriceFrom(enum.Enum):
@@ -23,13 +33,32 @@ class PriceFrom(enum.Enum):
     MICRO = "micro"  # weighted by the opposite size: (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
 
 
+class Combine(enum.Enum):
+    """How one price is made of several; both by weight."""
+
+    MEDIAN = "median"
+    MEAN = "mean"
+
+
+@attrs.frozen
+class SourceSettings:
+    """One reference venue as a source of one market."""
+
+    symbol: str  # what the venue calls it
+    stale_seconds_max: float  # the venue's feed silent for so long, heartbeats included: left out
+    weight: Decimal = Decimal(1)
+
+
 @attrs.frozen
 class FairSettings:
     """Of one market."""
 
-    reference_symbol: str
+    sources: Mapping[str, SourceSettings]  # by the name of their [reference.NAME]
+    sources_min: int  # fewer left: no fair value
+    combine: Combine
+    outlier_bps_max: Decimal  # from the median of the other sources; further away is left out
     price_from: PriceFrom
-    stale_seconds_max: float  # the reference feed, heartbeats included
+    index_weight: Decimal  # of OCX's own index as one more source; 0: it only sets the basis
     index_stale_seconds_max: float  # the index, which is polled
     basis_half_life_seconds: float
     basis_bps_max: Decimal  # beyond it one of the two prices is wrong
@@ -42,123 +71,309 @@ class FairValue:
 
     subticks: int
     half_width_subticks: int
-    age_seconds: float
+    age_seconds: float  # of the sources used, by weight
+    sigma: float = 0.0  # standard deviation of the relative return over one second
 
 
 @attrs.frozen
 class NoFair:
-    """There is no fair value, and why: `stale` where quotes that rest must be pulled for it."""
+    """There is no fair value, and why: `stale` where a source or the index has gone silent."""
 
     reason: str
+    stale: bool = False
+
+
+@attrs.frozen
+class SourceState:
+    """One source as it counts now, for people: `left_out` says why it does not; empty when it does."""
+
+    name: str
+    price_subticks: int | None  # basis included
+    basis_subticks: int | None
+    age_seconds: float | None
+    left_out: str
+
+
+@attrs.define
+class Source:
+    """One reference venue's last price of this market, and its basis."""
+
+    name: str
+    settings: SourceSettings
+    price_subticks: int | None = None
+    half_spread_subticks: int = 0
+    heard_at: float | None = None  # our clock
+    basis_subticks: int | None = None
+
+    def fresh(self, now: float) -> bool:
+        return self.heard_at is not None and now - self.heard_at <= self.settings.stale_seconds_max
+
+    def left_out(self, index: int, basis_bps_max: Decimal, now: float) -> str:
+        """Why it cannot be used whatever the others say."""
+        limit = bps_of(index, basis_bps_max)
+        if self.heard_at is None or self.price_subticks is None:
+            return f"{self.name} has no price for {self.settings.symbol}"
+        if not self.fresh(now):
+            most = self.settings.stale_seconds_max
+            return f"{self.name} has been silent for {now - self.heard_at:.1f} s (limit {most} s)"
+        if self.basis_subticks is None or abs(self.basis_subticks) > limit:
+            return f"{self.name} and index are more than {basis_bps_max} bp apart"
+        if abs(self.price_subticks + self.basis_subticks - index) > limit:  # the slow basis hides a price that jumped
+            return f"{self.name} plus its basis and index are more than {basis_bps_max} bp apart"
+        return ""
+
+    def silent(self, now: float) -> bool:
+        """Whether it is left out for want of news."""
+        return not self.fresh(now)
+
+
+@attrs.frozen
+class Priced:
+    """A source that may count: its price with its basis."""
+
+    name: str
+    price: int
+    weight: int
+    half_spread: int
+    age: float
 
 
 @attrs.define
 class FairValueEstimator:
-    """Follows one market's reference and index."""
+    """Follows one market's references and index."""
 
     grid: Grid
     settings: FairSettings
-    reference_subticks: int | None = None
-    reference_half_spread_subticks: int = 0
-    heard_at: float | None = None  # our clock
+    volatility_settings: VolatilitySettings
+    sources: dict[str, Source] = attrs.field(init=False)
+    weights: dict[str, int] = attrs.field(init=False)  # whole numbers in the proportions asked for
+    index_weight: int = attrs.field(init=False)
+    volatility: Volatility = attrs.field(init=False)
     index_subticks: int | None = None
     index_at: float | None = None
     mark_subticks: int | None = None
-    basis_subticks: int | None = None
-    judged: tuple[int, int, int, int] | None = None  # the prices last judged: asked many times between two changes
-    apart: str = ""  # what was wrong with them
+    version: int = 0  # of the prices above
+    judged: tuple[int, float, FairValue | NoFair] | None = None  # the last answer: asked many times at one moment
+
+    def __attrs_post_init__(self) -> None:
+        self.sources = {name: Source(name, one) for name, one in self.settings.sources.items()}
+        asked = [*(one.weight for one in self.settings.sources.values()), self.settings.index_weight]
+        scale = 10 ** max(0, *(-exponent_of(weight) for weight in asked))
+        self.weights = {name: int(one.weight * scale) for name, one in self.settings.sources.items()}
+        self.index_weight = int(self.settings.index_weight * scale)
+        self.volatility = Volatility(self.volatility_settings)
+
+    # -- facts
 
     def quote(self, quote: ReferenceQuote, now: float) -> None:
-        """Take a best bid and ask of the reference venue; a crossed or empty one is no price."""
-        self.heard_at = now
+        """Take a best bid and ask of a reference venue; a crossed or empty one is no price."""
+        source = self.sources.get(quote.source)
+        if source is None or source.settings.symbol != quote.symbol:
+            return
+        self.version += 1
+        source.heard_at = now
         if not 0 < quote.bid < quote.ask or quote.bid_size < 0 or quote.ask_size < 0:
-            self.reference_subticks = None
+            source.price_subticks = None
             return
         price = (quote.bid + quote.ask) / 2
         sizes = quote.bid_size + quote.ask_size
         if self.settings.price_from is PriceFrom.MICRO and sizes > 0:
             price = (quote.bid * quote.ask_size + quote.ask * quote.bid_size) / sizes
-        self.reference_subticks = self.grid.subticks(price)
-        self.reference_half_spread_subticks = self.grid.subticks((quote.ask - quote.bid) / 2)
-        if self.basis_subticks is None:
-            self.sample_basis(1.0, now)
+        source.price_subticks = self.grid.subticks(price)
+        source.half_spread_subticks = self.grid.subticks((quote.ask - quote.bid) / 2)
+        if source.basis_subticks is None:
+            self.sample_basis(source, 1.0, now)
+        self.sample_volatility(now)
 
-    def heard(self, now: float) -> None:
-        """The feed is alive though nothing changed."""
-        if self.heard_at is not None:
-            self.heard_at = now
-            if self.basis_subticks is None:
-                self.sample_basis(1.0, now)
+    def heard(self, name: str, now: float) -> None:
+        """A feed is alive though nothing changed."""
+        source = self.sources.get(name)
+        if source is not None and source.heard_at is not None:
+            self.version += 1
+            source.heard_at = now
+            if source.basis_subticks is None:
+                self.sample_basis(source, 1.0, now)
+            self.sample_volatility(now)
 
-    def lost(self) -> None:
-        """The feed is down: its last price counts for nothing."""
-        self.reference_subticks = None
+    def lost(self, name: str) -> None:
+        """A feed is down: its last price counts for nothing."""
+        source = self.sources.get(name)
+        if source is not None:
+            self.version += 1
+            source.price_subticks = None
 
     def stats(self, stats: MarketStats, now: float) -> None:
-        """Take OCX's index and mark, and sample the basis."""
+        """Take OCX's index and mark, and sample each basis."""
         elapsed = now - self.index_at if self.index_at is not None else 0.0
+        self.version += 1
         self.index_subticks = self.grid.subticks(stats.index)
         self.mark_subticks = self.grid.subticks(stats.mark)
         self.index_at = now
-        self.sample_basis(1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds), now)
+        weight = 1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds)
+        for source in self.sources.values():
+            self.sample_basis(source, weight, now)
+        self.sample_volatility(now)
 
-    def sample_basis(self, weight: float, now: float) -> None:
-        """Move the basis towards what index and reference say now. The first sample counts whole.
+    def sample_basis(self, source: Source, weight: float, now: float) -> None:
+        """Move a source's basis towards what index and reference say now. The first sample counts whole.
 
         A sample beyond `basis_bps_max` is a moment at which one of the two had moved and the other had not: averaged
         in, it would spoil the fair value for half-lives after both have come to rest. So it teaches nothing; where
         there is nothing better it stands, gives no fair value, and the next sample replaces it whole.
         """
-        if self.reference_subticks is None or self.index_subticks is None or self.fresh_for_seconds(now) < 0:
+        if source.price_subticks is None or self.index_subticks is None:
+            return
+        if not source.fresh(now) or not self.index_fresh(now):
             return  # the difference of two moments is no basis
-        sample = self.index_subticks - self.reference_subticks
+        sample = self.index_subticks - source.price_subticks
         limit = bps_of(self.index_subticks, self.settings.basis_bps_max)
-        if self.basis_subticks is None or abs(self.basis_subticks) > limit:
-            self.basis_subticks = sample
+        if source.basis_subticks is None or abs(source.basis_subticks) > limit:
+            source.basis_subticks = sample
         elif abs(sample) <= limit:
-            self.basis_subticks += round((sample - self.basis_subticks) * weight)
+            source.basis_subticks += round((sample - source.basis_subticks) * weight)
 
-    def fresh_for_seconds(self, now: float) -> float:
-        """Seconds until the inputs are stale; negative when they are."""
-        if self.heard_at is None or self.index_at is None:
-            return -1.0
-        return min(
-            self.heard_at + self.settings.stale_seconds_max - now,
-            self.index_at + self.settings.index_stale_seconds_max - now,
-        )
+    def sample_volatility(self, now: float) -> None:
+        """Take a return when one is due and there is a price."""
+        if self.volatility.due(now):
+            price = self.price(now)
+            if not isinstance(price, NoFair):
+                self.volatility.sample(price[0], now)
+
+    # -- what follows
+
+    def index_fresh(self, now: float) -> bool:
+        return self.index_at is not None and now - self.index_at <= self.settings.index_stale_seconds_max
 
     def value(self, now: float) -> FairValue | NoFair:
         """The fair value now, or why there is none."""
-        settings = self.settings
-        if self.heard_at is None or self.reference_subticks is None:
-            return NoFair(f"the reference feed has no price for {settings.reference_symbol}")
-        age = now - self.heard_at
-        if age > settings.stale_seconds_max:
-            return NoFair(f"the reference feed has been silent for {age:.1f} s (limit {settings.stale_seconds_max} s)")
-        if self.index_at is None or self.index_subticks is None or self.basis_subticks is None:
-            return NoFair("the exchange has not stated its index yet")
-        index_age = now - self.index_at
-        if index_age > settings.index_stale_seconds_max:
-            return NoFair(f"the index is {index_age:.1f} s old (limit {settings.index_stale_seconds_max} s)")
-        assert self.mark_subticks is not None
-        prices = (self.reference_subticks, self.basis_subticks, self.index_subticks, self.mark_subticks)
-        if prices != self.judged:
-            self.judged, self.apart = prices, self.judge(*prices)
-        if self.apart:
-            return NoFair(self.apart)
-        fair = self.reference_subticks + self.basis_subticks
-        return FairValue(fair, self.reference_half_spread_subticks, max(0.0, age))
+        if self.judged is not None and self.judged[:2] == (self.version, now):
+            return self.judged[2]
+        answer = self.reckon(now)
+        self.judged = (self.version, now, answer)
+        return answer
 
-    def judge(self, reference: int, basis: int, index: int, mark: int) -> str:
-        """Why these prices (subticks) make no fair value; empty when they do."""
+    def reckon(self, now: float) -> FairValue | NoFair:
+        price = self.price(now)
+        if isinstance(price, NoFair):
+            return price
+        if self.volatility.waiting:
+            return NoFair(self.volatility.waiting)
+        fair, width, age = price
+        sigma = self.volatility.sigma
+        step = bps_of(fair, Decimal(1)) // AGE_STEPS_PER_BP or 1
+        return FairValue(fair, width + round(fair * sigma * math.sqrt(age) / step) * step, age, sigma)
+
+    def price(self, now: float) -> tuple[int, int, float] | NoFair:
+        """Price and uncertainty without age (both subticks), and age in seconds; or why there is none."""
         settings = self.settings
-        if beyond(mark, index, settings.mark_index_bps_max):
-            return f"mark and index are more than {settings.mark_index_bps_max} bp apart"
-        if abs(basis) > bps_of(index, settings.basis_bps_max):
-            return f"index and reference are more than {settings.basis_bps_max} bp apart"
-        if beyond(reference + basis, index, settings.basis_bps_max):  # the slow basis hides a reference that jumped
-            return f"fair value and index are more than {settings.basis_bps_max} bp apart"
-        return ""
+        if self.index_at is None or self.index_subticks is None:
+            return NoFair("the exchange has not stated its index yet", stale=True)
+        if not self.index_fresh(now):
+            most = settings.index_stale_seconds_max
+            return NoFair(f"the index is {now - self.index_at:.1f} s old (limit {most} s)", stale=True)
+        assert self.mark_subticks is not None
+        index = self.index_subticks
+        if beyond(self.mark_subticks, index, settings.mark_index_bps_max):
+            return NoFair(f"mark and index are more than {settings.mark_index_bps_max} bp apart")
+        kept, left_out = self.usable(now)
+        if sum(one.name != "" for one in kept) < settings.sources_min:
+            stale = any(one.silent(now) for one in self.sources.values())
+            few = f"{settings.sources_min} reference feeds are needed: " if settings.sources_min > 1 else ""
+            return NoFair(f"{few}{'; '.join(left_out.values())}", stale)
+        fair = weighted_median(kept) if settings.combine is Combine.MEDIAN else weighted_mean(kept)
+        prices = [one.price for one in kept]
+        width = max((max(prices) - min(prices)) // 2, min(one.half_spread for one in kept if one.name))
+        weights = sum(one.weight for one in kept)
+        return fair, width, sum(one.age * one.weight for one in kept) / weights
+
+    def usable(self, now: float) -> tuple[list[Priced], dict[str, str]]:
+        """The sources that count, and why the others do not, by name. OCX's own index goes without a name."""
+        assert self.index_subticks is not None
+        assert self.index_at is not None
+        kept: list[Priced] = []
+        left_out: dict[str, str] = {}
+        for name, source in self.sources.items():
+            why = source.left_out(self.index_subticks, self.settings.basis_bps_max, now)
+            if why:
+                left_out[name] = why
+                continue
+            assert source.price_subticks is not None
+            assert source.basis_subticks is not None
+            assert source.heard_at is not None
+            price, age = source.price_subticks + source.basis_subticks, max(0.0, now - source.heard_at)
+            kept.append(Priced(name, price, self.weights[name], source.half_spread_subticks, age))
+        if self.index_weight:
+            age = max(0.0, now - self.index_at)
+            kept.append(Priced("", self.index_subticks, self.index_weight, 0, age))
+        most = self.settings.outlier_bps_max
+        for one in outliers(kept, bps_of(self.index_subticks, most)):
+            kept.remove(one)
+            left_out[one.name] = f"{one.name or 'the index'} is more than {most} bp from the other sources"
+        return kept, left_out
+
+    def states(self, now: float) -> tuple[SourceState, ...]:
+        """Each source as it counts now, for people."""
+        left_out = self.usable(now)[1] if self.index_at is not None else {}
+        return tuple(
+            SourceState(
+                name,
+                None
+                if one.price_subticks is None or one.basis_subticks is None
+                else one.price_subticks + one.basis_subticks,
+                one.basis_subticks,
+                None if one.heard_at is None else now - one.heard_at,
+                left_out.get(name, "" if self.index_at is not None else "the exchange has not stated its index yet"),
+            )
+            for name, one in self.sources.items()
+        )
+
+
+def outliers(priced: Sequence[Priced], limit: int) -> list[Priced]:
+    """Those further than `limit` from the median of the rest: the worst first, then the rest among themselves.
+
+    Of two that disagree both are: nobody knows which of them is right.
+    """
+    found: list[Priced] = []
+    rest = list(priced)
+    while len(rest) > 1:
+        away = [abs(2 * one.price - twice_median([other.price for other in rest if other is not one])) for one in rest]
+        worst = max(away)
+        if worst <= 2 * limit:
+            break
+        gone = [one for one, far in zip(rest, away, strict=True) if far == worst]
+        found.extend(gone)
+        rest = [one for one in rest if one not in gone]
+    return found
+
+
+def twice_median(prices: Sequence[int]) -> int:
+    """Twice the median, so that it is whole."""
+    ordered = sorted(prices)
+    return ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
+
+
+def weighted_median(priced: Sequence[Priced]) -> int:
+    """The price at which half of the weight lies on either side; between two, their middle."""
+    ordered = sorted(priced, key=lambda one: one.price)
+    whole = sum(one.weight for one in ordered)
+    below = 0
+    for index, one in enumerate(ordered):
+        below += one.weight
+        if 2 * below > whole:
+            return one.price
+        if 2 * below == whole:
+            return (one.price + ordered[index + 1].price) // 2
+    raise AssertionError("weights are positive")
+
+
+def weighted_mean(priced: Sequence[Priced]) -> int:
+    return sum(one.price * one.weight for one in priced) // sum(one.weight for one in priced)
+
+
+def exponent_of(weight: Decimal) -> int:
+    exponent = weight.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a weight is a finite number"
+    return exponent
 
 
 def beyond(subticks: int, base_subticks: int, bps: Decimal) -> bool:

@@ -15,6 +15,7 @@ from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair,
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
 from maker.desk.units import SUBTICKS, Side, ticks_down
+from maker.desk.volatility import VolatilitySettings
 from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
@@ -48,6 +49,7 @@ class MarketSettings:
 
     account: MarketAccount
     fair: FairSettings
+    volatility: VolatilitySettings
     ladder: LadderSettings
     limits: Limits
 
@@ -138,10 +140,9 @@ class MarketDesk:
             return False
         if not self.account.position_lots:
             return True
-        if fair.index_subticks is None or fair.mark_subticks is None or fair.index_at is None:
+        if fair.index_subticks is None or fair.mark_subticks is None or not fair.index_fresh(now):
             return False
-        fresh = now - fair.index_at <= fair.settings.index_stale_seconds_max
-        return fresh and not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)
+        return not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)
 
     def relisted(self, spec: MarketSpec) -> None:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""

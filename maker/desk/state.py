@@ -51,7 +51,7 @@ class DeskState:
     def add_market(self, settings: MarketSettings) -> None:
         """Add a market before the first fact."""
         spec = settings.account.spec
-        fair = FairValueEstimator(spec.grid, settings.fair)
+        fair = FairValueEstimator(spec.grid, settings.fair, settings.volatility)
         self.markets[spec.market_id] = MarketDesk(settings.account, fair, settings.ladder, settings.limits)
 
     def baseline(self, read: AccountRead) -> None:

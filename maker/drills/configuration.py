@@ -22,7 +22,7 @@ from maker.paper.market import default_markets
 
 KEY_ENV: Final = "MAKER_DRILL_KEY"  # holds the practice exchange's published key
 TAIL_SECONDS: Final = 4.0  # long enough for five cancel-alls of a tail: at 0, 0.25, 1, 2 and 4 s
-TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "reference_symbol", "foreign_orders"})
+TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign_orders"})
 REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
@@ -60,7 +60,7 @@ class DrillConfiguration:
             "account": f"drill-{folder.parent.name}-{folder.name}",  # a bot that runs beside keeps its lock
             "state_folder": str(folder),
             "exchange": {"base_url": addresses.exchange_url, "key_env": KEY_ENV, **secure},
-            "reference": {**self.tree["reference"], "url": addresses.reference_url, **secure},
+            "reference": references(self.tree["reference"], addresses.reference_url, secure),
         }
         config.check(tree)
         path = folder / "drill.toml"
@@ -86,19 +86,31 @@ def prepare(path: Path, *, shorten: bool = True) -> DrillConfiguration:
         problem = f"has none that the practice exchange lists: {', '.join(listed)}."
         raise ConfigError("market", problem, "Drill with a configuration for one of these.")
     for name, market in kept["market"].items():
-        market["reference_symbol"] = f"{listed[name].base}-USD"
+        for source in market["sources"].values():
+            source["symbol"] = f"{listed[name].base}-USD"
     if shorten:
         notes += shorten_tails(kept)
     return DrillConfiguration(
         tree=kept,
         venue_words=venue_words(tree),
         key_env=checked.exchange.key_env,
-        stale_seconds_max=float(max(checked.markets[name].fair.stale_seconds_max for name in kept["market"])),
+        stale_seconds_max=float(
+            max(
+                source.stale_seconds_max
+                for name in kept["market"]
+                for source in checked.markets[name].fair.sources.values()
+            )
+        ),
         hang_seconds_max=float(checked.guard.hang_seconds_max),
         halt_seconds_max=float(checked.halt.halt_seconds_max),
         tail_seconds=float(max(kept[table][key] for table, key in SHORTENED)),
         notes=tuple(notes),
     )
+
+
+def references(tree: Tree, url: str, secure: Mapping[str, str]) -> Tree:
+    """Each reference feed of a user's, at the practice exchange's address."""
+    return {name: {**one, "url": url, **secure} for name, one in tree.items()}
 
 
 def harmless(tree: Mapping[str, Any]) -> Tree:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -44,6 +45,23 @@ class CandleTape:
             self.minutes[-1] = _join((last, trade), last.start_ms)
         else:
             self.minutes.append(trade)
+
+    def before(self, closes: Sequence[Decimal], now_ms: int) -> None:
+        """Begin with prices of the minutes before now, oldest first, in which nobody traded here."""
+        assert not self.minutes, "a tape begins once"
+        start_ms = now_ms - now_ms % MINUTE_MS - len(closes) * MINUTE_MS
+        for minute, (last, close) in enumerate(itertools.pairwise([closes[0], *closes])):
+            self.minutes.append(
+                Candle(
+                    start_ms=start_ms + minute * MINUTE_MS,
+                    open=last,
+                    high=max(last, close),
+                    low=min(last, close),
+                    close=close,
+                    volume=Decimal(0),
+                    trades=0,
+                )
+            )
 
     def last_day(self, now_ms: int) -> Candle | None:
         """Return the last 24 hours as one candle, to the minute; None without a trade."""

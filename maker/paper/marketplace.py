@@ -16,7 +16,7 @@ import attrs
 from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec
 from maker.paper.orders import CancelScope
-from maker.paper.prices import LOOKAHEAD_STEPS, STEP_MS, ReferencePath, ReferenceQuote
+from maker.paper.prices import LOOKAHEAD_STEPS, STEP_MS, ReferencePath, ReferenceQuote, prehistory
 from maker.paper.state import ChangeSink, ExchangeSettings
 from maker.paper.traders import Crowd, CrowdOrder, CrowdView
 
@@ -89,6 +89,8 @@ class Marketplace:
                     minimum=spec.quantity_min,
                 )
                 self.surroundings[spec.market_id] = Surroundings(path, crowd)
+                closes = prehistory(path.symbol, spec.index_start, preset, settings.seed)
+                self.exchange.state.market(spec.market_id).candles.before(closes, start_ms)
         self._open_crowd()
         self.step()
 

@@ -26,6 +26,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+PREHISTORY_MINUTES: Final = 60
 STEP_MS: Final = 50  # one step of the practice exchange, ms: the fastest cadence of a book stream
 STEPS_PER_SECOND: Final = 1000 // STEP_MS
 STEPS_PER_MINUTE: Final = 60 * STEPS_PER_SECOND
@@ -140,6 +141,20 @@ def read_field(state: Mapping[str, object], name: str, kind: type[Value]) -> Val
         sentence = f"snapshot: {name!r} must be {kind.__name__}, not {type(value).__name__}"
         raise ValueError(sentence)  # noqa: TRY004 - a bad snapshot is a bad value, whatever is wrong inside it
     return value
+
+
+def prehistory(spec_symbol: str, start_price: Decimal, preset: str, seed: int) -> list[Decimal]:
+    """Return closing prices of the minutes before a path starts, oldest first, as restless as its preset says.
+
+    Drawn backwards from the start price by a generator of its own: the path itself is the same without it.
+    """
+    generator = seeded(f"prehistory:{spec_symbol}:{preset}", seed)
+    sigma, grid = PATH_PRESETS[preset].volatility_bps * _BPS, Decimal(1).scaleb(start_price.adjusted() - TICK_DIGITS)
+    closes, price = [start_price], float(start_price)
+    while len(closes) < PREHISTORY_MINUTES:
+        price *= math.exp(generator.gauss(0.0, sigma))
+        closes.append(round(Decimal(price) / grid) * grid)
+    return closes[::-1]
 
 
 @functools.cache

@@ -73,11 +73,13 @@ class Core:
         core_trouble.begin(self.venue, one)
         if fault.name == "reference_silent":
             settings = self.maker.config
-            stale = min(market.fair.stale_seconds_max for market in settings.markets.values())
+            fairs = [market.fair for market in settings.markets.values()]
+            stale = min(source.stale_seconds_max for fair in fairs for source in fair.sources.values())
             if fault.seconds > stale:
                 self.heap.after(stale + 0.01, self.maker.look)
-            if fault.seconds > settings.reference.silent_seconds_max:
-                self.heap.after(settings.reference.silent_seconds_max, self.maker.reference_lost)
+            silent = max(one.silent_seconds_max for one in settings.references.values())
+            if fault.seconds > silent:
+                self.heap.after(silent, self.maker.reference_lost)
         if fault.seconds > 0:
             self.heap.after(fault.seconds, partial(self.end, one))
         else:

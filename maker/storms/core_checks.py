@@ -80,7 +80,7 @@ class Judge(OrderChecks):
             self.about[row.market_id].index = row.index
 
     def reference(self, message: bytes) -> None:
-        quote = reference.parse(message)
+        quote = reference.parse("", message)
         symbol = getattr(quote, "symbol", "")
         for market_id, about in self.about.items():
             if market_id.partition("-")[0] == symbol.partition("-")[0]:

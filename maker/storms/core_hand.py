@@ -116,6 +116,11 @@ class Hand:
     decided_at: float = 0.0
     pace_seconds: float = attrs.field(init=False)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the reference feeds: in this world all say the same."""
+        return tuple(self.config.references)
+
     # -- one door for facts
 
     def touch(self) -> None:
@@ -123,7 +128,8 @@ class Hand:
         now = self.heap.now
         if now - self.heard_at >= HEARD_SECONDS and not self.faults.holds("reference_silent"):
             self.heard_at = now
-            self.engine.apply(ReferenceHeard(), now)
+            for source in self.sources:
+                self.engine.apply(ReferenceHeard(source), now)
 
     def deliver(self, event: Event) -> None:
         trip = self.engine.apply(event, self.heap.now)

@@ -85,6 +85,9 @@ class Maker(Hand):
         while read is None:
             read = yield from self.whole()
         engine.baseline(read)
+        for market_id, market in engine.markets.items():
+            query = {"marketId": market_id, "interval": "1m", "limit": startup.CANDLES_READ}
+            market.fair.volatility.warm_up(reads.closes(self.venue.read(paper_reads.ohlc, query)))
         self.judge.began(self.run, self.engine, self.specs)
         self.heard_at = 0.0
         self.quoting = True
@@ -208,12 +211,14 @@ class Maker(Hand):
     def referenced(self, message: bytes) -> None:
         if self.quoting:
             self.judge.reference(message)
-            self.deliver(reference.parse(message))
+            for source in self.sources:
+                self.deliver(reference.parse(source, message))
             self.watch()
 
     def reference_lost(self) -> None:
         if self.quoting:
-            self.deliver(ReferenceLost("neither message nor heartbeat"))
+            for source in self.sources:
+                self.deliver(ReferenceLost(source, "neither message nor heartbeat"))
 
     def polls(self) -> Steps:
         """Mark and index, the balance, the listing."""

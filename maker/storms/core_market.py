@@ -17,6 +17,7 @@ import attrs
 from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec as PaperSpec
 from maker.paper.marketplace import STILL, Marketplace, reference_symbol
+from maker.paper.prices import prehistory
 from maker.paper.state import ExchangeSettings
 from maker.paper.switches import Switches
 from maker.storms.core_checks import Judge
@@ -33,6 +34,7 @@ LATENCY_SECONDS: Final = 0.025  # one way, median
 SLOW_SHARE: Final = 0.02  # of the ways are this much slower
 SLOW_FACTOR: Final = 20.0
 DEPTH: Final = 25
+CALM: Final = "normal"  # how restless the hour before was
 BROKEN_BODIES: Final = (b"<html>Bad gateway</html>", b"", b'{"marketId":"BTC-PERP","quoteId":')
 REFUSALS: Final = ((400, "INVALID_BODY"), (404, "MARKET_NOT_FOUND"), (409, "CONFLICTING_STATE"), (422, "TOO_SMALL"))
 SERVER_ERRORS: Final = (500, 502, 503)
@@ -172,4 +174,8 @@ class Street:
 def make_place(markets: tuple[PaperSpec, ...], seed: int, switches: Switches, deposit: Decimal) -> Marketplace:
     """The exchange with nothing around it."""
     settings = ExchangeSettings(seed=seed, markets=markets, switches=switches, perps_deposit=deposit)
-    return Marketplace(settings, preset=STILL, start_ms=START_MS)
+    place = Marketplace(settings, preset=STILL, start_ms=START_MS)
+    for spec in markets:
+        closes = prehistory(spec.market_id, spec.index_start, CALM, seed)
+        place.exchange.state.market(spec.market_id).candles.before(closes, START_MS)
+    return place

@@ -247,8 +247,8 @@ class Happenings:
         """The open connections a fault of the feeds is about."""
         site = self.world.site
         links = list(site.stream_of.values()) if active.word("target") in ("stream", "any") else []
-        if active.word("target") in ("reference", "any") and site.feed is not None:
-            links.append(site.feed)
+        if active.word("target") in ("reference", "any"):
+            links.extend(site.feed_of.values())
         return [link for link in links if link.client is not None and not link.client.closed]
 
     def do_feed_ended(self, active: Active) -> None:

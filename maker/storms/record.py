@@ -52,7 +52,7 @@ class Sight:
     stream_connection: int | None  # of the ladder's market: that from which bytes were last read; None: none is open
     stream_age: float  # data or heartbeat; inf: never
     stream_sound: bool  # its snapshot was read, and nothing that breaks the sequence since
-    reference_age: float  # last message that states this market's price, or says that it stands; inf: never
+    reference_age: float  # last message of a feed of this market's, of the sources_min'th that are fresh; inf: never
     best_bid: Decimal | None  # of the exchange's book as last read by the maker, its own orders included
     best_ask: Decimal | None
     index: Decimal | None  # of the exchange, at this instant
@@ -201,9 +201,9 @@ class DuplicateRead(Entry):
 
 @attrs.frozen(kw_only=True)
 class ReferenceBroken(Entry):
-    """The maker read the end of the reference feed, or something that is no message of it."""
+    """The maker read the end of a reference feed, or something that is no message of it."""
 
-    exposed: bool  # as above
+    exposed: bool  # as above, on a market that too few of its feeds are left to price
 
 
 @attrs.frozen(kw_only=True)
@@ -427,6 +427,8 @@ class MarketTerms:
     order_value_max: Decimal
     collar_bps: Decimal
     basis_bps_max: Decimal = Decimal(60)  # index and reference may be as far apart
+    sources: tuple[str, ...] = ("reference",)  # the reference feeds it is priced by
+    sources_min: int = 1  # so many of them must be fresh
 
 
 @attrs.frozen(kw_only=True)

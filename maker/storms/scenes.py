@@ -52,8 +52,9 @@ async def storm(world: World) -> None:
             world.tell_to_end()
         elif what == "provoke":
             waits = in_force.get(index) in world.weather.active
-            if waits and world.site.feed is not None and not world.pulling:
-                world.weather.reset(world.site.feed)  # something must be pulled, or this fault has no chance
+            if waits and not world.pulling:
+                for feed in world.site.feed_of.values():
+                    world.weather.reset(feed)  # something must be pulled, or this fault has no chance
         elif what == "begin" and not world.over:
             await world.until(lambda: bool(world.site.orders), RESTING_SECONDS_MAX)
             in_force[index] = world.weather.begin(index, world.schedule.faults[index])

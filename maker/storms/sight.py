@@ -25,19 +25,20 @@ class Seen:
 
     site: Site
     book: dict[str, tuple[Decimal | None, Decimal | None]] = attrs.field(factory=dict)  # others' best, by market
-    mid: dict[str, Decimal] = attrs.field(factory=dict)  # of the reference, by market
+    mid: dict[str, Decimal] = attrs.field(factory=dict)  # of the references, by market
+    silences: dict[str, float] = attrs.field(factory=dict)  # by market: since when its references said too little
 
     def sight(self, market_id: str) -> r.Sight:
         """What had reached the maker by now."""
         now = trio.current_time() + self.site.weather.slept_seconds
-        stream, feed = self.site.stream_of.get(market_id), self.site.feed
+        stream = self.site.stream_of.get(market_id)
         is_open = stream is not None and stream.client is not None and not stream.client.closed
         bid, ask = self.book.get(market_id, (None, None))
         return r.Sight(
             stream_connection=stream.number if stream is not None and is_open else None,
             stream_age=now - stream.heard_at if stream is not None and stream.heard_at is not None else float("inf"),
             stream_sound=stream is not None and stream.sound,
-            reference_age=now - feed.heard_at if feed is not None and feed.heard_at is not None else float("inf"),
+            reference_age=now - self.references_heard_at(market_id),
             best_bid=bid,
             best_ask=ask,
             index=self.site.exchange.index(market_id),
@@ -50,19 +51,49 @@ class Seen:
             return
         if link.market_id:
             self.broken(link, link.market_id, ENDED)
-        elif link.port == REFERENCE:
-            self.site.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=self.site.exposed))
+        elif link.source:
+            markets = [one for one in self.site.record.terms.markets if self.too_few(one, without=link)]
+            exposed = self.site.exposed and any(self.site.exposed_on(one) for one in markets)
+            self.site.record.add(r.ReferenceBroken(at=trio.current_time(), exposed=exposed))
 
     def heard(self, link: Link) -> None:
         """The maker is about to read a byte, or closes: note a silence that was too long."""
         now, terms = trio.current_time(), self.site.record.terms
-        if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.port == REFERENCE):
+        if link.heard_at is None or link.owner != r.MAKER or not (link.market_id or link.source):
             return
-        is_stream = bool(link.market_id)
-        limit = terms.stream_silent_seconds_max if is_stream else terms.reference_stale_seconds_max
-        if now - link.heard_at > limit:
-            feed = "stream" if is_stream else "reference"
-            self.site.record.add(r.FeedSilent(at=now, feed=feed, market_id=link.market_id, since=link.heard_at))
+        if not link.market_id:
+            self.heard_reference(now)
+        elif now - link.heard_at > terms.stream_silent_seconds_max:
+            self.site.record.add(r.FeedSilent(at=now, feed="stream", market_id=link.market_id, since=link.heard_at))
+
+    def heard_reference(self, now: float) -> None:
+        """Note that too few feeds of a market had said anything for too long; once for each such silence."""
+        limit = self.site.record.terms.reference_stale_seconds_max
+        for market_id in self.site.record.terms.markets:
+            since = self.references_heard_at(market_id)
+            if now - since > limit and since > 0.0 and self.silences.get(market_id) != since:
+                self.silences[market_id] = since
+                self.site.record.add(r.FeedSilent(at=now, feed="reference", market_id=market_id, since=since))
+
+    def references_heard_at(self, market_id: str) -> float:
+        """When the last of as many feeds as a market needs was heard, freshest first; -inf: too few are open."""
+        terms = self.site.record.terms.markets[market_id]
+        heard = sorted((self.feed_heard_at(name) for name in terms.sources), reverse=True)
+        return heard[terms.sources_min - 1]
+
+    def feed_heard_at(self, name: str) -> float:
+        feed = self.site.feed_of.get(name)
+        if feed is None or feed.heard_at is None or feed.client is None or feed.client.closed:
+            return float("-inf")
+        return feed.heard_at
+
+    def too_few(self, market_id: str, *, without: Link) -> bool:
+        """Whether a market has too few feeds once one is gone; one that may just have gone stale still counts."""
+        terms, now = self.site.record.terms, trio.current_time()
+        one = terms.markets[market_id]
+        others = [name for name in one.sources if self.site.feed_of.get(name) is not without]
+        fresh = [name for name in others if now - self.feed_heard_at(name) <= terms.reference_stale_seconds_max]
+        return len(others) < len(one.sources) and len(fresh) < one.sources_min
 
     def read_event(
         self, link: Link, market_id: str, meaning: str, seen: tuple[Decimal | None, Decimal | None] | None

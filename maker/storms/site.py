@@ -26,7 +26,7 @@ from maker.paper.reference_feed import serve_reference_stream
 from maker.paper.venue import Venue, VenueSettings, open_venue
 from maker.paper.witness import Witness
 from maker.storms import record as r
-from maker.storms.sight import Seen
+from maker.storms.sight import REFERENCE, Seen
 from maker.storms.weather import DELTA, EMPTY, SNAPSHOT, Change, Weather
 from maker.storms.wires import ClientEnd, Link, ServerEnd
 from maker.wire import limits, ocx
@@ -87,7 +87,7 @@ class Site:
     unanswered: dict[int, r.Left] = attrs.field(factory=dict)  # requests that left and were not handled
     seen: Seen = attrs.field(init=False)  # what of it has reached the maker
     stream_of: dict[str, Link] = attrs.field(factory=dict)  # the newest event stream of each market
-    feed: Link | None = None  # the newest connection to the reference feed
+    feed_of: dict[str, Link] = attrs.field(factory=dict)  # the newest connection to each reference feed
     ladders: dict[str, int] = attrs.field(factory=dict)  # applied, with orders, by market
     orders: dict[str, str] = attrs.field(factory=dict)  # ids of our resting orders -> market
     trades: int = 0
@@ -124,6 +124,10 @@ class Site:
     def exposed(self) -> bool:
         """Whether an order of ours rests, or a ladder may still land."""
         return bool(self.orders or self.in_flight)
+
+    def exposed_on(self, market_id: str) -> bool:
+        """Whether an order of ours rests on a market, or a ladder for it may still land."""
+        return market_id in self.orders.values() or any(left.market_id == market_id for left in self.in_flight.values())
 
     def is_under_way(self) -> bool:
         """Whether anything is on its way between maker and exchange."""
@@ -233,7 +237,6 @@ class Site:
                 refusal=self.venue.routes.refuse,
             )
         else:
-            self.feed = link
             await serve_reference_stream(FeedEnd(link, self), self.venue.keeper, report=report)
         self.dropped(link)
 
@@ -253,6 +256,9 @@ class Site:
 
     def leaving(self, link: Link, data: bytes) -> bool:
         """Note a request in the instant in which its first byte leaves."""
+        if link.port == REFERENCE and data.startswith(b"GET /"):
+            link.source = data.split(b" ", 2)[1].decode().rpartition("/")[2]
+            self.feed_of[link.source] = link
         if link.port != HTTP or data[:5] not in METHODS:
             return True
         self.requests += 1

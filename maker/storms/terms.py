@@ -23,7 +23,10 @@ def narrowed(config: Config, markets: int, folder: Path) -> Config:
         markets=chosen,
         state_folder=folder,
         exchange=attrs.evolve(config.exchange, base_url="http://ocx.test", ca_file=""),
-        reference=attrs.evolve(config.reference, url="ws://reference.test", ca_file=""),
+        references={
+            name: attrs.evolve(one, url=f"ws://reference.test/{name}", ca_file="")
+            for name, one in config.references.items()
+        },
     )
 
 
@@ -40,6 +43,8 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
             order_value_max=one.limits.order_value_max,
             collar_bps=one.limits.collar_bps,
             basis_bps_max=one.fair.basis_bps_max,
+            sources=tuple(one.fair.sources),
+            sources_min=one.fair.sources_min,
         )
         for market_id, one in config.markets.items()
     }
@@ -49,7 +54,9 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
         tail_seconds=config.guard.tail_seconds,
         give_up_seconds=config.guard.give_up_seconds,
         hang_seconds_max=config.guard.hang_seconds_max,
-        reference_stale_seconds_max=max(one.fair.stale_seconds_max for one in config.markets.values()),
+        reference_stale_seconds_max=max(
+            source.stale_seconds_max for one in config.markets.values() for source in one.fair.sources.values()
+        ),
         stream_fresh_seconds_max=STREAM_FRESH_SECONDS,
         stream_silent_seconds_max=STREAM_SILENT_SECONDS,
         halt_seconds_max=config.halt.halt_seconds_max,

@@ -149,6 +149,7 @@ class Link:
     down: Pipe = attrs.field(factory=Pipe)  # to the client
     pending: deque[int] = attrs.field(factory=deque)  # requests that left and have not been handled
     market_id: str = ""  # of an event stream
+    source: str = ""  # of a reference feed: its name, once its client has asked for it
     heard_at: float | None = None  # the client last read a byte
     sound: bool = False  # an event stream: the snapshot was read, and nothing since that breaks its sequence
     server_gone: bool = False

@@ -15,7 +15,7 @@ import attrs
 
 from maker.app import config
 from maker.app.config import Config
-from maker.drills.configuration import KEY_ENV, prepare
+from maker.drills.configuration import KEY_ENV, prepare, references
 from maker.storms import catalogue
 from maker.storms.campaign import Build, Performers
 from maker.storms.outcome import Outcome
@@ -46,13 +46,13 @@ def prepared(path: Path) -> tuple[Config, Path, Sequence[str]]:
         "account": "storms",
         "state_folder": str(STATE_FOLDER),
         "exchange": {"base_url": encrypted[0], "key_env": KEY_ENV},
-        "reference": {**safe.tree["reference"], "url": encrypted[1]},
+        "reference": references(safe.tree["reference"], encrypted[1], {}),
     }
     checked = config.check(tree)
     plain = attrs.evolve(
         checked,
         exchange=attrs.evolve(checked.exchange, base_url=exchange_url),
-        reference=attrs.evolve(checked.reference, url=reference_url),
+        references={name: attrs.evolve(one, url=reference_url) for name, one in checked.references.items()},
     )
     return plain, folder, safe.notes
 

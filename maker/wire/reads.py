@@ -8,7 +8,7 @@ from decimal import Decimal
 from maker.desk.events import AccountRead, BalanceRead, Fill, MarketSpec, MarketStats, OrderSeen, PositionSeen
 from maker.desk.units import Grid, Side, decimal_exact
 from maker.wire import ocx
-from maker.wire.stream import fill, position
+from maker.wire.stream import fill, position, unix_ms
 
 PERPS = "perps"
 DECIMALS_MAX = 18  # of a price or size; tokens have no more
@@ -54,6 +54,12 @@ def market_spec(
         maker_fee_bps=maker,
         taker_fee_bps=taker,
     )
+
+
+def closes(body: bytes) -> tuple[tuple[float, Decimal], ...]:
+    """The closing prices of candles with their unix seconds, oldest first."""
+    rows = ocx.decode(body, list[ocx.Candle])
+    return tuple(sorted((unix_ms(row.time) / 1000, decimal_exact(row.close)) for row in rows))
 
 
 def grid_step(name: str, stated: str | None, decimals: int | None) -> Decimal:

@@ -41,13 +41,14 @@ def subscription(symbols: list[str]) -> str:
     return msgspec.json.encode(Subscribe(symbols=symbols)).decode()
 
 
-def parse(message: str | bytes) -> ReferenceQuote | ReferenceHeard:
-    """One message to one fact; raises StreamBroken when it is not one of the feed's."""
+def parse(source: str, message: str | bytes) -> ReferenceQuote | ReferenceHeard:
+    """One message of the feed we call `source` to one fact; raises StreamBroken when it is not one of a feed's."""
     try:
         read = decoder.decode(message)
         if read.type != "bbo":
-            return ReferenceHeard()
+            return ReferenceHeard(source)
         return ReferenceQuote(
+            source,
             read.symbol,
             decimal_exact(read.bid),
             decimal_exact(read.bid_size),

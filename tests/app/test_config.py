@@ -36,7 +36,8 @@ def live_tree(**exchange: Any) -> Tree:
     del tree["paper"]
     tree["mode"] = "live"
     tree["exchange"] = {"base_url": "https://api.example", "key_env": "OCX_KEY", **exchange}
-    tree["reference"]["url"] = "wss://reference.example"
+    for one in tree["reference"].values():
+        one["url"] = "wss://reference.example"
     return tree
 
 
@@ -81,7 +82,7 @@ def test_the_practice_configuration_loads() -> None:
     config = load(PAPER, "http://127.0.0.1:8787", "ws://127.0.0.1:8788")
     assert config.mode == "paper"
     assert config.exchange == Exchange("http://127.0.0.1:8787")
-    assert config.reference.url == "ws://127.0.0.1:8788"
+    assert config.references["alpha"].url == "ws://127.0.0.1:8788"
     assert sorted(config.markets) == ["BTC-PERP", "ETH-PERP"]
     assert config.state_folder == ROOT / "state"
     assert config.paper is not None
@@ -107,7 +108,7 @@ def test_numbers_are_the_decimals_written() -> None:
     assert type(market.limits.order_value_max) is Decimal
     assert type(market.ladder.levels) is int
     assert market.fair.price_from is PriceFrom.MID
-    assert type(market.fair.stale_seconds_max) is float
+    assert type(market.fair.sources["alpha"].stale_seconds_max) is float
 
 
 def test_one_key_serves_two_rooms() -> None:
@@ -120,7 +121,7 @@ def test_a_live_configuration_loads() -> None:
     config = check(live_tree())
     assert config.exchange == Exchange("https://api.example", key_env="OCX_KEY")
     assert config.paper is None
-    assert config.reference.url == "wss://reference.example"
+    assert config.references["alpha"].url == "wss://reference.example"
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:8787", "http://localhost:1/v1", "http://[::1]:9"])
@@ -143,7 +144,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("limits.value_max", 0),
     ("limits.drawdown_max", 0),
     ("limits.daily_loss_max", -1),
-    ("reference.silent_seconds_max", 0),
+    ("reference.alpha.silent_seconds_max", 0),
     ("halt.write_seconds_max", 0),
     ("halt.settle_seconds_max", 0),
     ("halt.tail_seconds_max", -1),
@@ -173,7 +174,18 @@ BROKEN: list[tuple[str, Any]] = [
     (f"{BTC}.burst_size_max", Decimal("0.2")),  # both sides of the ladder are 0.230625
     (f"{BTC}.burst_seconds", 0),
     (f"{BTC}.collar_bps", 12),  # as far as the skewed ladder reaches: 2 + 1.5 * 4 + 4
-    (f"{BTC}.stale_seconds_max", 0),
+    (f"{BTC}.sources.alpha.stale_seconds_max", 0),
+    (f"{BTC}.sources.alpha.stale_seconds_max", 11),
+    (f"{BTC}.sources.alpha.weight", 0),
+    (f"{BTC}.sources.alpha.symbol", ""),
+    (f"{BTC}.sources_min", 0),
+    (f"{BTC}.sources_min", 4),
+    (f"{BTC}.outlier_bps_max", 0),
+    (f"{BTC}.index_weight", -1),
+    (f"{BTC}.volatility_grid_seconds", 0),
+    (f"{BTC}.volatility_half_life_seconds", 1),  # not above the grid
+    (f"{BTC}.volatility_samples_min", 0),
+    (f"{BTC}.volatility_bps_min", 0),
     (f"{BTC}.index_stale_seconds_max", 0),
     (f"{BTC}.basis_half_life_seconds", 0),
     (f"{BTC}.basis_bps_max", 0),
@@ -244,7 +256,7 @@ def test_no_market_refuses() -> None:
         ("paper.seeds", "seed"),
         (f"{BTC}.half_spread", "half_spread_bps"),
         (f"{BTC}.colar_bps", "collar_bps"),
-        ("reference.silent_seconds", "silent_seconds_max"),
+        ("reference.beta.silent_seconds", "silent_seconds_max"),
         ("cycle.requote_bp", "requote_bps"),
         ("limits.value", "value_max"),
     ],
@@ -279,6 +291,7 @@ LEAVES = [
     for key in (value if isinstance(value, dict) else [""])
 ] + [f"{BTC}.{key}" for key in paper_tree()["market"]["BTC-PERP"]]
 OPTIONAL = {f"paper.{field.name}" for field in attrs.fields(Paper) if field.default is not attrs.NOTHING}
+OPTIONAL |= {f"reference.{name}" for name in paper_tree()["reference"]}  # names of the user's own
 
 
 @pytest.mark.parametrize("field", sorted({leaf.rstrip(".") for leaf in LEAVES} - OPTIONAL))
@@ -311,13 +324,13 @@ def test_a_market_that_is_no_table_is_named() -> None:
         (f"{BTC}.levels", Decimal(4)),
         (f"{BTC}.levels", Decimal("4.5")),
         (f"{BTC}.levels", True),
-        (f"{BTC}.stale_seconds_max", "2"),
-        (f"{BTC}.stale_seconds_max", Decimal("Infinity")),
-        (f"{BTC}.stale_seconds_max", False),
+        (f"{BTC}.sources.alpha.stale_seconds_max", "2"),
+        (f"{BTC}.sources.alpha.stale_seconds_max", Decimal("Infinity")),
+        (f"{BTC}.sources.alpha.stale_seconds_max", False),
         (f"{BTC}.price_from", "last"),
         (f"{BTC}.price_from", 1),
         (f"{BTC}.price_from", ["mid"]),
-        (f"{BTC}.reference_symbol", 5),
+        (f"{BTC}.sources.alpha.symbol", 5),
         ("halt.tail_seconds_max", {}),
         ("budget.burst", Decimal("6.0")),
         ("paper.seed", "1"),
@@ -421,7 +434,7 @@ def test_an_exchange_that_is_not_encrypted_or_nowhere(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["ws://reference.example", "https://reference.example", "wss://", "", "wss://[::1"])
 def test_a_reference_that_is_not_encrypted_or_nowhere(url: str) -> None:
-    assert refused(live_tree(), put("reference.url", url)).field == "reference.url"
+    assert refused(live_tree(), put("reference.alpha.url", url)).field == "reference.alpha.url"
 
 
 @pytest.mark.parametrize("places", [{"key_env": ""}, {"key_file": "/etc/key"}], ids=["neither", "both"])
@@ -440,8 +453,8 @@ SECRET_PLACES: list[Change] = [
     put("mode", CANARY),
     put("order_prefix", CANARY),
     put("key", CANARY),
-    put("reference.url", f"wss://reference.example/?key={CANARY}"),
-    put(f"{BTC}.reference_symbol", CANARY),
+    put("reference.alpha.url", f"wss://reference.example/?key={CANARY}"),
+    put(f"{BTC}.sources.beta.symbol", CANARY),
     put(f"{BTC}.level_size", CANARY),
     put(f"{BTC}.level_size", [CANARY]),
     put("halt.tail_seconds_max", {"key": CANARY}),

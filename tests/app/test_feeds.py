@@ -40,7 +40,7 @@ from maker.errors import StreamBroken, StreamFault, Unauthorized
 from maker.wire import ocx, reads, sse
 from maker.wire.stream import MarketStream
 from tests.app.site import BALANCES, MARKET, STATS, Behaviour, Seen, Stage, after, reset, saying, silent, staged
-from tests.desk.scripted import BTC, Desk, market, spec
+from tests.desk.scripted import BTC, VENUE, Desk, market, spec
 from tests.support.wires import ServerEnd, descriptors, loopback, read_request
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
@@ -322,7 +322,7 @@ async def test_a_fact_that_trips_fires_before_deliver_returns(autojump_clock: Cl
     """S10: engine, latch and cancel-all are one synchronous step; the quoter is woken by it."""
     async with staged(exposed()) as stage:
         assert stage.panic_sent == b""
-        stage.inlet.deliver(ReferenceLost("gone"))
+        stage.inlet.deliver(ReferenceLost(VENUE, "gone"))
         assert b"POST /perps/orders/cancel-all" in stage.panic_sent
         assert stage.switch.latched
         assert stage.wakes
@@ -493,7 +493,7 @@ async def test_a_malformed_reference_is_lost_before_its_connection_closes(garbag
 
         async def client(url: str) -> None:
             with pytest.raises(StreamBroken) as caught:
-                await follow_reference(url, ["BTC"], stage.inlet, 2.0)
+                await follow_reference(VENUE, url, ["BTC"], stage.inlet, 2.0)
             assert caught.value.fault is StreamFault.MALFORMED
 
         await with_reference(session, client)
@@ -528,7 +528,7 @@ async def test_a_reference_that_falls_silent_or_closes_is_broken(session: Sessio
 
         async def client(url: str) -> None:
             with pytest.raises(StreamBroken) as caught:
-                await follow_reference(url, ["BTC"], stage.inlet, 0.05)
+                await follow_reference(VENUE, url, ["BTC"], stage.inlet, 0.05)
             assert caught.value.fault is fault
 
         await with_reference(session, client)
@@ -586,7 +586,7 @@ async def test_whatever_a_reference_does_it_is_a_broken_stream(
 
         async def client(url: str) -> None:
             with pytest.raises(StreamBroken):
-                await follow_reference(url, ["BTC"], stage.inlet, 2.0)
+                await follow_reference(VENUE, url, ["BTC"], stage.inlet, 2.0)
 
         await with_raw_reference(says, client, upgrade=upgrade)
 
@@ -602,7 +602,7 @@ async def test_a_reference_that_keeps_closing_does_not_use_up_descriptors() -> N
                 before = descriptors()
                 for _ in range(16):
                     with pytest.raises(StreamBroken):
-                        await follow_reference(url, ["BTC"], stage.inlet, 0.5)
+                        await follow_reference(VENUE, url, ["BTC"], stage.inlet, 0.5)
                 assert descriptors() <= before + 8
             finally:
                 gc.enable()
@@ -619,7 +619,7 @@ async def test_a_reference_that_is_nowhere_is_said_to_be_lost() -> None:
             with trio.CancelScope() as scope:
                 stage.inlet.look = lambda _event: scope.cancel()
                 with trio.fail_after(REAL_SECONDS_MAX):
-                    await run_reference(url, ["BTC"], stage.inlet, random.Random(0), 2.0)
+                    await run_reference(VENUE, url, ["BTC"], stage.inlet, random.Random(0), 2.0)
             assert [type(event) for _, event in stage.inlet.facts] == [ReferenceLost]
             assert b"cancel-all" in stage.panic_sent
 

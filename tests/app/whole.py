@@ -161,7 +161,9 @@ class World:
                 inlet.deliver(StreamLost(BTC, broken.fault, broken.detail))
                 self.snapshot()
 
-    async def feed_reference(self, _url: object, _symbols: object, inlet: Inlet, *_rest: object) -> NoReturn:
+    async def feed_reference(
+        self, source: str, _url: object, _symbols: object, inlet: Inlet, *_rest: object
+    ) -> NoReturn:
         price = spec().grid.price
         flip = False
         while True:
@@ -171,8 +173,8 @@ class World:
                 flip = self.wild and not flip
                 at = price.value(self.ticks + 100 * flip)
                 one, tick = price.value(1000), price.value(1)
-                inlet.deliver(ReferenceQuote("BTC-USD", at - tick, one, at + tick, one))
-                inlet.deliver(ReferenceHeard())
+                inlet.deliver(ReferenceQuote(source, "BTC-USD", at - tick, one, at + tick, one))
+                inlet.deliver(ReferenceHeard(source))
             await trio.sleep(FEED_SECONDS)
 
     # -- what came of it

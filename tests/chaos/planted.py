@@ -65,18 +65,17 @@ def trust_the_watchdog() -> None:
         await step(self)
 
     def deciding(self: Engine, now: float) -> Any:
-        before = [
-            (market, market.heard_at, market.fair.heard_at, market.fair.index_at) for market in self.markets.values()
-        ]
-        for market, heard_at, reference_at, index_at in before:
-            market.heard_at = None if heard_at is None else now
-            market.fair.heard_at = None if reference_at is None else now
-            market.fair.index_at = None if index_at is None else now
+        before: list[tuple[Any, str, float | None]] = []
+        for market in self.markets.values():
+            before += [(market, "heard_at", market.heard_at), (market.fair, "index_at", market.fair.index_at)]
+            before += [(source, "heard_at", source.heard_at) for source in market.fair.sources.values()]
+        for owner, name, at in before:
+            setattr(owner, name, None if at is None else now)
         try:
             return decide(self, now)
         finally:
-            for market, heard_at, reference_at, index_at in before:
-                market.heard_at, market.fair.heard_at, market.fair.index_at = heard_at, reference_at, index_at
+            for owner, name, at in before:
+                setattr(owner, name, at)
 
     Quoter.step = stepping  # type: ignore[method-assign]
     Engine.decide = deciding  # type: ignore[method-assign]

@@ -19,7 +19,7 @@ from maker.edge.endpoint import resolve
 from maker.wire import ocx
 from tests.app.runs import CONFIG, a_run
 from tests.app.site import KEY, Stage, a_recorder, staged
-from tests.desk.scripted import Desk
+from tests.desk.scripted import VENUE, Desk
 
 ASKED: Final = Trip(Reason.STOP_ASKED, "SIGTERM")
 ARRIVAL_SECONDS_MAX: Final = 2.0  # on loopback it takes less than a millisecond
@@ -31,7 +31,7 @@ async def leave(stage: Stage) -> None:
 
 
 async def lost(stage: Stage) -> None:
-    stage.inlet.deliver(ReferenceLost("closed"))
+    stage.inlet.deliver(ReferenceLost(VENUE, "closed"))
 
 
 async def stale(stage: Stage) -> None:

@@ -45,16 +45,18 @@ from maker.desk.events import (
     StreamLost,
     StreamSnapshot,
 )
-from maker.desk.fair import FairSettings, FairValue, PriceFrom
+from maker.desk.fair import Combine, FairSettings, FairValue, PriceFrom, SourceSettings
 from maker.desk.identity import Identity
 from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.desk.units import SUBTICKS, Grid, Side
+from maker.desk.volatility import VolatilitySettings
 from maker.errors import StreamFault
 
 BTC: Final = "BTC-PERP"
 ETH: Final = "ETH-PERP"
+VENUE: Final = "venue"  # the name of the reference feed
 START: Final = 100_000.0  # our clock when a script begins: CLOCK_BOOTTIME of a machine up for a day
 START_MS: Final = 1_700_000_000_000  # the exchange's clock at the same moment
 FAIR_TICKS: Final = 500_000
@@ -85,13 +87,22 @@ def spec(
 
 
 FAIR: Final = FairSettings(
-    reference_symbol="BTC",
+    sources={VENUE: SourceSettings("BTC", 2.0)},
+    sources_min=1,
+    combine=Combine.MEDIAN,
+    outlier_bps_max=dec("20"),
     price_from=PriceFrom.MID,
-    stale_seconds_max=2.0,
+    index_weight=dec("0"),
     index_stale_seconds_max=10.0,
     basis_half_life_seconds=300.0,
     basis_bps_max=dec("50"),
     mark_index_bps_max=dec("100"),
+)
+VOLATILITY: Final = VolatilitySettings(
+    volatility_grid_seconds=1.0,
+    volatility_half_life_seconds=60.0,
+    volatility_samples_min=5,
+    volatility_bps_min=dec("0.001"),  # next to nothing: a figure in a test is that of the quote, whatever its age
 )
 LADDER: Final = LadderSettings(
     levels=3,
@@ -120,6 +131,7 @@ CYCLE: Final = CycleSettings(
     stream_silent_seconds_max=22.5,
     stream_fresh_seconds_max=20.0,
 )
+FLAT: Final = tuple((60.0 * minute, dec("50000")) for minute in range(20))  # closing prices of a dead market
 BUDGET: Final = BudgetSettings(requests_per_minute=120, reserve_ratio=0.2, burst=10)
 
 
@@ -128,8 +140,9 @@ def fair_at(ticks: int | Fraction = FAIR_TICKS, half_width_ticks: int = 0) -> Fa
 
 
 def market(market_id: str = BTC, *, market_spec: MarketSpec | None = None) -> MarketSettings:
-    fair = attrs.evolve(FAIR, reference_symbol=market_id.split("-", maxsplit=1)[0])
-    return MarketSettings(MarketAccount(market_spec or spec(market_id)), fair, LADDER, LIMITS)
+    source = attrs.evolve(FAIR.sources[VENUE], symbol=market_id.split("-", maxsplit=1)[0])
+    fair = attrs.evolve(FAIR, sources={VENUE: source})
+    return MarketSettings(MarketAccount(market_spec or spec(market_id)), fair, VOLATILITY, LADDER, LIMITS)
 
 
 def a_fill(
@@ -180,6 +193,8 @@ class Desk:
         engine = Engine(Identity.of("mk", 7), cycle, limits, Budget(budget))
         for each in settings or (market(),):
             engine.add_market(each)
+        for each_market in engine.markets.values():
+            assert each_market.fair.volatility.warm_up(FLAT)
         return cls(engine)
 
     @classmethod
@@ -211,7 +226,7 @@ class Desk:
         """Let time pass; `alive`: every feed is heard at the end of it and the index read again."""
         self.now += seconds
         if alive:
-            assert self.apply(ReferenceHeard()) is None
+            assert self.apply(ReferenceHeard(VENUE)) is None
             for market_id, each in self.engine.markets.items():
                 assert self.apply(StreamHeard(market_id)) is None
                 if each.mark is not None:
@@ -256,7 +271,7 @@ class Desk:
     def reference(self, ticks: int = FAIR_TICKS, *, market_id: str = BTC) -> None:
         price = spec().grid.price.value(ticks)
         symbol = market_id.split("-", maxsplit=1)[0]
-        quote = ReferenceQuote(symbol, price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1"))
+        quote = ReferenceQuote(VENUE, symbol, price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1"))
         assert self.apply(quote) is None
 
     def stats(self, index: str = "50000", *, mark: str | None = None, market_id: str = BTC) -> None:

@@ -56,7 +56,8 @@ def test_every_threshold_is_where_the_table_says(reason: Reason) -> None:
     for threshold in reason.value.thresholds:
         if threshold.startswith("["):
             table, key = threshold[1:].split("] ")
-            place = CONF["market"]["BTC-PERP"] if table == "market" else CONF[table]
+            market = CONF["market"]["BTC-PERP"]
+            place = {"market": market, "source": market["sources"]["alpha"]}.get(table) or CONF[table]
             assert place[key] > 0
         else:
             room, name = threshold.rsplit(".", 1)

@@ -36,6 +36,7 @@ from .scripted import (
     LADDER,
     LIMITS,
     START,
+    VENUE,
     Desk,
     a_fill,
     at_position,
@@ -63,7 +64,7 @@ def test_from_the_start_to_the_first_ladder() -> None:
     assert "not sent a snapshot" in why_not(desk)
     desk.snapshot()
     assert told(desk.decide()) == "wait 1"
-    assert "no price for BTC" in why_not(desk)
+    assert "index" in why_not(desk)
     desk.reference()
     assert told(desk.decide()) == "wait 1"
     assert "index" in why_not(desk)
@@ -298,14 +299,14 @@ def test_a_stale_reference_while_nothing_rests_is_no_trip() -> None:
 
 def test_a_lost_reference_is_a_trip_at_once() -> None:
     desk = quoted()
-    trip = desk.apply(ReferenceLost("reset"))
+    trip = desk.apply(ReferenceLost(VENUE, "reset"))
     assert trip is not None
     assert trip.reason is Reason.REFERENCE_STALE
 
 
 def test_a_crossed_reference_is_a_trip() -> None:
     desk = quoted()
-    assert desk.apply(ReferenceQuote("BTC", dec("50001"), dec("1"), dec("50000"), dec("1"))) is None
+    assert desk.apply(ReferenceQuote(VENUE, "BTC", dec("50001"), dec("1"), dec("50000"), dec("1"))) is None
     trip = desk.watch()
     assert trip is not None
     assert trip.reason is Reason.NO_FAIR_VALUE
@@ -496,13 +497,13 @@ def test_no_ladder_is_ever_made_of_stale_inputs(script: list[tuple[str, float]],
                 desk.reference()
                 heard["reference"], priced = desk.now, True
             case "heard":
-                desk.apply(ReferenceHeard())
+                desk.apply(ReferenceHeard(VENUE))
                 heard["reference"] = desk.now
             case "crossed":
-                desk.apply(ReferenceQuote("BTC", dec("2"), dec("1"), dec("1"), dec("1")))
+                desk.apply(ReferenceQuote(VENUE, "BTC", dec("2"), dec("1"), dec("1"), dec("1")))
                 heard["reference"], priced = desk.now, False
             case "feed lost":
-                trip = desk.apply(ReferenceLost("reset"))
+                trip = desk.apply(ReferenceLost(VENUE, "reset"))
                 priced = False
             case "stats":
                 desk.stats()

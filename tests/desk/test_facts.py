@@ -30,6 +30,7 @@ from .scripted import (
     ETH,
     FAIR_TICKS,
     START,
+    VENUE,
     Desk,
     a_fill,
     at_position,
@@ -121,7 +122,7 @@ def test_a_market_whose_stream_stays_down_does_not_trip_the_others_again_and_aga
     desk.pulled()
     for _ in range(40):
         desk.now += 1
-        desk.apply(ReferenceHeard())
+        desk.apply(ReferenceHeard(VENUE))
         desk.apply(StreamHeard(BTC))
         desk.stats(market_id=BTC)
         desk.stats(market_id=ETH)

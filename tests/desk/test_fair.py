@@ -11,16 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.desk.events import MarketStats, ReferenceQuote
-from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, PriceFrom, beyond
+from maker.desk.fair import (
+    Combine,
+    FairSettings,
+    FairValue,
+    FairValueEstimator,
+    NoFair,
+    PriceFrom,
+    Source,
+    SourceSettings,
+    beyond,
+)
 from maker.desk.units import BPS, SUBTICKS
 
-from .scripted import BTC, FAIR, START, dec, quick, spec, thorough
+from .scripted import BTC, FAIR, FLAT, START, VENUE, VOLATILITY, dec, quick, spec, thorough
 
 GRID = spec().grid
 
 
 def quote(bid: str, ask: str, bid_size: str = "1", ask_size: str = "1") -> ReferenceQuote:
-    return ReferenceQuote("BTC", dec(bid), dec(bid_size), dec(ask), dec(ask_size))
+    return ReferenceQuote(VENUE, "BTC", dec(bid), dec(bid_size), dec(ask), dec(ask_size))
 
 
 def stats(index: str, mark: str | None = None) -> MarketStats:
@@ -28,7 +38,13 @@ def stats(index: str, mark: str | None = None) -> MarketStats:
 
 
 def estimator(settings: FairSettings = FAIR) -> FairValueEstimator:
-    return FairValueEstimator(GRID, settings)
+    fair = FairValueEstimator(GRID, settings, VOLATILITY)
+    assert fair.volatility.warm_up(FLAT)
+    return fair
+
+
+def source(fair: FairValueEstimator) -> Source:
+    return fair.sources[VENUE]
 
 
 def ready(settings: FairSettings = FAIR) -> FairValueEstimator:
@@ -58,22 +74,23 @@ def test_the_mid_and_half_the_spread() -> None:
     fair = estimator()
     fair.stats(stats("50000"), START)
     fair.quote(quote("49999", "50002"), START)
-    assert fair.value(START + 0.5) == FairValue(500_000 * SUBTICKS, 15 * SUBTICKS, 0.5)
-    assert fair.reference_subticks == 500_005 * SUBTICKS
-    assert fair.basis_subticks == -5 * SUBTICKS
+    sigma = fair.volatility.sigma
+    assert fair.value(START + 0.5) == FairValue(500_000 * SUBTICKS, 15 * SUBTICKS, 0.5, sigma)
+    assert source(fair).price_subticks == 500_005 * SUBTICKS
+    assert source(fair).basis_subticks == -5 * SUBTICKS
 
 
 def test_the_micro_price_leans_to_the_thin_side() -> None:
     """(bid * ask_size + ask * bid_size) / (bid_size + ask_size): three times the size bid, so the ask is near."""
     fair = estimator(attrs.evolve(FAIR, price_from=PriceFrom.MICRO))
     fair.quote(quote("100", "104", bid_size="3", ask_size="1"), START)
-    assert fair.reference_subticks == 1030 * SUBTICKS
+    assert source(fair).price_subticks == 1030 * SUBTICKS
 
 
 def test_the_micro_price_without_sizes_is_the_mid() -> None:
     fair = estimator(attrs.evolve(FAIR, price_from=PriceFrom.MICRO))
     fair.quote(quote("100", "104", bid_size="0", ask_size="0"), START)
-    assert fair.reference_subticks == 1020 * SUBTICKS
+    assert source(fair).price_subticks == 1020 * SUBTICKS
 
 
 @given(
@@ -88,9 +105,11 @@ def test_a_price_lies_within_its_quote(
     bid: int, spread: int, bid_size: int, ask_size: int, price_from: PriceFrom
 ) -> None:
     fair = estimator(attrs.evolve(FAIR, price_from=price_from))
-    fair.quote(ReferenceQuote("BTC", Decimal(bid), Decimal(bid_size), Decimal(bid + spread), Decimal(ask_size)), START)
-    assert fair.reference_subticks is not None
-    assert bid * 10 * SUBTICKS <= fair.reference_subticks <= (bid + spread) * 10 * SUBTICKS
+    numbers = (Decimal(bid), Decimal(bid_size), Decimal(bid + spread), Decimal(ask_size))
+    fair.quote(ReferenceQuote(VENUE, "BTC", *numbers), START)
+    price_subticks = source(fair).price_subticks
+    assert price_subticks is not None
+    assert bid * 10 * SUBTICKS <= price_subticks <= (bid + spread) * 10 * SUBTICKS
 
 
 # -- no price is better than a wrong price
@@ -113,7 +132,7 @@ def test_an_impossible_reference_is_no_price(bad: ReferenceQuote) -> None:
     fair = ready()
     fair.quote(bad, START + 1)
     assert "no price" in why_not(fair, START + 1)
-    fair.heard(START + 2)
+    fair.heard(VENUE, START + 2)
     assert "no price" in why_not(fair, START + 2)
     fair.quote(quote("49999", "50001"), START + 3)
     assert price(fair, START + 3) == 50_000
@@ -123,7 +142,7 @@ def test_there_is_no_fair_value_before_the_first_quote() -> None:
     fair = estimator()
     fair.stats(stats("50000"), START)
     assert "no price for BTC" in why_not(fair)
-    fair.heard(START)
+    fair.heard(VENUE, START)
     assert "no price for BTC" in why_not(fair), "a heartbeat before any quote is no price"
 
 
@@ -135,9 +154,9 @@ def test_a_reference_alone_is_never_a_fair_value() -> None:
 
 def test_a_lost_feed_has_no_price_until_it_quotes_again() -> None:
     fair = ready()
-    fair.lost()
+    fair.lost(VENUE)
     assert "no price" in why_not(fair)
-    fair.heard(START + 1)
+    fair.heard(VENUE, START + 1)
     assert "no price" in why_not(fair, START + 1)
 
 
@@ -146,13 +165,13 @@ def test_a_silent_reference_is_stale_and_a_heartbeat_keeps_it_fresh() -> None:
     fair = ready()
     assert price(fair, START + 2.0) == 50_000
     assert "silent for 2.1 s" in why_not(fair, START + 2.1)
-    fair.heard(START + 2.1)
+    fair.heard(VENUE, START + 2.1)
     assert price(fair, START + 4.0) == 50_000
 
 
 def test_an_old_index_is_stale() -> None:
     fair = ready()
-    fair.heard(START + 10.5)
+    fair.heard(VENUE, START + 10.5)
     assert "the index is 10.5 s old" in why_not(fair, START + 10.5)
     fair.stats(stats("50000"), START + 10.5)
     assert price(fair, START + 10.5) == 50_000
@@ -178,7 +197,7 @@ def test_index_and_reference_apart_are_no_price() -> None:
     fair = estimator()
     fair.stats(stats("50000"), START)
     fair.quote(quote("49748", "49750"), START)
-    assert "index and reference" in why_not(fair)
+    assert "venue and index" in why_not(fair)
 
 
 @pytest.mark.parametrize(("index", "mark"), [("0", "0"), ("0", "50000"), ("-50000", "-50000"), ("50000", "0")])
@@ -204,7 +223,7 @@ def test_the_basis_is_added_and_the_reference_leads() -> None:
 
 def test_the_basis_closes_half_of_the_difference_in_a_half_life() -> None:
     fair = ready()
-    fair.heard(START + 300)
+    fair.heard(VENUE, START + 300)
     fair.quote(quote("49999", "50001"), START + 300)
     fair.stats(stats("50100"), START + 300)
     assert abs(price(fair, START + 300) - 50_050) <= Fraction(1, 1000)
@@ -220,9 +239,10 @@ def test_the_basis_stays_between_what_was_seen(samples: list[tuple[float, int]])
         now += elapsed
         fair.quote(quote("49999", "50001"), now)
         fair.stats(stats(str(index)), now)
-    assert fair.basis_subticks is not None
+    basis_subticks = source(fair).basis_subticks
+    assert basis_subticks is not None
     seen = [0, *((index - 50_000) * 10 * SUBTICKS for _, index in samples)]
-    assert min(seen) - 1 <= fair.basis_subticks <= max(seen) + 1
+    assert min(seen) - 1 <= basis_subticks <= max(seen) + 1
 
 
 def test_a_jump_that_the_index_follows_a_second_later_does_not_spoil_the_basis() -> None:
@@ -230,7 +250,7 @@ def test_a_jump_that_the_index_follows_a_second_later_does_not_spoil_the_basis()
     fair = ready()
     fair.quote(quote("62249", "62251"), START + 0.5)
     fair.stats(stats("50000"), START + 1)  # the reference is 24.5 % away
-    assert "fair value and index" in why_not(fair, START + 1)
+    assert "plus its basis and index" in why_not(fair, START + 1)
     for second in range(2, 5):
         fair.quote(quote("62249", "62251"), START + second)
         fair.stats(stats("62250"), START + second)
@@ -242,11 +262,11 @@ def test_a_basis_that_began_impossible_is_replaced_by_the_next_sample() -> None:
     fair = estimator()
     fair.stats(stats("50000"), START)
     fair.quote(quote("48999", "49001"), START)
-    assert "index and reference" in why_not(fair)
+    assert "venue and index" in why_not(fair)
     fair.quote(quote("49989", "49991"), START + 1)
     fair.stats(stats("50000"), START + 1)
     assert price(fair, START + 1) == 50_000
-    assert fair.basis_subticks == 10 * 10 * SUBTICKS
+    assert source(fair).basis_subticks == 10 * 10 * SUBTICKS
 
 
 def test_a_stale_reference_does_not_teach_the_basis() -> None:
@@ -265,6 +285,156 @@ def test_a_stale_index_does_not_teach_the_basis() -> None:
     fair.quote(quote("50199", "50201"), START + 240)
     fair.stats(stats("50200"), START + 240)
     assert abs(price(fair, START + 240) - 50_200) < 1
+
+
+# -- several sources
+
+ONE, TWO, THREE = "one", "two", "three"
+
+
+def several(*weights: int, sources_min: int = 2, combine: Combine = Combine.MEDIAN, index: str = "0") -> FairSettings:
+    """Sources of these weights, 20 bp apart at the most."""
+    named = zip((ONE, TWO, THREE), weights, strict=False)
+    sources = {name: SourceSettings("BTC", 2.0, Decimal(weight)) for name, weight in named}
+    return attrs.evolve(FAIR, sources=sources, sources_min=sources_min, combine=combine, index_weight=dec(index))
+
+
+def told(settings: FairSettings, *mids: str | None, now: float = START) -> FairValueEstimator:
+    """Every source at 50000, so that none has a basis; then each at its own price, None: silent for three seconds."""
+    fair = estimator(settings)
+    fair.stats(stats("50000"), START - 3)
+    for name in settings.sources:
+        fair.quote(at(name, "50000"), START - 3)
+    for name, mid in zip(settings.sources, mids, strict=True):
+        if mid is not None:
+            fair.quote(at(name, mid), now)
+    return fair
+
+
+def at(name: str, mid: str) -> ReferenceQuote:
+    return ReferenceQuote(name, "BTC", dec(mid) - 1, dec("1"), dec(mid) + 1, dec("1"))
+
+
+def left_out(fair: FairValueEstimator, name: str) -> str:
+    return next(state.left_out for state in fair.states(START) if state.name == name)
+
+
+def test_the_weighted_median_and_the_weighted_mean() -> None:
+    """Half of the weight on either side; with exactly half below, the middle of two."""
+    assert price(told(several(1, 1, 1), "50000", "50010", "50016")) == 50_010
+    assert price(told(several(3, 1, 1), "50000", "50010", "50016")) == 50_000
+    assert price(told(several(2, 1, 1), "50000", "50010", "50016")) == 50_005
+    assert price(told(several(2, 1, 1, combine=Combine.MEAN), "50000", "50010", "50030")) == 50_010
+
+
+def test_weights_may_be_fractions() -> None:
+    settings = several(1, 1, 1, combine=Combine.MEAN)
+    sources = {
+        name: attrs.evolve(one, weight=dec(weight))
+        for (name, one), weight in zip(settings.sources.items(), ("0.5", "0.25", "0.25"), strict=True)
+    }
+    assert price(told(attrs.evolve(settings, sources=sources), "50000", "50010", "50030")) == 50_010
+
+
+def test_a_stale_source_is_left_out_by_its_own_limit() -> None:
+    """It still has a price; the others go on without it."""
+    fair = told(several(5, 1, 1), None, "50010", "50010")
+    assert price(fair) == 50_010
+    assert "silent for 3.0 s" in left_out(fair, ONE)
+    assert not left_out(fair, TWO)
+
+
+def test_an_outlier_is_left_out_and_comes_back() -> None:
+    """20 bp of 50000 is 100. The heaviest source is off, and its weight counts for nothing."""
+    fair = told(several(5, 1, 1), "50101", "50000", "50000")
+    assert price(fair) == 50_000
+    assert "20 bp from the other sources" in left_out(fair, ONE)
+    fair.quote(at(ONE, "50100"), START)
+    assert price(fair) == 50_100
+
+
+def test_of_two_that_disagree_nobody_knows_which_is_right() -> None:
+    fair = told(several(1, 1, sources_min=1), "50000", "50101")
+    assert "from the other sources" in why_not(fair)
+
+
+def test_the_index_decides_between_two_that_disagree() -> None:
+    fair = told(several(1, 1, sources_min=1, index="0.5"), "50000", "50101")
+    fair.stats(stats("50000"), START)
+    assert price(fair) == 50_000
+
+
+def test_the_index_is_no_reference_venue() -> None:
+    """It may weigh, but it does not count towards the least number of sources."""
+    fair = told(several(1, 1, sources_min=2, index="1"), "50000", None)
+    assert "2 reference feeds are needed" in why_not(fair)
+    value = fair.value(START)
+    assert isinstance(value, NoFair)
+    assert value.stale, "for want of news: quotes are pulled for a stale reference"
+
+
+def test_fewer_than_the_least_number_is_no_price() -> None:
+    fair = told(several(1, 1, 1, sources_min=3), "50000", "50000", "50000")
+    assert price(fair) == 50_000
+    fair.lost(THREE)
+    assert "3 reference feeds are needed: three has no price" in why_not(fair)
+
+
+def test_each_source_has_its_own_basis() -> None:
+    """Two venues that always differ by 40 bp say the same once that is known."""
+    fair = estimator(several(1, 1))
+    fair.stats(stats("50000"), START)
+    fair.quote(at(ONE, "50000"), START)
+    fair.quote(at(TWO, "50200"), START)
+    assert price(fair) == 50_000
+    assert [state.price_subticks for state in fair.states(START)] == [500_000 * SUBTICKS] * 2
+
+
+def test_disagreement_widens_the_fair_value() -> None:
+    """Half of the range of those that count: 40 apart is 20; the narrowest own spread is 2, half of it 1."""
+    value = told(several(1, 1, 1), "49980", "50000", "50020").value(START)
+    assert isinstance(value, FairValue)
+    assert value.half_width_subticks == 200 * SUBTICKS
+    value = told(several(1, 1, 1), "50000", "50000", "50000").value(START)
+    assert isinstance(value, FairValue)
+    assert value.half_width_subticks == 10 * SUBTICKS
+
+
+def test_age_widens_the_fair_value_by_what_may_have_happened_since() -> None:
+    """1 bp over a second's root: at four times the age twice as much, in tenths of a basis point."""
+    fair = ready()
+    fair.volatility.variance = 0.0001**2
+    young, old = fair.value(START + 0.36), fair.value(START + 1.44)
+    assert isinstance(young, FairValue)
+    assert isinstance(old, FairValue)
+    assert (young.half_width_subticks, old.half_width_subticks) == (40 * SUBTICKS, 70 * SUBTICKS)
+    assert old.sigma == 0.0001
+
+
+def test_there_is_no_fair_value_before_there_is_a_volatility() -> None:
+    """The sentence counts down; a model must never divide by what is not known."""
+    fair = FairValueEstimator(GRID, FAIR, VOLATILITY)
+    fair.stats(stats("50000"), START)
+    for second in range(VOLATILITY.volatility_samples_min):
+        fair.quote(quote("49999", "50001"), START + second)
+        assert f"{second} of 5 returns" in why_not(fair, START + second)
+    fair.quote(quote("49999", "50001"), START + 5)
+    assert price(fair, START + 5) == 50_000
+
+
+@given(st.lists(st.tuples(st.integers(-400, 400), st.integers(1, 5)), min_size=1, max_size=3), st.sampled_from(Combine))
+@thorough
+def test_a_value_lies_within_the_sources_that_count(drawn: list[tuple[int, int]], combine: Combine) -> None:
+    """... and with none left out, half its width covers every one of them from the middle of their range."""
+    settings = several(*(weight for _, weight in drawn), sources_min=1, combine=combine)
+    fair = told(settings, *(str(50_000 + away) for away, _ in drawn))
+    value = fair.value(START)
+    used = [one.price_subticks for one in fair.states(START) if not one.left_out and one.price_subticks is not None]
+    if isinstance(value, FairValue):
+        assert min(used) <= value.subticks <= max(used)
+        assert max(used) - min(used) <= 2 * value.half_width_subticks + 1
+    else:
+        assert not used
 
 
 # -- freshness
@@ -287,13 +457,13 @@ def test_a_value_is_never_older_than_its_inputs_may_be(script: list[tuple[float,
                 fair.quote(quote("49999", "50001"), now)
                 heard_at = priced_at = now
             case "heard":
-                fair.heard(now)
+                fair.heard(VENUE, now)
                 heard_at = now if heard_at is not None else None
             case "stats":
                 fair.stats(stats("50000"), now)
                 index_at = now
             case "lost":
-                fair.lost()
+                fair.lost(VENUE)
                 priced_at = None
             case "crossed":
                 fair.quote(quote("50001", "49999"), now)
@@ -305,16 +475,11 @@ def test_a_value_is_never_older_than_its_inputs_may_be(script: list[tuple[float,
     if isinstance(value, FairValue):
         assert priced_at is not None
         assert heard_at is not None
-        assert now - heard_at <= FAIR.stale_seconds_max
+        assert now - heard_at <= FAIR.sources[VENUE].stale_seconds_max
         assert index_at is not None
         assert now - index_at <= FAIR.index_stale_seconds_max
-        assert fair.fresh_for_seconds(now) >= 0
     elif heard_at is not None and index_at is not None and priced_at is not None:
-        assert fair.fresh_for_seconds(now) < 0, "all inputs there and fresh, and yet no value"
-
-
-def test_nothing_heard_is_not_fresh() -> None:
-    assert estimator().fresh_for_seconds(START) < 0
+        assert value.stale, "all inputs there and fresh, and yet no value"
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.decimals(0, 10_000, places=4))
@@ -328,6 +493,6 @@ def test_a_reference_that_jumped_is_not_followed_until_the_index_says_so_too() -
     fair = ready()
     far = 50_000 * (1 + FAIR.basis_bps_max / BPS) + 2
     fair.quote(quote(str(far - 1), str(far + 1)), START + 0.5)
-    assert "fair value and index" in why_not(fair, START + 0.5)
+    assert "plus its basis and index" in why_not(fair, START + 0.5)
     fair.stats(stats(str(far)), START + 1)
     assert isinstance(fair.value(START + 1), FairValue)

@@ -22,14 +22,16 @@ from maker.desk.market import (
 )
 from maker.desk.units import Side
 
-from .scripted import BTC, CYCLE, LADDER, LIMITS, START, Desk, a_fill, at_position, dec, market, spec
+from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, a_fill, at_position, dec, market, spec
 
 LADDER_AT = Ladder((Level(499_750, 10),), (Level(500_250, 10),))
 
 
 def fresh() -> MarketDesk:
     settings = market()
-    return MarketDesk(settings.account, FairValueEstimator(spec().grid, settings.fair), LADDER, LIMITS)
+    return MarketDesk(
+        settings.account, FairValueEstimator(spec().grid, settings.fair, settings.volatility), LADDER, LIMITS
+    )
 
 
 # -- holding back
@@ -82,7 +84,7 @@ def test_each_reason_not_to_quote_has_its_sentence() -> None:
     sentences = [each.not_quoting(CYCLE, desk.now)]
     each.hold(desk.now, "it was told to")
     sentences.append(each.not_quoting(CYCLE, desk.now))
-    each.fair.lost()
+    each.fair.lost(VENUE)
     sentences.append(each.not_quoting(CYCLE, desk.now))
     each.orders_known = False
     sentences.append(each.not_quoting(CYCLE, desk.now))

@@ -9,7 +9,7 @@ from maker.desk.deadman import Reason
 from maker.desk.events import AccountRead, BalanceRead, PlaceLadder, ReadEmpty, ReferenceLost
 from maker.desk.units import Side
 
-from .scripted import FIRST, Desk, a_fill, at_position, dec, quoted, told, why_not
+from .scripted import FIRST, VENUE, Desk, a_fill, at_position, dec, quoted, told, why_not
 
 # -- the start
 
@@ -65,7 +65,7 @@ def test_a_trip_comes_once() -> None:
     desk = quoted()
     assert desk.lost() is not None
     assert desk.lost() is None
-    assert desk.apply(ReferenceLost("reset")) is None
+    assert desk.apply(ReferenceLost(VENUE, "reset")) is None
     desk.later(60, alive=False)
     assert desk.watch() is None
 

@@ -81,10 +81,10 @@ async def test_the_makers_parser_reads_it(autojump_clock: trio.testing.MockClock
     """What the feed says is what the client side takes for quotes and heartbeats."""
     async with feed() as (client, connection):
         await connection.send_message(reference.subscription(["BTC-USD"]))
-        quote = reference.parse(await connection.get_message())
+        quote = reference.parse("alpha", await connection.get_message())
         shown = client.venue.keeper.place.reference_quotes()["BTC-USD"]
-        assert quote == ReferenceQuote("BTC-USD", shown.bid, shown.bid_size, shown.ask, shown.ask_size)
-        facts = [reference.parse(json.dumps(message)) for _, message in await listen(connection, 2)]
+        assert quote == ReferenceQuote("alpha", "BTC-USD", shown.bid, shown.bid_size, shown.ask, shown.ask_size)
+        facts = [reference.parse("alpha", json.dumps(message)) for _, message in await listen(connection, 2)]
         assert any(isinstance(fact, ReferenceHeard) for fact in facts)
 
 

@@ -170,12 +170,12 @@ def follow_a_reference_that_jumped(patch: Patch) -> None:
     """The slow basis is all that is compared with the index."""
 
     def value(self: FairValueEstimator, now: float) -> FairValue | NoFair:
-        if self.heard_at is None or self.reference_subticks is None or self.basis_subticks is None:
-            return NoFair("none yet")
-        if now - self.heard_at > self.settings.stale_seconds_max:
-            return NoFair("stale")
-        fair_subticks = self.reference_subticks + self.basis_subticks
-        return FairValue(fair_subticks, self.reference_half_spread_subticks, now - self.heard_at)
+        for one in self.sources.values():
+            if one.heard_at is None or one.price_subticks is None or one.basis_subticks is None or not one.fresh(now):
+                continue
+            fair_subticks = one.price_subticks + one.basis_subticks
+            return FairValue(fair_subticks, one.half_spread_subticks, now - one.heard_at, self.volatility.sigma)
+        return NoFair("none", stale=True)
 
     patch.setattr(fair.FairValueEstimator, "value", value)
 

@@ -546,7 +546,7 @@ PLANTS: Final = {
     ),
     "a stale reference is a price": Plant(
         ("S4", "L1"),
-        (Edit(FAIR, "        if age > settings.stale_seconds_max:\n", "        if False:\n"),),
+        (Edit(FAIR, "now - self.heard_at <= self.settings.stale_seconds_max", "True"),),
         ("feed_silent",),
     ),
     "only a watchdog looks at the clock": Plant(
@@ -605,8 +605,9 @@ PLANTS: Final = {
         (
             Edit(
                 FACTS,
-                "        case ReferenceLost():\n            for market in desk.markets.values():\n",
-                "        case ReferenceLost():\n            return None\n            for market in desk.markets.values():\n",
+                "        if market.account.exposed and isinstance(market.fair.value(now), NoFair):\n"
+                "            return desk.trip(Reason.REFERENCE_STALE",
+                "        if False:\n            return desk.trip(Reason.REFERENCE_STALE",
             ),
         ),
         ("feed_ended",),
@@ -616,8 +617,8 @@ PLANTS: Final = {
         (
             Edit(
                 FEEDS,
-                "            inlet.deliver(ReferenceLost(str(broken)))\n        await trio.sleep(",
-                "            inlet.deliver(ReferenceLost(str(broken)))\n            await trio.sleep_forever()\n"
+                "            inlet.deliver(ReferenceLost(source, str(broken)))\n        await trio.sleep(",
+                "            inlet.deliver(ReferenceLost(source, str(broken)))\n            await trio.sleep_forever()\n"
                 "        await trio.sleep(",
             ),
         ),

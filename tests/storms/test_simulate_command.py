@@ -242,7 +242,8 @@ def test_the_configuration_speaks_to_nobody(name: str, monkeypatch: pytest.Monke
     path = PROJECT / "conf" / name
     ready, folder, notes = wiring.prepared(path)
     theirs = config.load(path)
-    assert (ready.exchange.base_url, ready.reference.url) == wiring.ADDRESSES
+    urls = {one.url for one in ready.references.values()}
+    assert (ready.exchange.base_url, *urls) == wiring.ADDRESSES
     assert (ready.markets, ready.guard, ready.halt, ready.limits, ready.budget, ready.cycle) == (
         theirs.markets, theirs.guard, theirs.halt, theirs.limits, theirs.budget, theirs.cycle,
     )  # fmt: skip

@@ -17,13 +17,13 @@ BBO = (
     b'{"type":"bbo","symbol":"BTC-USD","bid":"50000.123456789","bidSize":"0.1","ask":"50000.20","askSize":"3",'
     b'"ts":1700000000000,"seq":4,"venue":"x"}'
 )
-QUOTE = ReferenceQuote("BTC-USD", Decimal("50000.123456789"), Decimal("0.1"), Decimal("50000.20"), Decimal(3))
+QUOTE = ReferenceQuote("alpha", "BTC-USD", Decimal("50000.123456789"), Decimal("0.1"), Decimal("50000.20"), Decimal(3))
 
 
 @pytest.mark.parametrize("message", [BBO, BBO.decode()], ids=["bytes", "text"])
 def test_a_quote_is_exact(message: str | bytes) -> None:
     """As sent, no tick of ours applied; unknown fields pass."""
-    read = parse(message)
+    read = parse("alpha", message)
     assert read == QUOTE
     assert isinstance(read, ReferenceQuote)
     assert str(read.ask) == "50000.20"
@@ -33,7 +33,7 @@ def test_a_quote_is_exact(message: str | bytes) -> None:
     "message", ['{"type":"heartbeat"}', '{"type":"heartbeat","ts":1,"seq":9}', '{"type":"status"}']
 )
 def test_other_kinds_are_signs_of_life(message: str) -> None:
-    assert parse(message) == ReferenceHeard()
+    assert parse("alpha", message) == ReferenceHeard("alpha")
 
 
 def test_what_we_ask_for() -> None:
@@ -62,7 +62,7 @@ GARBAGE: list[str | bytes] = [
 @pytest.mark.parametrize("message", GARBAGE, ids=lambda message: repr(message)[:30])
 def test_garbage_breaks(message: str | bytes) -> None:
     with pytest.raises(StreamBroken) as caught:
-        parse(message)
+        parse("alpha", message)
     assert caught.value.fault is StreamFault.MALFORMED
 
 
@@ -74,14 +74,14 @@ def test_what_is_no_fixed_decimal_breaks(field: str, value: object) -> None:
     """No float ever becomes a price."""
     message = json.dumps({**json.loads(BBO), field: value})
     with pytest.raises(StreamBroken) as caught:
-        parse(message)
+        parse("alpha", message)
     assert caught.value.fault is StreamFault.MALFORMED
 
 
 def test_deep_nesting_breaks() -> None:
     """Within the size a message may have, and deeper than the JSON reader goes."""
     with pytest.raises(StreamBroken):
-        parse('{"type":"heartbeat","x":' + "[" * 30_000 + "]" * 30_000 + "}")
+        parse("alpha", '{"type":"heartbeat","x":' + "[" * 30_000 + "]" * 30_000 + "}")
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200)))
@@ -101,7 +101,7 @@ def test_mutations(data: st.DataObject) -> None:
 def read_or_broken(message: str | bytes) -> None:
     """A fact or StreamBroken, nothing else; a price that comes out is a finite number."""
     try:
-        read = parse(message)
+        read = parse("alpha", message)
     except StreamBroken:
         return
     if isinstance(read, ReferenceQuote):

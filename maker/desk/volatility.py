@@ -1,0 +1,117 @@
+"""Volatility of the fair value: squared returns on a fixed grid, averaged exponentially, deaf to a single jump.
+
+A return is taken when at least a grid step has passed since the last one, over the time that really passed. A squared
+return counts for at most JUMP_SIGMAS² of the variance so far: one jump of any size moves the estimate by a few per
+cent, while a market that has really become restless is followed within some dozen samples, for the bound grows with the
+estimate (winsorised as in realised-variance filters, e.g. Andersen, Dobrev and Schaumburg 2012).
+
+Before there is an estimate, the median of the first squared returns makes one: for a normal distribution it is
+MEDIAN_OF_SQUARES of their mean, and half of them may be wild. One-minute candles of the exchange warm it up in the same
+way, so that the first quote need not wait. A floor keeps a dead market from looking free of risk.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+import attrs
+
+JUMP_SIGMAS: Final = 4.0  # a squared return beyond so many standard deviations counts as one of so many
+MEDIAN_OF_SQUARES: Final = 0.4549  # median of a chi-squared variable with one degree of freedom: its mean is 1
+GAP_GRIDS_MAX: Final = 30.0  # grid steps without a price, then the next one begins anew: across a gap is no return
+CANDLE_RETURNS_MIN: Final = 10
+CANDLE_GAP_SECONDS_MAX: Final = 300.0
+MINUTE_SECONDS: Final = 60.0
+
+
+@attrs.frozen
+class VolatilitySettings:
+    """Of one market."""
+
+    volatility_grid_seconds: float  # between two returns
+    volatility_half_life_seconds: float  # of the average
+    volatility_samples_min: int  # returns before there is an estimate, where candles give none
+    volatility_bps_min: Decimal  # floor: standard deviation of a one-minute return, basis points
+
+
+@attrs.define
+class Volatility:
+    """Follows one price; in relative terms, so that the price's own unit does not matter."""
+
+    settings: VolatilitySettings
+    variance: float | None = None  # of log returns, per second; None while it warms up
+    first: list[float] = attrs.field(factory=list)  # squared returns per second, until there are enough
+    last: tuple[int, float] | None = None  # price and when
+
+    def due(self, now: float) -> bool:
+        """Whether a grid step has passed since the last price taken."""
+        return self.last is None or now - self.last[1] >= self.settings.volatility_grid_seconds
+
+    def sample(self, price: int, now: float) -> None:
+        """Take a positive price when one is due; more often changes nothing."""
+        assert price > 0, "a price is positive"
+        if not self.due(now):
+            return
+        last, self.last = self.last, (price, now)
+        if last is None:
+            return
+        elapsed = now - last[1]
+        if elapsed > GAP_GRIDS_MAX * self.settings.volatility_grid_seconds:
+            return
+        self.take(math.log(price / last[0]) ** 2 / elapsed, elapsed)
+
+    def take(self, rate: float, elapsed: float) -> None:
+        """Take one squared return per second, seen over so many seconds."""
+        if self.variance is None:
+            self.first.append(rate)
+            if len(self.first) >= self.settings.volatility_samples_min:
+                self.variance = max(self.floor, median(self.first) / MEDIAN_OF_SQUARES)
+                self.first.clear()
+            return
+        bounded = min(rate, JUMP_SIGMAS**2 * self.variance)
+        weight = 1 - 0.5 ** (elapsed / self.settings.volatility_half_life_seconds)
+        self.variance = max(self.floor, self.variance + (bounded - self.variance) * weight)
+
+    def warm_up(self, closes: Sequence[tuple[float, Decimal]]) -> bool:
+        """Begin with what closing prices say, each with its unix seconds, oldest first; False when they are too few.
+
+        Two with too long a time between them make no return: where nobody traded there is no candle.
+        """
+        rates = [
+            math.log(price / before) ** 2 / (at - began)
+            for (began, before), (at, price) in itertools.pairwise(closes)
+            if 0 < at - began <= CANDLE_GAP_SECONDS_MAX and price > 0 and before > 0
+        ]
+        if self.variance is not None or len(rates) < CANDLE_RETURNS_MIN:
+            return False
+        self.variance = max(self.floor, median(rates) / MEDIAN_OF_SQUARES)
+        self.first.clear()
+        return True
+
+    @property
+    def floor(self) -> float:
+        """The least variance, per second."""
+        return float(self.settings.volatility_bps_min / 10_000) ** 2 / MINUTE_SECONDS
+
+    @property
+    def waiting(self) -> str:
+        """Why there is no estimate yet; empty when there is."""
+        if self.variance is not None:
+            return ""
+        return f"volatility is not known yet: {len(self.first)} of {self.settings.volatility_samples_min} returns seen"
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the relative return over one second. There must be an estimate."""
+        assert self.variance is not None, self.waiting
+        return math.sqrt(self.variance)
+
+
+def median(rates: Sequence[float]) -> float:
+    """The middle one, or the mean of the two in the middle."""
+    ordered = sorted(rates)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -1,0 +1,155 @@
+"""Volatility: what it finds in a walk, that one jump does not move it, and that it is never zero."""
+
+from __future__ import annotations
+
+import math
+import random
+from decimal import Decimal
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maker.desk.volatility import JUMP_SIGMAS, Volatility, VolatilitySettings
+
+from .scripted import START, dec, quick
+
+SETTINGS = VolatilitySettings(
+    volatility_grid_seconds=1.0,
+    volatility_half_life_seconds=120.0,
+    volatility_samples_min=30,
+    volatility_bps_min=dec("0.1"),
+)
+PRICE = 10**12
+
+
+def walked(seconds: int, sigma: float, *, seed: int = 1, step: float = 1.0) -> tuple[Volatility, int, float]:
+    """An estimator that has seen a walk of this standard deviation a second; the last price, and when."""
+    rng, volatility, price, now = random.Random(seed), Volatility(SETTINGS), float(PRICE), START
+    for _ in range(round(seconds / step)):
+        now += step
+        price *= math.exp(rng.gauss(0.0, sigma * math.sqrt(step)))
+        volatility.sample(round(price), now)
+    return volatility, round(price), now
+
+
+@pytest.mark.parametrize("sigma", [1e-5, 7e-5, 1e-3])
+@pytest.mark.parametrize("step", [0.1, 1.0, 2.5])
+def test_it_finds_the_volatility_of_a_walk(sigma: float, step: float) -> None:
+    """Whatever the pace at which prices come: returns are taken on the grid, over the time that passed."""
+    volatility, _, _ = walked(3600, sigma, step=step)
+    assert volatility.sigma == pytest.approx(sigma, rel=0.25)
+
+
+@pytest.mark.parametrize("jump", [1.001, 1.05, 0.5, 3.0])
+def test_one_jump_of_any_size_hardly_moves_it(jump: float) -> None:
+    """The bound: one sample of JUMP_SIGMAS² variances at the weight of one grid step."""
+    volatility, price, now = walked(1800, 7e-5)
+    before = volatility.sigma
+    volatility.sample(round(price * jump), now + 1)
+    weight = 1 - 0.5 ** (1 / SETTINGS.volatility_half_life_seconds)
+    assert before < volatility.sigma <= before * math.sqrt(1 + JUMP_SIGMAS**2 * weight)
+    assert volatility.sigma < 1.05 * before
+
+
+def test_a_market_that_has_become_restless_is_followed() -> None:
+    """Ten times the volatility: more than half of it after two minutes."""
+    volatility, price, now = walked(1800, 2e-5)
+    rng = random.Random(2)
+    for second in range(120):
+        price = round(price * math.exp(rng.gauss(0.0, 2e-4)))
+        volatility.sample(price, now + 1 + second)
+    assert volatility.sigma > 1e-4
+
+
+def test_it_is_silent_until_it_has_seen_enough_and_wild_beginnings_do_not_count() -> None:
+    """The median of the first returns: two of thirty that are jumps leave it as it is."""
+    rng, price = random.Random(3), float(PRICE)
+    volatility = Volatility(SETTINGS)
+    for second in range(30):
+        price *= math.exp(rng.gauss(0.0, 7e-5)) * (1.01 if second in (5, 20) else 1)
+        volatility.sample(round(price), START + second)
+        assert f"{second} of 30" in volatility.waiting
+    volatility.sample(round(price), START + 30)
+    assert not volatility.waiting
+    assert 3e-5 < volatility.sigma < 1.5e-4
+
+
+def test_more_often_than_the_grid_changes_nothing() -> None:
+    seldom, often = Volatility(SETTINGS), Volatility(SETTINGS)
+    for second in range(200):
+        price = PRICE + (second * 7919) % 1000 * 10**6
+        seldom.sample(price, START + second)
+        for part in (0.0, 0.3, 0.6):
+            often.sample(price if part == 0.0 else price * 2, START + second + part)
+    assert seldom.variance == often.variance
+
+
+def test_across_a_gap_there_is_no_return() -> None:
+    """The feed was away for a minute and the price is another: that is no volatility."""
+    volatility, price, now = walked(600, 7e-5)
+    before = volatility.variance
+    volatility.sample(price * 2, now + 60)
+    assert volatility.variance == before
+    volatility.sample(price * 2, now + 61)
+    assert volatility.variance is not None
+    assert before is not None
+    assert volatility.variance < before, "from there on it goes on"
+
+
+def test_a_dead_market_is_at_the_floor() -> None:
+    """hummingbot #5771: a bot that divides by no volatility is stuck. 0.1 bp a minute here."""
+    volatility = Volatility(SETTINGS)
+    for second in range(40):
+        volatility.sample(PRICE, START + second)
+    assert volatility.sigma * math.sqrt(60) * 10_000 == pytest.approx(0.1)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.floats(-2, 2)), max_size=80))
+@quick
+def test_it_is_always_a_number_above_nothing(moves: list[tuple[float, float]]) -> None:
+    volatility, price, now = Volatility(attrs.evolve(SETTINGS, volatility_samples_min=3)), float(PRICE), START
+    for elapsed, move in moves:
+        now += elapsed
+        price = min(max(price * math.exp(move), 1.0), 1e30)
+        volatility.sample(round(price), now)
+    if not volatility.waiting:
+        assert 0 < volatility.sigma < math.inf
+
+
+# -- candles
+
+
+def candles(sigma: float, minutes: int = 60, *, skip: int = 0) -> list[tuple[float, Decimal]]:
+    rng, price, rows = random.Random(4), 50_000.0, []
+    for minute in range(minutes):
+        price *= math.exp(rng.gauss(0.0, sigma * math.sqrt(60)))
+        rows.append((60.0 * minute, Decimal(str(round(price, 1)))))
+    return rows[:1] + rows[1 + skip :]
+
+
+def test_candles_warm_it_up() -> None:
+    volatility = Volatility(SETTINGS)
+    assert volatility.warm_up(candles(7e-5))
+    assert volatility.sigma == pytest.approx(7e-5, rel=0.35)
+
+
+def test_too_few_candles_say_nothing() -> None:
+    volatility = Volatility(SETTINGS)
+    assert not volatility.warm_up(candles(7e-5, 10))
+    assert not volatility.warm_up([])
+    assert volatility.waiting
+
+
+def test_a_gap_between_candles_is_no_return() -> None:
+    """Ten returns are needed: of eleven closes with a gap of an hour among them there are nine."""
+    assert Volatility(SETTINGS).warm_up(candles(7e-5, 11))
+    assert not Volatility(SETTINGS).warm_up(candles(7e-5, 71, skip=60))
+
+
+def test_what_was_seen_is_worth_more_than_candles() -> None:
+    volatility, _, _ = walked(100, 7e-5)
+    before = volatility.variance
+    assert not volatility.warm_up(candles(1e-3))
+    assert volatility.variance == before
