@@ -66,6 +66,8 @@ def count(world: World) -> None:
     site, now = world.site, trio.current_time()
     if world.over or world.pulling:
         return  # its tasks are ending, or its feeds begin anew
+    if any(site.seen.feed_heard_at(name) < 0 for one in world.record.terms.markets.values() for name in one.sources):
+        return  # a reference feed is not connected again yet: others carry the price meanwhile
     cycles = sum(site.ladders.values())
     # Idle connections of reads are kept for the next ones: as many as there were reads at once, and bounded.
     kept = [link for link in site.links.values() if link.target != READ]

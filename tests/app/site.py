@@ -53,6 +53,11 @@ MARKET: Final = {
     "makerFeeBps": "1",
     "takerFeeBps": "5",
 }
+CANDLES: Final = [
+    {"time": f"2026-01-05T00:{minute:02d}:00.000Z", "volume": "0"}
+    | dict.fromkeys(("open", "high", "low", "close"), "50000.0")
+    for minute in range(20)
+]  # a dead market: volatility at its floor
 STATS: Final = {"marketId": "BTC-PERP", "markPrice": "50000", "indexPrice": "50000", "fundingRate": "0"}
 
 
@@ -117,6 +122,7 @@ class Site:
             ocx.MARKETS: saying([MARKET]),
             ocx.FEES: saying({"tiers": []}),
             ocx.MARKET_STATS: saying(STATS),
+            ocx.OHLC: saying(CANDLES),
             ocx.POSITIONS: saying([]),
             ocx.TRADES: saying([]),
             ocx.BALANCES: saying(BALANCES),

@@ -53,7 +53,10 @@ def test_quoting_stays_as_the_user_wants_it(name: str, tmp_path: Path) -> None:
     assert after["market"] == before["market"]
     for table in ("cycle", "budget", "limits", "halt", "guard"):
         assert after[table] == before[table]
-    assert after["reference"]["silent_seconds_max"] == before["reference"]["silent_seconds_max"]
+    names = set(before["reference"])
+    assert set(after["reference"]) == names
+    for one in names:
+        assert after["reference"][one]["silent_seconds_max"] == before["reference"][one]["silent_seconds_max"]
     assert after["order_prefix"] == before["order_prefix"]
 
 
