@@ -162,7 +162,9 @@ class MarketAccount:
             own.order_id = order.order_id
             # What is missing from it was filled: those fills come by the stream, and take it off when they do.
             own.read_lots, own.read_at = self.spec.grid.size.count_up(order.remaining), now
-            own.lots = max(own.lots, own.read_lots)
+            # A fill that was told while the read was on its way, by its order's name, is off it for good.
+            named = self.asked.get(own.client_order_id, own.read_lots)
+            own.lots = max(own.lots, min(own.read_lots, named))
             self.resting[own.client_order_id] = own
             self.superseded.pop(own.client_order_id, None)
         return tuple(unknown)
@@ -295,9 +297,11 @@ class MarketAccount:
 def belongs(order: OwnOrder, fill: Fill) -> bool:
     """Whether a fill without clientOrderId is this order's: by its order id, else by side, price and time.
 
-    A fill older than the ladder is its predecessor's, however late it is told.
+    A fill older than the ladder is its predecessor's, however late it is told; one later than what removed the ladder
+    is its successor's, however early that is told.
     """
     if fill.order_id is not None and order.order_id is not None:
         return order.order_id == fill.order_id
     before = order.placed_ms is not None and fill.at_ms < order.placed_ms
-    return order.side is fill.side and order.ticks == fill.ticks and not before
+    after = order.gone_ms is not None and fill.at_ms > order.gone_ms
+    return order.side is fill.side and order.ticks == fill.ticks and not before and not after

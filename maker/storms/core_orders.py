@@ -348,6 +348,9 @@ class OrderChecks:
             error = ocx.decode(outcome.body, ocx.ErrorBody)
             codes = [error.code or error.error]
             about.read_owed = now
+            about.halted = (
+                about.halted or ocx.MARKET_HALTED in codes
+            )  # until the next stream: what this one says is void
         else:
             about.read_owed, self.cancel_owed, self.cancel_acked_ms = now, True, None
             self.note(f"unknown {number}")

@@ -127,6 +127,35 @@ def test_a_fill_without_ids_that_is_told_late_is_not_the_new_ladders() -> None:
     assert account.may_fill_lots(Side.BUY) == 6
 
 
+def test_a_fill_without_ids_that_is_told_early_is_not_the_old_ladders() -> None:
+    """S6, core seed 38620: both at one price, and the fill is later than the replace. What it left must not count on."""
+    account = with_ladder(level("old", lots=10))
+    replace(account, level("new", lots=10), effect_ms=START_MS + 50)
+    account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 51))
+    assert account.resting["new"].lots == 6
+    assert account.superseded["old"].lots == 10
+    account.fill(attrs.evolve(a_fill("t2", Side.BUY, 4, ticks=BID), at_ms=START_MS + 50))
+    assert account.superseded["old"].lots == 6, "of that very millisecond: the older one, which counts less long"
+
+
+def test_a_read_that_crossed_with_a_fill_does_not_bring_it_back() -> None:
+    """S6, core seed 47940: read before the fill, answered after it was told by its order's name."""
+    account = with_ladder(level("a", lots=10))
+    account.fill(a_fill("t1", Side.BUY, 4, ticks=BID, client_order_id="a"))
+    account.orders_read(resting([("a", Side.BUY, BID, 10)]), START)
+    assert account.resting["a"].lots == 6
+    account.heard(None, START + FILL_REPORT_SECONDS_MAX)
+    assert account.resting["a"].lots == 6
+
+
+def test_a_read_that_shows_more_than_a_guess_left_is_believed() -> None:
+    """S7: the fill named no order, so it may have been another's."""
+    account = with_ladder(level("a", lots=10))
+    account.fill(a_fill("t1", Side.BUY, 4, ticks=BID))
+    account.orders_read(resting([("a", Side.BUY, BID, 10)]), START)
+    assert account.resting["a"].lots == 10
+
+
 def test_a_fill_of_an_order_we_do_not_know_moves_the_position_only() -> None:
     account = with_ladder(level("a"))
     account.fill(a_fill("t1", Side.BUY, 5, ticks=BID, client_order_id="somebody"))

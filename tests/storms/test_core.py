@@ -184,6 +184,12 @@ def test_seed_22027_nobody_owes_quotes_while_the_book_that_is_seen_was_right_bef
     assert sentences(run_core(CONFIGURATION, 22027)) == ""
 
 
+@pytest.mark.parametrize("seed", [35875, 38620, 47940])
+def test_seeds_in_which_facts_crossed_on_their_way(seed: int) -> None:
+    """S5, S6: a stream cut while its market was halted, a fill told early, and one told while orders were read."""
+    assert sentences(run_core(CONFIGURATION, seed)) == ""
+
+
 # -- planted defects
 
 
