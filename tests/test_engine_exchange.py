@@ -269,6 +269,13 @@ def test_twenty_minutes_in_which_both_sides_always_agree() -> None:
         assert all(abs(lots) <= limit for lots in (pair.exchange.state.accounts[pair.user].quantity(market_id),))
     # Funding was exchanged four times; a read explains every cent of the balance by fills and funding.
     pair.pull()
+    made = pair.engine.attribution()
+    assert pair.engine.alarms == {}
+    assert made.total == pair.engine.equity_change()
+    assert made.fees == -pair.exchange.state.accounts[pair.user].fees_paid
+    assert made.funding == -pair.engine.funding_paid()
+    assert made.fills_at_mark == 0
+    assert made.spread > 0
     assert pair.engine.funding_paid() == pytest.approx(
         pair.exchange.state.accounts[pair.user].funding_paid, abs=Decimal("1e-15")
     )

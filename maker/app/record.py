@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,6 @@ from maker.desk.engine import Engine
 from maker.desk.events import (
     AccountRead,
     Event,
-    Fill,
     LadderPlaced,
     LadderRefused,
     LadderThrottled,
@@ -29,7 +29,8 @@ from maker.desk.events import (
     StreamLost,
     StreamSnapshot,
 )
-from maker.desk.units import BPS
+from maker.desk.profit import BookedFill, Markout
+from maker.desk.units import BPS, exact
 from maker.edge import journal, records
 from maker.wire import orders
 
@@ -90,19 +91,22 @@ class Recorder:
 
     # -- changes of state
 
-    def state(self, scope: str, state: str, sentence: str) -> None:
+    def state(self, scope: str, state: str, sentence: str, *, alarming: bool = False) -> None:
         """One change of state: said once, until it is another one."""
         key = NUMBERS.sub("#", f"{state}: {sentence}")
         if self.told.get(scope) == key:
             return
         self.told[scope] = key
-        self.log.info(state, scope=scope, sentence=sentence)
+        tell = self.log.warning if alarming else self.log.info
+        tell(state, scope=scope, sentence=sentence)
         self.journal.put(records.StateChange(unix_ms(), scope, state, sentence))
 
     def states(self, now: float) -> None:
         """Each market's state as it is now: quoting, or why not."""
         for note in self.engine.take_notes():
             self.state("maker", "note", note)
+        for scope, alarm in self.engine.alarms.items():
+            self.state(f"profit {scope}", "does not add up", alarm, alarming=True)
         for market_id, why_not in self.engine.states(now):
             market = self.engine.markets[market_id]
             if why_not:
@@ -133,8 +137,12 @@ class Recorder:
                 pass
         if trip is not None:
             self.tripped(trip)
-        for fill in self.engine.take_fills():
-            self.filled(fill)
+        for booked in self.engine.take_booked():
+            self.filled(booked)
+        for market in self.engine.markets.values():
+            if market.markouts.untaken:
+                for markout in market.markouts.take():
+                    self.marked_out(markout)
         source = "read" if isinstance(event, AccountRead) else "stream"
         for market_id, market in self.engine.markets.items():
             lots = market.account.position_lots
@@ -143,9 +151,13 @@ class Recorder:
                 size = market.account.spec.grid.size
                 self.journal.put(records.PositionSeen(unix_ms(), market_id, size.value(lots), source))
 
-    def filled(self, fill: Fill) -> None:
+    def filled(self, booked: BookedFill) -> None:
+        fill = booked.fill
         spec = self.engine.markets[fill.market_id].account.spec
         rate = spec.fee_bps(fill.liquidity)
+        with exact():
+            fee = spec.grid.notional(fill.ticks, fill.lots) * rate / BPS
+            fair = None if booked.fair_subticks is None else spec.grid.subticks_price(booked.fair_subticks)
         self.journal.put(
             records.Fill(
                 fill.at_ms,
@@ -156,11 +168,31 @@ class Recorder:
                 fill.side.value,
                 spec.grid.price.value(fill.ticks),
                 spec.grid.size.value(fill.lots),
-                spec.grid.notional(fill.ticks, fill.lots) * rate / BPS,
+                fee,
+            )
+        )
+        self.journal.put(
+            records.FillDetail(
+                unix_ms(),
+                fill.market_id,
+                fill.trade_id,
+                booked.quote_id,
+                booked.level,
+                fill.liquidity.value,
+                fair,
+                booked.mark,
             )
         )
         size, price = spec.grid.size.text(fill.lots), spec.grid.price.text(fill.ticks)
         self.info("fill", f"{fill.side.value} {size} at {price}", market=fill.market_id, trade_id=fill.trade_id)
+
+    def marked_out(self, markout: Markout) -> None:
+        fill = markout.booked.fill
+        self.journal.put(
+            records.Markout(
+                unix_ms(), fill.market_id, fill.trade_id, markout.horizon_seconds, markout.quote, markout.bps
+            )
+        )
 
     # -- ladders
 
@@ -211,21 +243,35 @@ class Recorder:
             self.profit()
 
     def profit(self) -> None:
-        """Write the profit of each market."""
+        """Write the profit of each market, and what made it."""
         funding = self.engine.funding_paid()  # of the account; shown with the first market, so that rows still add up
-        for market_id, market in self.engine.markets.items():
-            if market.mark is not None:
-                account = market.account
-                self.journal.put(
-                    records.Profit(
-                        at_unix_ms=unix_ms(),
-                        market=market_id,
-                        position_base=account.spec.grid.size.value(account.position_lots),
-                        mark_price_quote=market.mark,
-                        cash_quote=market.cash_from_flat + account.fees,
-                        fees_quote=account.fees,
-                        funding_quote=funding,
-                        equity_quote=market.equity_change - funding,
-                    )
+        for market_id, made in self.engine.attributions().items():
+            market = self.engine.markets[market_id]
+            account, mark = market.account, market.mark
+            assert mark is not None, "without a mark nothing is attributed"
+            at_unix_ms = unix_ms()
+            with exact():
+                profit = records.Profit(
+                    at_unix_ms=at_unix_ms,
+                    market=market_id,
+                    position_base=account.spec.grid.size.value(account.position_lots),
+                    mark_price_quote=mark,
+                    cash_quote=market.cash_from_flat + account.fees,
+                    fees_quote=account.fees,
+                    funding_quote=funding,
+                    equity_quote=market.equity_change - funding,
                 )
-                funding -= funding
+                attribution = records.Attribution(
+                    at_unix_ms=at_unix_ms,
+                    market=market_id,
+                    spread_quote=made.spread,
+                    inventory_quote=made.inventory,
+                    fees_quote=made.fees,
+                    funding_quote=made.funding,
+                    equity_quote=profit.equity_quote,
+                    residual_quote=profit.equity_quote - made.total,
+                    fills_at_mark=made.fills_at_mark,
+                )
+            self.journal.put(profit)
+            self.journal.put(attribution)
+            funding = Decimal(0)

@@ -30,6 +30,7 @@ class Result:
     fills: int = 0
     position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
     pnl: str = "0"  # quote: change of equity at mark, fees and funding included
+    attribution: dict[str, str] = attrs.field(factory=dict)  # quote: what made it; costs are negative
     halts: int = 0
     # For the guard, which takes them out of the result:
     may_have_placed: bool = False
@@ -40,6 +41,7 @@ class Result:
 def conclude(run: Run, error: BaseException | None) -> Result:
     """The result: 0 only when stopped as asked AND read back empty; 75 whenever quotes may rest."""
     engine, report = run.engine, run.report
+    made = engine.attribution()
     result = Result(
         verified_empty=report.verified_empty,
         open_orders=report.open_orders,
@@ -47,6 +49,15 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         fills=sum(market.account.fills for market in engine.markets.values()),
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
         pnl=ocx.fixed(round(engine.equity_change(), PNL_DECIMALS)),
+        attribution={
+            name: ocx.fixed(round(amount, PNL_DECIMALS))
+            for name, amount in (
+                ("spread", made.spread),
+                ("inventory", made.inventory),
+                ("fees", made.fees),
+                ("funding", made.funding),
+            )
+        },
         halts=run.switch.trips,
         may_have_placed=run.armed,
         unknown_write_at=report.unknown_write_at,

@@ -23,7 +23,7 @@ from maker.desk.events import (
     PlacedOrder,
     PositionSeen,
 )
-from maker.desk.units import BPS, Side
+from maker.desk.units import BPS, Side, exact
 
 TRADE_IDS_MAX = 50_000  # remembered a market: far more than any snapshot or read-back repeats
 ORDERS_REMEMBERED = 20_000  # orders of a market whose size we know: hours of replacing, and fills are late by seconds
@@ -46,6 +46,14 @@ class OwnOrder:
     gone_at: float = 0.0  # superseded: our time of the answer that said so
     read_lots: int | None = None  # open as last read back; fills from before may still be reported
     read_at: float = 0.0
+
+
+@attrs.frozen
+class Origin:
+    """The ladder that an order came with, and its place there."""
+
+    quote_id: str = ""  # empty: not known
+    level: int = 0  # of its side, 1 innermost; 0: not known
 
 
 @attrs.define
@@ -83,6 +91,7 @@ class MarketAccount:
     trade_ids: TradeIds = attrs.field(factory=TradeIds)
     finished: TradeIds = attrs.field(factory=TradeIds)  # clientOrderIds of orders filled whole
     asked: dict[str, int] = attrs.field(factory=dict)  # clientOrderId -> lots asked for and not filled; oldest first
+    origins: dict[str, Origin] = attrs.field(factory=dict)  # by clientOrderId, oldest first; as many as `asked`
     overfilled: str = ""  # what was filled beyond what we asked for
     cash: Decimal = Decimal(0)  # quote, since start: -sign * price * size - fees
     fees: Decimal = Decimal(0)  # quote paid; negative: rebates
@@ -93,15 +102,20 @@ class MarketAccount:
     # -- ladders
 
     def begin(self, quote_id: str, orders: Iterable[LevelOrder]) -> None:
-        """A ladder is about to leave: from here on its levels may fill."""
+        """A ladder is about to leave, each side best level first: from here on its levels may fill."""
         assert not self.pending, "one write in flight a market"
+        levels = dict.fromkeys(Side, 0)
         for order in orders:
+            levels[order.side] += 1
+            self.origins[order.client_order_id] = Origin(quote_id, levels[order.side])
             self.pending[order.client_order_id] = OwnOrder(
                 order.client_order_id, order.side, order.ticks, order.lots, order.reduce_only, quote_id
             )
             self.asked[order.client_order_id] = order.lots
         while len(self.asked) > ORDERS_REMEMBERED:
             del self.asked[next(iter(self.asked))]
+        while len(self.origins) > ORDERS_REMEMBERED:
+            del self.origins[next(iter(self.origins))]
 
     def placed(self, orders: tuple[PlacedOrder, ...] | None, engine_ms: int | None, now: float) -> bool:
         """The replace was applied: the old ladder is superseded, of the new one rest those the answer names.
@@ -195,11 +209,12 @@ class MarketAccount:
         if not self.trade_ids.is_new(fill.trade_id):
             self.duplicate_fills += 1
             return False
-        value = self.spec.grid.notional(fill.ticks, fill.lots)
-        fee = value * self.spec.fee_bps(fill.liquidity) / BPS
-        self.cash -= fill.side.sign * value + fee
-        self.fees += fee
-        self.volume += value
+        with exact():
+            value = self.spec.grid.notional(fill.ticks, fill.lots)
+            fee = value * self.spec.fee_bps(fill.liquidity) / BPS
+            self.cash -= fill.side.sign * value + fee
+            self.fees += fee
+            self.volume += value
         self.fills += 1
         self.position_summed_lots += fill.side.sign * fill.lots
         self.reduce(fill)
@@ -219,19 +234,34 @@ class MarketAccount:
             over = self.spec.grid.size.text(fill.lots - left)
             self.overfilled = f"{over} beyond order {fill.client_order_id}, trade {fill.trade_id}"
 
-    def reduce(self, fill: Fill) -> None:
-        """Take a fill off the order it belongs to: by clientOrderId, by order id, else by side and price."""
+    def origin(self, fill: Fill) -> Origin:
+        """The ladder a fill's order came with, while we remember it. To be asked before the fill is booked."""
+        name = fill.client_order_id
+        if name is None:
+            found = self.order_of(fill)
+            name = found[1].client_order_id if found is not None else ""
+        return self.origins.get(name, Origin())
+
+    def order_of(self, fill: Fill) -> tuple[dict[str, OwnOrder], OwnOrder] | None:
+        """The order a fill belongs to, and where it is: by clientOrderId, by order id, else by side and price."""
         # Superseded first: where ids are missing, the order that counts longer must not lose its lots to an older one.
         for orders in (self.superseded, self.resting, self.pending):
             order = orders.get(fill.client_order_id or "")
             if order is None and fill.client_order_id is None:
                 order = next((own for own in orders.values() if belongs(own, fill)), None)
             if order is not None:
-                order.lots -= fill.lots
-                if order.lots <= 0:
-                    del orders[order.client_order_id]
-                    self.finished.is_new(order.client_order_id)
-                return
+                return orders, order
+        return None
+
+    def reduce(self, fill: Fill) -> None:
+        """Take a fill off the order it belongs to."""
+        found = self.order_of(fill)
+        if found is not None:
+            orders, order = found
+            order.lots -= fill.lots
+            if order.lots <= 0:
+                del orders[order.client_order_id]
+                self.finished.is_new(order.client_order_id)
 
     def position(self, seen: PositionSeen) -> None:
         """The exchange's own statement of our position."""

@@ -51,11 +51,13 @@ class Engine(DeskState):
 
     def apply(self, event: Event, now: float) -> Trip | None:
         """Book one fact. A Trip: pull every quote, before anything else. Raises StreamBroken for an impossible book."""
+        self.look(now)
         trip = facts.book(self, event, now)
         match event:
             case StreamDelta(fills=(), positions=(), removed_position_ids=()):
                 return trip  # the book alone, many times a second
             case StreamDelta() | StreamSnapshot() | MarketStats() | AccountRead():
+                self.audit()
                 return self.broken(now) or trip
             case _:
                 return trip

@@ -35,6 +35,7 @@ from maker.desk.events import (
 from maker.desk.fair import NoFair
 from maker.desk.market import MARGIN_CODE, MarketDesk
 from maker.desk.state import DeskState
+from maker.desk.units import exact
 from maker.errors import StreamBroken, StreamFault
 
 HALTED_CODE = "MARKET_HALTED"
@@ -114,7 +115,7 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
         market.live = False  # in the same step as the discovery; whoever feeds us then says StreamLost
         raise
     for fill in event.fills:
-        book_fill(desk, market, fill)
+        book_fill(desk, market, fill, now)
     if isinstance(event, StreamSnapshot):
         account.positions_whole(event.positions)
         market.live, market.lost, market.resnapshot_due = True, False, False
@@ -142,11 +143,10 @@ def stream_lost(desk: DeskState, market: MarketDesk, event: StreamLost) -> Trip 
     return desk.trip(Reason.STREAM_BROKEN, f"{event.market_id} {event.fault.value}: {event.detail}")
 
 
-def book_fill(desk: DeskState, market: MarketDesk, fill: Fill) -> None:
-    if market.account.fill(fill):
-        market.disturbed = "filled"
-        market.burst.add(fill)
-        desk.new_fills.append(fill)
+def book_fill(desk: DeskState, market: MarketDesk, fill: Fill, now: float) -> None:
+    booked = market.filled(fill, now)
+    if booked is not None:
+        desk.new_fills.append(booked)
 
 
 def orders_read(desk: DeskState, read: OpenOrdersRead, now: float) -> Trip | None:
@@ -173,7 +173,7 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
     """
     for fill in read.fills:
         if fill.market_id in desk.markets:
-            book_fill(desk, desk.markets[fill.market_id], fill)
+            book_fill(desk, desk.markets[fill.market_id], fill, now)
     desk.account_read_due = ""
     trip: Trip | None = None
     for market in desk.markets.values():
@@ -193,7 +193,9 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
         desk.account_read_after = now + POSITION_REREAD_SECONDS
     desk.balance, desk.available = read.balance, read.available
     desk.balance_read = read.balance
-    desk.balance_explained = sum((market.balance_change for market in desk.markets.values()), Decimal(0))
+    with exact():
+        desk.balance_explained = sum((market.balance_change for market in desk.markets.values()), Decimal(0))
+    desk.funding.read(read.balance, desk.balance_explained)
     return trip
 
 

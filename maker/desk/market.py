@@ -10,11 +10,12 @@ import attrs
 from maker.desk.account import MarketAccount
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
-from maker.desk.events import LadderPlaced, MarketSpec
+from maker.desk.events import Fill, LadderPlaced, MarketSpec
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
+from maker.desk.profit import AttributionBook, BookedFill, Markouts
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
-from maker.desk.units import SUBTICKS, Side, ticks_down
+from maker.desk.units import SUBTICKS, Side, exact, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import MakerError
 
@@ -90,14 +91,37 @@ class MarketDesk:
     mark: Decimal | None = None
     mark_start: Decimal | None = None  # the first one seen
     burst: Burst = attrs.field(init=False)
+    attribution: AttributionBook = attrs.field(init=False)
+    markouts: Markouts = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         lots_max = self.account.spec.grid.size.count_down(self.limits.burst_size_max)
         self.burst = Burst(self.limits.burst_seconds, lots_max)
+        self.attribution = AttributionBook(self.account.spec.grid)
+        self.markouts = Markouts(self.account.spec.grid)
 
     @property
     def market_id(self) -> str:
         return self.account.spec.market_id
+
+    # -- fills
+
+    def filled(self, fill: Fill, now: float) -> BookedFill | None:
+        """Book a fill once, in every book; None for one that is known already."""
+        origin = self.account.origin(fill)
+        if not self.account.fill(fill):
+            return None
+        self.disturbed = "filled"
+        self.burst.add(fill)
+        booked = BookedFill(fill, now, origin.quote_id, origin.level, self.fair_subticks(now), self.mark)
+        self.attribution.filled(booked, self.account.spec)
+        self.markouts.add(booked)
+        return booked
+
+    def fair_subticks(self, now: float) -> int | None:
+        """The fair value in subticks; None where there is none."""
+        fair = self.fair.value(now)
+        return fair.subticks if isinstance(fair, FairValue) else None
 
     # -- worth
 
@@ -106,6 +130,7 @@ class MarketDesk:
         self.mark = mark
         if self.mark_start is None:
             self.mark_start = mark
+        self.attribution.marked(mark)
 
     @property
     def position_text(self) -> str:
@@ -115,14 +140,39 @@ class MarketDesk:
     @property
     def cash_from_flat(self) -> Decimal:
         """Cash since the start as if the position found then had been bought at the first mark, quote, fees paid."""
-        size = self.account.spec.grid.size
-        return self.account.cash - size.value(self.account.position_start_lots) * (self.mark_start or Decimal(0))
+        with exact():
+            start = self.account.spec.grid.size.value(self.account.position_start_lots)
+            return self.account.cash - start * (self.mark_start or Decimal(0))
 
     @property
     def equity_change(self) -> Decimal:
         """Profit since the start in quote currency: fees included, funding not, position at mark."""
-        return self.cash_from_flat + self.account.spec.grid.size.value(self.account.position_lots) * (
-            self.mark or Decimal(0)
+        with exact():
+            position = self.account.spec.grid.size.value(self.account.position_lots)
+            return self.cash_from_flat + position * (self.mark or Decimal(0))
+
+    @property
+    def unexplained_value(self) -> Decimal:
+        """Value at mark, quote, of the part of the position that the exchange states and our fills do not explain."""
+        with exact():
+            lots = self.account.position_lots - self.account.position_summed_lots
+            return self.account.spec.grid.size.value(lots) * (self.mark or Decimal(0))
+
+    def does_not_add_up(self) -> str:
+        """Compare the change of equity with what made it; the sentence for the log where they differ.
+
+        A position that our fills do not explain is no error of the books: for it the desk pulls and reads back.
+        """
+        if self.mark is None:
+            return ""
+        made, unexplained = self.attribution.attribution(), self.unexplained_value
+        with exact():
+            residual = self.equity_change - made.total - unexplained
+        if not residual:
+            return ""
+        return (
+            f"the profit does not add up: {made.text}, but equity changed by {self.equity_change:f}, of it"
+            f" {unexplained:f} by a position that no fill explains: {residual:f} comes from nowhere"
         )
 
     @property
@@ -130,8 +180,9 @@ class MarketDesk:
         """What our own fills did to the exchange's balance: cash plus the position at its entry price."""
         account = self.account
         size = account.spec.grid.size
-        start = size.value(account.position_start_lots) * account.entry_start
-        return account.cash + size.value(account.position_lots) * account.entry_price - start
+        with exact():
+            start = size.value(account.position_start_lots) * account.entry_start
+            return account.cash + size.value(account.position_lots) * account.entry_price - start
 
     def worth_known(self, now: float) -> bool:
         """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""

@@ -18,7 +18,9 @@ from maker.desk.events import AccountRead, Fill
 from maker.desk.fair import FairValueEstimator
 from maker.desk.identity import Identity
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
+from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
 from maker.desk.risk import AccountLimits
+from maker.desk.units import exact
 
 
 @attrs.define
@@ -41,7 +43,10 @@ class DeskState:
     balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
     available: Decimal | None = None
     balance_start: Decimal | None = None
-    new_fills: list[Fill] = attrs.field(factory=list)  # booked and not yet taken by `take_fills`
+    funding: FundingBook = attrs.field(factory=FundingBook)
+    alarms: dict[str, str] = attrs.field(factory=dict)  # a market, or "account" -> the first sum that did not add up
+    fact_at: float = 0.0  # our clock: the last fact
+    new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
     ladders_placed: int = 0
 
@@ -64,8 +69,10 @@ class DeskState:
             market.account.position_summed_lots = market.account.position_lots
             market.account.position_start_lots = market.account.position_lots
             market.account.entry_start = market.account.entry_price
+            market.attribution.begin(market.account.position_lots)
         self.balance, self.available = read.balance, read.available
         self.balance_start = read.balance
+        self.funding.begin(read.balance)
         self.account_read_due = ""
 
     # -- holding back
@@ -107,10 +114,14 @@ class DeskState:
 
     # -- money and messages
 
-    def take_fills(self) -> list[Fill]:
-        """Fills booked since the last call."""
+    def take_booked(self) -> list[BookedFill]:
+        """Fills booked since the last call, with what was known then."""
         taken, self.new_fills = self.new_fills, []
         return taken
+
+    def take_fills(self) -> list[Fill]:
+        """The same, for whoever needs no more than the fills."""
+        return [booked.fill for booked in self.take_booked()]
 
     def take_notes(self) -> list[str]:
         """Sentences for the log since the last call."""
@@ -125,8 +136,46 @@ class DeskState:
         """
         if self.balance_read is None or self.balance_start is None:
             return Decimal(0)
-        return self.balance_start - self.balance_read + self.balance_explained
+        with exact():
+            return self.balance_start - self.balance_read + self.balance_explained
 
     def equity_change(self) -> Decimal:
         """Profit since the start in quote currency: fees and funding included, positions at mark."""
-        return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
+        with exact():
+            return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
+
+    # -- where it came from
+
+    def attributions(self) -> dict[str, Attribution]:
+        """What made the profit of each market that has a mark; the first one shows the account's funding."""
+        funding = self.funding.received
+        made: dict[str, Attribution] = {}
+        for market_id, market in self.markets.items():
+            if market.mark is not None:
+                made[market_id] = market.attribution.attribution(funding)
+                funding = Decimal(0)
+        return made
+
+    def attribution(self) -> Attribution:
+        """What made the profit of the account."""
+        return summed(self.attributions().values())
+
+    def audit(self) -> None:
+        """Compare both books of the profit. What differs is said once a run, in `alarms`; nothing is pulled for it."""
+        for market_id, market in self.markets.items():
+            wrong = market.does_not_add_up()
+            if wrong:
+                self.alarms.setdefault(market_id, wrong)
+        with exact():
+            residual = self.funding_paid() + self.funding.received
+        if residual:
+            read = f"funding summed read by read is {-self.funding.received:f}"
+            wrong = f"the profit does not add up: {read}, balances say {self.funding_paid():f}"
+            self.alarms.setdefault("account", wrong)
+
+    def look(self, now: float) -> None:
+        """Settle markouts that are due, by what was known until now: before a fact changes it."""
+        for market in self.markets.values():
+            if market.markouts.due_at <= now:
+                market.markouts.look(self.fact_at, now, market.fair_subticks)
+        self.fact_at = now

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import enum
 import re
-from decimal import Decimal
+from contextlib import AbstractContextManager
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Final
 
 import attrs
@@ -22,6 +23,17 @@ BPS: Final = 10_000  # basis points in one
 DECIMAL_TEXT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
 DECIMAL_TEXT_CHARACTERS_MAX: Final = 40  # no price or size of any venue is longer; bounds the work on hostile input
 CACHE_ENTRIES_MAX: Final = 1_024  # distinct texts remembered a market: a minute of a busy book, 200 kB
+
+
+# For money that must add up to the last digit. A product has at most five factors, texts of no more than
+# DECIMAL_TEXT_CHARACTERS_MAX digits: no sum of them comes near this many, and one that did would raise, not round.
+EXACT_DIGITS_MAX: Final = 1_000
+EXACT: Final = Context(prec=EXACT_DIGITS_MAX, traps=[DivisionByZero, Inexact, InvalidOperation, Overflow])
+
+
+def exact() -> AbstractContextManager[Context]:
+    """Within it sums, products and quotients by powers of ten are exact; whatever would be rounded raises Inexact."""
+    return localcontext(EXACT)
 
 
 class Side(enum.Enum):

@@ -30,6 +30,34 @@ class Fill:
 
 
 @attrs.frozen
+class FillDetail:
+    """What was known when a fill was booked; `trade_id` leads to its row in `fills`."""
+
+    table: ClassVar[str] = "fill_details"
+    at_unix_ms: int  # of the booking: later than the fill's own time by as much as it was told late
+    market: str
+    trade_id: str
+    quote_id: str  # the ladder its order came with; empty: not known
+    level: int  # of that ladder's side, 1 innermost; 0: not known
+    liquidity: str  # maker | taker
+    fair_price_quote: Decimal | None  # None: there was none, and the spread is taken against the mark
+    mark_price_quote: Decimal | None
+
+
+@attrs.frozen
+class Markout:
+    """What a fill was worth at the fair value so long after it was booked; positive is good for us."""
+
+    table: ClassVar[str] = "markouts"
+    at_unix_ms: int  # when it was reckoned; the fair value is that of the horizon
+    market: str
+    trade_id: str
+    horizon_seconds: float
+    markout_quote: Decimal | None  # before fees; None: there was no fair value
+    markout_bps: Decimal | None  # of the fill's price, to 0.0001
+
+
+@attrs.frozen
 class LadderIntent:
     """A ladder about to be sent: put before its first byte leaves."""
 
@@ -93,6 +121,26 @@ class Profit:
 
 
 @attrs.frozen
+class Attribution:
+    """What made one market's equity since this run began: equity = spread + inventory + fees + funding + residual.
+
+    Gains are positive, costs negative, paid fees and funding too. The residual is nothing but the worth of a position
+    that the exchange has told before its fills; any other is an alarm in `states`.
+    """
+
+    table: ClassVar[str] = "attribution"
+    at_unix_ms: int
+    market: str
+    spread_quote: Decimal
+    inventory_quote: Decimal
+    fees_quote: Decimal
+    funding_quote: Decimal  # of the account, with its first market; live an estimate
+    equity_quote: Decimal
+    residual_quote: Decimal
+    fills_at_mark: int  # whose spread was taken against the mark, for there was no fair value
+
+
+@attrs.frozen
 class Run:
     """One start of the maker; the first row of a run."""
 
@@ -116,7 +164,18 @@ class RunEnd:
     verified_empty: bool
 
 
-Row = Fill | LadderIntent | LadderOutcome | StateChange | PositionSeen | Profit | RunEnd
+Row = (
+    Fill
+    | FillDetail
+    | Markout
+    | LadderIntent
+    | LadderOutcome
+    | StateChange
+    | PositionSeen
+    | Profit
+    | Attribution
+    | RunEnd
+)
 
 # One entry a schema version, applied in order; a released entry is never changed, the next version is a new entry.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -145,5 +204,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " position_base TEXT NOT NULL, mark_price_quote TEXT NOT NULL, cash_quote TEXT NOT NULL,"
         " fees_quote TEXT NOT NULL, funding_quote TEXT NOT NULL, equity_quote TEXT NOT NULL)",
         "CREATE INDEX profit_by_time ON profit (at_unix_ms)",
+    ),
+    (
+        "CREATE TABLE fill_details (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " market TEXT NOT NULL, trade_id TEXT NOT NULL, quote_id TEXT NOT NULL, level INTEGER NOT NULL,"
+        " liquidity TEXT NOT NULL, fair_price_quote TEXT, mark_price_quote TEXT)",
+        "CREATE INDEX fill_details_by_trade ON fill_details (trade_id)",
+        "CREATE TABLE markouts (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " market TEXT NOT NULL, trade_id TEXT NOT NULL, horizon_seconds REAL NOT NULL, markout_quote TEXT,"
+        " markout_bps TEXT)",
+        "CREATE INDEX markouts_by_trade ON markouts (trade_id)",
+        "CREATE TABLE attribution (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " market TEXT NOT NULL, spread_quote TEXT NOT NULL, inventory_quote TEXT NOT NULL, fees_quote TEXT NOT NULL,"
+        " funding_quote TEXT NOT NULL, equity_quote TEXT NOT NULL, residual_quote TEXT NOT NULL,"
+        " fills_at_mark INTEGER NOT NULL)",
+        "CREATE INDEX attribution_by_time ON attribution (at_unix_ms)",
     ),
 )

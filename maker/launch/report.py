@@ -34,6 +34,7 @@ def without_maker(exit_code: int, reason: str) -> Report:
         "fills": 0,
         "position": {},
         "pnl": None,
+        "attribution": {},
         "halts": 0,
     }
     return Report(exit_code, fields)

@@ -22,6 +22,7 @@ from tests.support.venue_script import Request, Say, ScriptedExchange, order
 Scripted = Callable[..., ScriptedRun]
 DOCUMENTED = {
     "reason", "exit_code", "verified_empty", "open_orders", "quotes_sent", "fills", "position", "pnl", "halts",
+    "attribution",
 }  # fmt: skip
 
 

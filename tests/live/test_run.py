@@ -28,6 +28,7 @@ RESULT_KEYS = {
     "fills": int,
     "position": dict,
     "pnl": str,
+    "attribution": dict,
     "halts": int,
 }
 STATUS_KEYS = {"guard_pid", "maker_pid", "venue_pid", "venue_url", "monitor_url", "started_at"}

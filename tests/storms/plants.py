@@ -413,8 +413,8 @@ PLANTS: Final = {
             ),
             Edit(
                 FACTS,
-                "    for fill in event.fills:\n        book_fill(desk, market, fill)\n",
-                "    for fill in event.fills if isinstance(event, StreamDelta) else ():\n        book_fill(desk, market, fill)\n",
+                "    for fill in event.fills:\n        book_fill(desk, market, fill, now)\n",
+                "    for fill in event.fills if isinstance(event, StreamDelta) else ():\n        book_fill(desk, market, fill, now)\n",
             ),
         ),
         ("gap", "sweep", "one_way"),
