@@ -167,11 +167,10 @@ class DeskState:
             if wrong:
                 self.alarms.setdefault(market_id, wrong)
         with exact():
-            residual = self.funding_paid() + self.funding.received
-        if residual:
-            read = f"funding summed read by read is {-self.funding.received:f}"
-            wrong = f"the profit does not add up: {read}, balances say {self.funding_paid():f}"
-            self.alarms.setdefault("account", wrong)
+            stated, learnt = self.funding_paid(), -self.funding.received
+        if stated != learnt:
+            read = f"funding summed read by read is {learnt:f}, balances say {stated:f}"
+            self.alarms.setdefault("account", f"the profit does not add up: {read}")
 
     def look(self, now: float) -> None:
         """Settle markouts that are due, by what was known until now: before a fact changes it."""

@@ -18,12 +18,13 @@ from maker.desk.events import (
     LadderUnknown,
     LadderUnsent,
     PlaceLadder,
+    StreamHeard,
 )
 from maker.desk.units import Side
 from maker.edge import records
 from maker.wire import orders
 from tests.app.site import Told, a_recorder
-from tests.desk.scripted import BTC, START, Desk, a_fill, at_position, dec
+from tests.desk.scripted import BTC, ETH, START, Desk, a_fill, at_position, dec, market
 
 ACTION = PlaceLadder(BTC, "q1", (), "price moved")
 
@@ -97,6 +98,54 @@ def test_fills_and_positions_are_rows_once() -> None:
     assert [(row.position_base, row.source) for row in told.rows(records.PositionSeen)] == [(dec("0.010"), "read")]
 
 
+def test_a_fill_has_its_details_and_its_markouts() -> None:
+    """Ladder, level, fair value and mark as they were; each horizon a row, empty where there was no fair value."""
+    desk, told = recording()
+    action = desk.quote()
+    order = action.orders[1]
+    fill = a_fill("t1", Side.BUY, 10, ticks=order.ticks, client_order_id=order.client_order_id)
+    desk.delta(fills=(fill,), positions=(at_position(10),))
+    told.recorder.after(StreamHeard(BTC), None)
+    [row] = told.rows(records.FillDetail)
+    assert (row.trade_id, row.quote_id, row.level, row.liquidity) == ("t1", action.quote_id, 2, "maker")
+    assert (row.fair_price_quote, row.mark_price_quote) == (dec("50000"), dec("50000"))
+    desk.later(1.0)
+    told.recorder.after(StreamHeard(BTC), None)
+    desk.later(62.0)
+    told.recorder.after(StreamHeard(BTC), None)
+    rows = told.rows(records.Markout)
+    assert [(row.market, row.trade_id, row.horizon_seconds) for row in rows] == [
+        (BTC, "t1", seconds) for seconds in (1.0, 5.0, 30.0, 60.0)
+    ]
+    assert (rows[0].markout_quote, rows[0].markout_bps) == (dec("0.351"), dec("7.0249"))
+    assert [(row.markout_quote, row.markout_bps) for row in rows[1:]] == [(None, None)] * 3
+
+
+def test_a_fill_without_a_fair_value_says_so() -> None:
+    desk, told = Desk.of(), a_recorder()
+    told.recorder.engine = desk.engine
+    desk.baseline()
+    desk.snapshot(fills=(a_fill("t1", Side.BUY, 10),), positions=(at_position(10),))
+    told.recorder.after(StreamHeard(BTC), None)
+    [row] = told.rows(records.FillDetail)
+    assert (row.quote_id, row.level, row.fair_price_quote, row.mark_price_quote) == ("", 0, None, None)
+
+
+def test_a_profit_that_does_not_add_up_is_told_once_and_loudly() -> None:
+    """A warning in the log and a state in the journal with the figures, however often states are told."""
+    desk, told = recording()
+    desk.market().account.cash += dec("0.25")
+    desk.stats()
+    for _ in range(2):
+        told.recorder.states(desk.now)
+    [line] = [line for line in told.lines if line["event"] == "does not add up"]
+    [row] = [row for row in told.rows(records.StateChange) if row.state == "does not add up"]
+    assert line["log_level"] == "warning"
+    assert row.scope == f"profit {BTC}"
+    assert row.sentence == line["sentence"]
+    assert "0.25" in row.sentence
+
+
 @pytest.mark.parametrize("start_lots", [0, -30])
 @pytest.mark.parametrize("mark", ["50000", "51234.5", "48000"])
 def test_the_profit_adds_up(start_lots: int, mark: str) -> None:
@@ -119,8 +168,32 @@ def test_the_profit_adds_up(start_lots: int, mark: str) -> None:
     assert row.funding_quote == desk.engine.funding_paid()
     assert row.fees_quote == sum(dec(value) * dec("0.0001") for value in ("500", "150.03"))
     assert row.mark_price_quote == dec(mark)
+    [made] = told.rows(records.Attribution)
+    assert made.spread_quote + made.inventory_quote + made.fees_quote + made.funding_quote == made.equity_quote
+    assert (made.equity_quote, made.residual_quote, made.at_unix_ms) == (row.equity_quote, 0, row.at_unix_ms)
+    assert (made.fees_quote, made.funding_quote) == (-row.fees_quote, -row.funding_quote)
+    assert made.fills_at_mark == 2  # no reference price was told
     told.recorder.sample(START + PROFIT_SECONDS)
-    assert len(told.rows(records.Profit)) == 2
+    assert len(told.rows(records.Profit)) == len(told.rows(records.Attribution)) == 2
+
+
+def test_the_residual_is_the_worth_of_a_position_told_before_its_fills() -> None:
+    desk, told = recording()
+    desk.delta(positions=(at_position(10),))
+    told.recorder.profit()
+    [row] = told.rows(records.Attribution)
+    assert (row.equity_quote, row.residual_quote) == (dec("500"), dec("500"))
+
+
+def test_the_funding_of_the_account_is_shown_once() -> None:
+    """With the first market, in both tables, so that the rows of one moment add up to the account."""
+    desk, told = Desk.ready(market(BTC), market(ETH)), a_recorder()
+    told.recorder.engine = desk.engine
+    desk.apply(AccountRead((), (), dec("9999"), dec("9000")))
+    told.recorder.profit()
+    assert [row.funding_quote for row in told.rows(records.Profit)] == [1, 0]
+    assert [row.funding_quote for row in told.rows(records.Attribution)] == [-1, 0]
+    assert sum(row.equity_quote for row in told.rows(records.Attribution)) == desk.engine.equity_change() == -1
 
 
 def test_a_halt_that_was_not_verified_says_so() -> None:

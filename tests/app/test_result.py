@@ -88,4 +88,5 @@ async def test_the_figures_of_the_result(autojump_clock: Clock) -> None:
         assert (result.quotes_sent, result.halts, result.open_orders) == (1, 1, 0)
         assert result.position == {"BTC-PERP": "0.000"}
         assert Decimal(result.pnl) == 0
+        assert result.attribution == dict.fromkeys(("spread", "inventory", "fees", "funding"), "0.00000000")
         assert attrs.asdict(result).keys() >= {"reason", "exit_code", "verified_empty", "fills"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.desk import account as account_room
-from maker.desk.account import FILL_REPORT_SECONDS_MAX, MarketAccount, TradeIds
+from maker.desk.account import FILL_REPORT_SECONDS_MAX, MarketAccount, Origin, TradeIds
 from maker.desk.events import Fill, LevelOrder, Liquidity, PlacedOrder
 from maker.desk.units import BPS, Side
 
@@ -49,6 +49,37 @@ def replace(
 ) -> None:
     account.begin(quote_id, levels)
     assert account.placed(rests(*(order.client_order_id for order in levels)), effect_ms, now)
+
+
+# -- where an order comes from
+
+
+def test_each_side_counts_its_levels_from_the_inside() -> None:
+    """Best level first is 1; a fill finds its place by clientOrderId, by order id, by side and price, or not at all."""
+    account = with_ladder(
+        level("b1", ticks=BID),
+        level("b2", ticks=BID - 10),
+        level("a1", Side.SELL),
+        level("a2", Side.SELL, ticks=ASK + 10),
+    )
+    found = {name: account.origin(a_fill(client_order_id=name)) for name in ("b1", "b2", "a1", "a2")}
+    assert found == {"b1": Origin("q1", 1), "b2": Origin("q1", 2), "a1": Origin("q1", 1), "a2": Origin("q1", 2)}
+    assert account.origin(a_fill(order_id="id-a2")) == Origin("q1", 2)
+    assert account.origin(a_fill(ticks=BID - 10)) == Origin("q1", 2)
+    assert account.origin(a_fill(ticks=BID - 20)) == Origin()
+    assert account.origin(a_fill(client_order_id="nobody")) == Origin()
+
+
+def test_a_place_in_a_ladder_is_remembered_when_the_order_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: of an order that rests no more too; but not for ever, S23."""
+    monkeypatch.setattr(account_room, "ORDERS_REMEMBERED", 3)
+    account = with_ladder(level("a"), level("b"))
+    account.nothing_rests()
+    assert account.origin(a_fill(client_order_id="b")) == Origin("q1", 2)
+    replace(account, level("c"), level("d"))
+    assert account.origin(a_fill(client_order_id="a")) == Origin()
+    assert account.origin(a_fill(client_order_id="d")) == Origin("q2", 2)
+    assert len(account.origins) == len(account.asked) == 3
 
 
 # -- fills

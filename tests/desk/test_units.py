@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, Inexact, getcontext
 from fractions import Fraction
 from math import ceil, floor
 
@@ -21,6 +21,7 @@ from maker.desk.units import (
     Side,
     bps_of,
     decimal_exact,
+    exact,
     fixed_decimal,
     scaled_parts,
     ticks_down,
@@ -201,10 +202,38 @@ def test_notional_is_exact(tick: Decimal, lot: Decimal, ticks: int, lots: int) -
 @quick
 def test_subticks_are_the_nearest_millionth_of_a_tick(digits: int, places: int, price: Decimal) -> None:
     grid = Grid.of(Decimal(digits).scaleb(-places), Decimal("0.001"))
-    exact = Fraction(price) / Fraction(grid.price.step) * SUBTICKS
+    whole = Fraction(price) / Fraction(grid.price.step) * SUBTICKS
     subticks = grid.subticks(price)
-    assert abs(subticks - exact) <= Fraction(1, 2) + Fraction(1, 10**6)
+    assert abs(subticks - whole) <= Fraction(1, 2) + Fraction(1, 10**6)
     assert abs(Fraction(grid.subticks_price(subticks)) - Fraction(price)) <= Fraction(grid.price.step) / SUBTICKS
+
+
+LONGEST = st.integers(-(10**40), 10**40).flatmap(
+    lambda digits: st.integers(0, 38).map(lambda places: Decimal(f"{digits}E-{places}"))
+)
+
+
+@given(st.lists(st.lists(LONGEST, min_size=1, max_size=5), max_size=20))
+@quick
+def test_money_is_summed_exactly_whatever_texts_may_come(products: list[list[Decimal]]) -> None:
+    """Five factors of the longest texts, and any sum of them; in basis points too."""
+    total, expected = Decimal(0), Fraction(0)
+    with exact():
+        for factors in products:
+            product, fraction = Decimal(1), Fraction(1)
+            for factor in factors:
+                product, fraction = product * factor, fraction * Fraction(factor)
+            total, expected = total + product / BPS, expected + fraction / BPS
+    assert Fraction(total) == expected
+
+
+def test_what_cannot_be_exact_raises_and_nothing_stays_changed() -> None:
+    before = getcontext().copy()
+    with pytest.raises(Inexact), exact():
+        Decimal(1) / Decimal(3)
+    assert (getcontext().prec, getcontext().traps) == (before.prec, before.traps)
+    with exact():
+        Decimal(1) + Decimal("1E-900")
 
 
 def test_sides() -> None:

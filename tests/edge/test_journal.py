@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import select
 import signal
@@ -20,9 +21,12 @@ from maker.edge import journal as room
 from maker.edge.journal import JournalStatistics, MemoryJournal, SqliteJournal
 from maker.edge.records import (
     MIGRATIONS,
+    Attribution,
     Fill,
+    FillDetail,
     LadderIntent,
     LadderOutcome,
+    Markout,
     PositionSeen,
     Profit,
     Row,
@@ -42,6 +46,21 @@ EVERY_ROW: tuple[Row, ...] = (
     PositionSeen(6, "BTC-PERP", Decimal("-0.4999"), "stream"),
     Profit(7, "BTC-PERP", Decimal(1), Decimal(2), Decimal("1E+3"), Decimal("1E-9"), Decimal(0), Decimal("1002")),
     RunEnd(8, "SIGTERM", 0, verified_empty=True),
+    FillDetail(9, "BTC-PERP", "t1", "q1", 2, "maker", Decimal("65000.0000001"), Decimal("65001")),
+    FillDetail(9, "BTC-PERP", "t2", "", 0, "taker", None, None),
+    Markout(10, "BTC-PERP", "t1", 30.0, Decimal("-1E-9"), Decimal("-0.0001")),
+    Markout(10, "BTC-PERP", "t1", 60.0, None, None),
+    Attribution(
+        11,
+        "BTC-PERP",
+        Decimal("1E+3"),
+        Decimal("-0.000000000000000000000000000000000000001"),
+        Decimal("-0.5"),
+        Decimal(0),
+        Decimal("999.499999999999999999999999999999999999999"),
+        Decimal(0),
+        3,
+    ),
 )
 NO_SUCH_TIME = StateChange(2**70, "maker", "state", "SQLite's integers have 64 bits")
 WAIT_SECONDS_MAX = 20.0
@@ -73,7 +92,7 @@ def test_every_kind_of_row_arrives_exact(tmp_path: Path) -> None:
     for row in EVERY_ROW:
         journal.put(row)
     assert journal.close(WAIT_SECONDS_MAX)
-    assert journal.statistics() == JournalStatistics(rows_put=8, rows_written=8)
+    assert journal.statistics() == JournalStatistics(rows_put=len(EVERY_ROW), rows_written=len(EVERY_ROW))
     assert read(path, "SELECT * FROM runs") == [attrs.astuple(RUN)]
     assert read(path, "SELECT * FROM fills") == [
         ("run-1", 5, "BTC-PERP", "t1", "o1", "mk1", "buy", "64999.5", "0.0001", "-0.0000000325")
@@ -87,6 +106,17 @@ def test_every_kind_of_row_arrives_exact(tmp_path: Path) -> None:
     assert read(path, "SELECT * FROM positions") == [("run-1", 6, "BTC-PERP", "-0.4999", "stream")]
     assert read(path, "SELECT scope, state, sentence FROM states") == [("BTC-PERP", "quoting", "Everything is fresh.")]
     assert read(path, "SELECT * FROM run_ends") == [("run-1", 8, "SIGTERM", 0, 1)]
+    assert read(path, "SELECT * FROM fill_details") == [
+        ("run-1", 9, "BTC-PERP", "t1", "q1", 2, "maker", "65000.0000001", "65001"),
+        ("run-1", 9, "BTC-PERP", "t2", "", 0, "taker", None, None),
+    ]
+    assert read(path, "SELECT * FROM markouts") == [
+        ("run-1", 10, "BTC-PERP", "t1", 30.0, "-0.000000001", "-0.0001"),
+        ("run-1", 10, "BTC-PERP", "t1", 60.0, None, None),
+    ]
+    [(*_, spread, inventory, fees, funding, equity, residual, at_mark)] = read(path, "SELECT * FROM attribution")
+    assert (spread, fees, funding, residual, at_mark) == ("1000", "-0.5", "0", "0", 3)
+    assert (inventory, equity) == (f"-0.{'0' * 38}1", f"999.4{'9' * 38}")
 
 
 def test_a_second_run_appends(tmp_path: Path) -> None:
@@ -259,6 +289,41 @@ def test_files_that_are_no_journal_refuse_the_start(tmp_path: Path) -> None:
     assert SqliteJournal(path, RUN).close(WAIT_SECONDS_MAX)
     with pytest.raises(StartRefused, match="UNIQUE"):
         SqliteJournal(path, RUN)  # the same run twice
+
+
+RELEASED_SHA256 = ("ce717e3ab1b9fd5e53aa3b5a5026fccdf2ac8978540bab1818bddb3909a5632c",)  # a released schema stays
+
+
+@pytest.mark.parametrize("version", range(1, len(RELEASED_SHA256) + 1))
+def test_a_released_schema_is_never_changed(version: int) -> None:
+    """Files of it are out there: what they lack comes as a version of its own."""
+    statements = "\n".join(MIGRATIONS[version - 1])
+    assert hashlib.sha256(statements.encode()).hexdigest() == RELEASED_SHA256[version - 1]
+
+
+def test_a_file_of_the_first_schema_gains_what_was_added_and_keeps_its_rows(tmp_path: Path) -> None:
+    """Written with the first schema alone, then opened by a run of today: old rows as they were, new tables in use."""
+    path = tmp_path / "journal.sqlite3"
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {room.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("INSERT INTO runs VALUES ('old', 1, 'paper', 'practice', 'ab', '0.1.0')")
+    connection.execute("INSERT INTO fills VALUES ('old', 1, 'BTC-PERP', 't0', '', '', 'buy', '1', '2', '0')")
+    connection.close()
+    journal = SqliteJournal(path, RUN)
+    for row in EVERY_ROW:
+        journal.put(row)
+    assert journal.close(WAIT_SECONDS_MAX)
+    assert read(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    assert read(path, "SELECT run_id, trade_id, price_quote FROM fills") == [
+        ("old", "t0", "1"),
+        ("run-1", "t1", "64999.5"),
+    ]
+    joined = "SELECT fills.trade_id, level FROM fills LEFT JOIN fill_details USING (run_id, trade_id)"
+    assert read(path, joined) == [("t0", None), ("t1", 2)]
+    assert read(path, "SELECT count(*) FROM markouts UNION ALL SELECT count(*) FROM attribution") == [(2,), (1,)]
 
 
 def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
