@@ -233,7 +233,7 @@ class Markouts:
         for horizon, waiting in zip(self.horizons_seconds, self.waiting, strict=True):
             while waiting and waiting[0].booked_at + horizon <= now:
                 due_at = waiting[0].booked_at + horizon
-                fair = fair_at(max(since, due_at))  # prices only age: where there is none now, there is none until news
+                fair = fair_at(max(since, due_at))  # where there was none then, news must bring it
                 if fair is None and now <= due_at + GRACE_SECONDS:
                     break
                 self.settle(waiting.popleft(), horizon, fair)
