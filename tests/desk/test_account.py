@@ -159,7 +159,7 @@ def test_a_fill_without_ids_that_is_told_late_is_not_the_new_ladders() -> None:
 
 
 def test_a_fill_without_ids_that_is_told_early_is_not_the_old_ladders() -> None:
-    """S6, core seed 38620: both at one price, and the fill is later than the replace. What it left must not count on."""
+    """S6, core seed 38620: both at one price, the fill later than the replace. What it left does not count on."""
     account = with_ladder(level("old", lots=10))
     replace(account, level("new", lots=10), effect_ms=START_MS + 50)
     account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 51))
