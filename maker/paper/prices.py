@@ -158,7 +158,7 @@ def prehistory(spec_symbol: str, start_price: Decimal, preset: str, seed: int) -
 
 
 @functools.cache
-def _time_shares() -> tuple[float, ...]:
+def time_shares() -> tuple[float, ...]:
     """Return the share of time spent in each regime."""
     visits = [1.0 / len(REGIMES)] * len(REGIMES)
     for _ in range(200):  # only halfway each time: the chain alternates, and would never settle otherwise
@@ -168,6 +168,28 @@ def _time_shares() -> tuple[float, ...]:
         visits = [(old + new) / 2 for old, new in zip(visits, stepped, strict=True)]
     seconds = [visit * regime.dwell_seconds_mean for visit, regime in zip(visits, REGIMES, strict=True)]
     return tuple(part / sum(seconds) for part in seconds)
+
+
+def step_sigmas(preset: PathPreset) -> tuple[float, ...]:
+    """Return the standard deviation of one step's diffusion in each regime, as a fraction of the price.
+
+    Jumps come on top of it: with them a minute has the preset's volatility.
+    """
+    # Second moment of a jump in minute sigmas: E(m + X)² with X exponential of mean b is m² + 2mb + 2b².
+    jump_square = JUMP_SIGMAS_MIN**2 + 2 * JUMP_SIGMAS_MIN * JUMP_SIGMAS_SCALE + 2 * JUMP_SIGMAS_SCALE**2
+    diffusion_share = 1.0 - preset.jumps_per_hour / 60.0 * jump_square
+    assert 0.0 < diffusion_share < 1.0
+    squares = [regime.volatility_multiple**2 for regime in REGIMES]
+    mean_square = sum(share * square for share, square in zip(time_shares(), squares, strict=True))
+    sigma = preset.volatility_bps * _BPS * math.sqrt(diffusion_share / STEPS_PER_MINUTE / mean_square)
+    return tuple(sigma * regime.volatility_multiple for regime in REGIMES)
+
+
+def draw_jump(preset: PathPreset, generator: random.Random) -> float:
+    """Draw one jump, a signed fraction of the price."""
+    sigma = preset.volatility_bps * _BPS
+    size = sigma * (JUMP_SIGMAS_MIN + generator.expovariate(1.0 / JUMP_SIGMAS_SCALE))
+    return generator.choice((-1.0, 1.0)) * min(size, JUMP_BPS_MAX * _BPS)
 
 
 class ReferencePath:
@@ -186,7 +208,7 @@ class ReferencePath:
         self._configure()
         self._random = seeded(f"path:{symbol}:{preset}", seed)
         self._step = 0
-        self._regime = self._random.choices(range(len(REGIMES)), _time_shares())[0]
+        self._regime = self._random.choices(range(len(REGIMES)), time_shares())[0]
         self._regime_steps_left = self._draw_steps(REGIMES[self._regime].dwell_seconds_mean)
         self._jump_steps_left = self._draw_steps(self._jump_seconds_mean)
         self._basis_mean_bps = self._random.uniform(-BASIS_MEAN_BPS_MAX, BASIS_MEAN_BPS_MAX)
@@ -204,16 +226,8 @@ class ReferencePath:
         self._grid = Decimal(1).scaleb(magnitude - GRID_DIGITS)
         self._tick = Decimal(1).scaleb(magnitude - TICK_DIGITS)
         self._size_step = Decimal(1).scaleb(-max(magnitude, 0))
-        self._sigma = preset.volatility_bps * _BPS
         self._jump_seconds_mean = 3600.0 / preset.jumps_per_hour
-        # Second moment of a jump in minute sigmas: E(m + X)² with X exponential of mean b is m² + 2mb + 2b².
-        jump_square = JUMP_SIGMAS_MIN**2 + 2 * JUMP_SIGMAS_MIN * JUMP_SIGMAS_SCALE + 2 * JUMP_SIGMAS_SCALE**2
-        diffusion_share = 1.0 - preset.jumps_per_hour / 60.0 * jump_square
-        assert 0.0 < diffusion_share < 1.0
-        squares = [regime.volatility_multiple**2 for regime in REGIMES]
-        mean_square = sum(share * square for share, square in zip(_time_shares(), squares, strict=True))
-        step_sigma = self._sigma * math.sqrt(diffusion_share / STEPS_PER_MINUTE / mean_square)
-        self._step_sigmas = tuple(step_sigma * regime.volatility_multiple for regime in REGIMES)
+        self._step_sigmas = step_sigmas(preset)
         seconds = BASIS_UPDATE_STEPS / STEPS_PER_SECOND
         self._basis_keep = 0.5 ** (seconds / BASIS_HALF_LIFE_SECONDS)
         self._basis_noise_bps = BASIS_SPREAD_BPS * math.sqrt(1.0 - self._basis_keep**2)
@@ -337,7 +351,7 @@ class ReferencePath:
         move = self._random.gauss(0.0, self._step_sigmas[self._regime])
         self._jump_steps_left -= 1
         if self._jump_steps_left == 0:
-            move += self._draw_jump()
+            move += draw_jump(PATH_PRESETS[self.preset], self._random)
             self._jump_steps_left = self._draw_steps(self._jump_seconds_mean)
         # At least one unit: after any number of years a price is still a price.
         self._units = max(1, self._units + round(self._units * move))
@@ -350,10 +364,6 @@ class ReferencePath:
     def _draw_steps(self, seconds_mean: float) -> int:
         """Draw an exponential waiting time, in whole steps, at least one."""
         return max(1, round(self._random.expovariate(1.0 / seconds_mean) * STEPS_PER_SECOND))
-
-    def _draw_jump(self) -> float:
-        size = self._sigma * (JUMP_SIGMAS_MIN + self._random.expovariate(1.0 / JUMP_SIGMAS_SCALE))
-        return self._random.choice((-1.0, 1.0)) * min(size, JUMP_BPS_MAX * _BPS)
 
     def _size(self, digest: bytes, mid: Decimal) -> Decimal:
         share = int.from_bytes(digest) / 2 ** (8 * len(digest))
