@@ -53,6 +53,11 @@ class Heap:
         heapq.heappush(self.waiting, (due, self.planned, do))
         return due
 
+    def at(self, due_ms: int, do: Callable[[], None]) -> None:
+        """Plan something for a millisecond since the world's start; what is past happens next."""
+        self.planned += 1
+        heapq.heappush(self.waiting, (max(self.ms, due_ms), self.planned, do))
+
     def step(self, until_ms: int) -> bool:
         """Let the next thing happen; False when none is due by then."""
         if not self.waiting or self.waiting[0][0] > until_ms:

@@ -1,0 +1,63 @@
+"""Which models are compared, as configurations: one market, one model each. The only seam between models and judge.
+
+The account's loss limits are lifted, and only they: a comparison wants to see the whole loss. Everything else is as the
+user wrote it, position limits, collar, budget and bursts included.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import attrs
+
+from maker.app.config import Config, Market
+from maker.errors import ConfigError
+from maker.paper.market import MarketSpec, default_markets
+
+UNLIMITED: Final = Decimal(10) ** 12  # quote units
+FIXED: Final = "fixed"  # the counterpart's name
+AS_WRITTEN, UNSKEWED = "as-written", "unskewed"
+HALF_SPREAD_DIGITS: Final = Decimal("0.0001")  # of a basis point: the calibration's own grid
+
+
+def market_of(config: Config, market_id: str = "") -> MarketSpec:
+    """The market to compare in: the named one, else the first that the practice exchange trades. Raises ConfigError."""
+    specs = {spec.market_id: spec for spec in default_markets() if spec.tradable}
+    if market_id and market_id not in config.markets:
+        raise ConfigError(f"market.{market_id}", "is not configured.", f"There are: {', '.join(config.markets)}.")
+    for name in [market_id] if market_id else config.markets:
+        if name in specs:
+            return specs[name]
+    problem = "none of these markets is on the practice exchange."
+    raise ConfigError("market", problem, f"It trades {', '.join(specs)}.")
+
+
+def variants(config: Config, market_id: str) -> list[tuple[str, Config]]:
+    """The models by name, each as the configuration of this one market."""
+    one = alone(config, market_id)
+    market = one.markets[market_id]
+    if not market.ladder.skew_bps:
+        return [(UNSKEWED, one)]
+    return [(AS_WRITTEN, one), (UNSKEWED, with_ladder(one, market_id, skew_bps=Decimal(0)))]
+
+
+def is_fixed(config: Config, market_id: str) -> bool:
+    """Whether a model is itself a fixed half-spread without skew, so that it needs no counterpart."""
+    return not config.markets[market_id].ladder.skew_bps
+
+
+def fixed(config: Config, market_id: str, half_spread_bps: Decimal) -> Config:
+    """The counterpart of a model: a fixed half-spread around fair value, whatever the position."""
+    return with_ladder(config, market_id, skew_bps=Decimal(0), half_spread_bps=max(HALF_SPREAD_DIGITS, half_spread_bps))
+
+
+def alone(config: Config, market_id: str) -> Config:
+    """The configuration with this one market and no loss limit."""
+    limits = attrs.evolve(config.limits, drawdown_max=UNLIMITED, daily_loss_max=UNLIMITED)
+    return attrs.evolve(config, markets={market_id: config.markets[market_id]}, limits=limits)
+
+
+def with_ladder(config: Config, market_id: str, **changes: Decimal) -> Config:
+    market: Market = config.markets[market_id]
+    return attrs.evolve(config, markets={market_id: attrs.evolve(market, ladder=attrs.evolve(market.ladder, **changes))})
