@@ -44,6 +44,10 @@ def main(argv: list[str]) -> int:
         from maker.storms import command as storms
 
         return storms.main(argv[1:])
+    if argv[0] == "compare":
+        from maker.compare import command as comparison
+
+        return comparison.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
     "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
     "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
-    "__main__": {"guard", "launch", "app", "drills", "storms"},
+    "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
+    "__main__": {"guard", "launch", "app", "drills", "storms", "compare"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -41,6 +42,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
     "drills": {"attrs", "trio"},
     "storms": {"attrs", "msgspec", "trio", "h11", "structlog", "outcome"},
+    "compare": {"attrs"},
     "__main__": set(),
     "__init__": set(),
 }

@@ -1,10 +1,11 @@
-"""What happens whatever we quote: the price path, the takers' arrivals, the background's chances. One seed, one history.
+"""What happens whatever we quote: the price path and the takers' wishes. One seed, one history.
 
 The practice exchange moves twenty times a second; days of that, for each model again, would take days. Here prices step
-once a second by the same law (`paper.prices`: volatility, regimes, jumps, basis) and takers are events (`paper.traders`:
-A exp(-k delta), clustered arrivals, order sizes). Every number of chance is drawn in an order that no quote can change,
-so two models of one seed meet the same path, the same takers at the same moments with the same reach and the same size:
-a difference between them is theirs. What a taker gets depends on the book, what a taker wants never does.
+once a second by the same law (`paper.prices`: volatility, regimes, jumps, basis) and takers are events that want what
+`paper.traders` lets them want: A exp(-k delta), clustered arrivals, order sizes. Every number of chance is drawn in an
+order that no quote can change, so two models of one seed meet the same path, the same takers at the same moments with
+the same reach and the same size: a difference between them is theirs. What a taker gets depends on the book, what a
+taker wants never does.
 """
 
 from __future__ import annotations

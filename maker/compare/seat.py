@@ -172,17 +172,16 @@ class Seat:
     def poll(self) -> None:
         """Index and mark, and a sign of life of the stream."""
         self.tell(self.stats())
-        self.tell(StreamHeard(self.market_id))
+        self.send(StreamHeard(self.market_id))
         often = min(STATS_SECONDS, *(one.fair.index_stale_seconds_max / 2 for one in self.config.markets.values()))
         self.heap.after(often, self.poll)
 
     def poll_account(self) -> None:
         """The listing, whose bands move with the index, and the balance."""
-        for event in (
-            *feeds.relisted(self.read(paper_reads.markets), {self.market_id: self.spec}),
-            *feeds.balances(self.read(paper_reads.balances)),
-        ):
-            self.tell(event)
+        for listed in feeds.relisted(self.read(paper_reads.markets), {self.market_id: self.spec}):
+            self.tell(listed)
+        for balance in feeds.balances(self.read(paper_reads.balances)):
+            self.tell(balance)
         self.heap.after(ACCOUNT_POLL_SECONDS, self.poll_account)
 
     # -- the stream
@@ -208,12 +207,12 @@ class Seat:
         held = tuple(self.position(row) for row in self.exchange.positions(self.ledger.user, open_only=True))
         self.send(StreamSnapshot(self.market_id, self.heap.unix_ms, bids, asks, (), held))
 
-    def send(self, event: StreamDelta | StreamSnapshot) -> None:
+    def send(self, event: StreamDelta | StreamSnapshot | StreamHeard) -> None:
         due = max(self.arrives_at, self.heap.ms + int(self.way() * 1000))
         self.arrives_at = due
         self.heap.at(due, partial(self.streamed, self.run, event))
 
-    def streamed(self, run: int, event: StreamDelta | StreamSnapshot) -> None:
+    def streamed(self, run: int, event: StreamDelta | StreamSnapshot | StreamHeard) -> None:
         if run != self.run:
             return
         self.deliver(event)
@@ -440,4 +439,3 @@ def refused(request: BulkRequest, refusal: Rejection) -> LadderThrottled | Ladde
     if refusal.status == 429:
         return LadderThrottled(request.market_id, request.quote_id, (refusal.retry_after_ms or 1000) / 1000)
     return LadderRefused(request.market_id, request.quote_id, refusal.status, refusal.code, refusal.message)
-

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import random
+import struct
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -47,6 +48,7 @@ TAKERS: Final = "takers"
 FOLLOW_MS: Final = 500  # after the price: the background is late
 REQUOTE_PER_SECOND: Final = 1 / 60  # of a quote with which nothing is wrong: seldom, for each costs the same as a fill
 ADVANCE_SECONDS: Final = 5  # between two looks at funding and liquidations: divides funding's five minutes
+WANTED: Final = struct.Struct("<q8s?dd")  # an arrival, as the fingerprint of what was drawn takes it
 SIZE_SPREAD: Final = math.log(SIZE_NOTIONAL_MAX / SIZE_NOTIONAL_MIN)
 
 
@@ -91,6 +93,7 @@ class Street:
     sizes: random.Random = attrs.field(init=False)
     cost: float = attrs.field(init=False)
     tick: float = attrs.field(init=False)
+    grid: float = attrs.field(init=False)  # of the path
     reference_tick: Decimal = attrs.field(init=False)
     halves: tuple[Decimal, ...] = attrs.field(init=False)
 
@@ -99,7 +102,7 @@ class Street:
         self.background = seeded(f"compare background:{name}", self.seed)
         self.sizes = seeded(f"compare sizes:{name}", self.seed)
         self.cost = CROWD_PRESETS[self.preset].informed_cost_bps * BPS
-        self.tick = float(self.spec.tick_size)
+        self.tick, self.grid = float(self.spec.tick_size), float(self.path.grid)
         self.reference_tick = Decimal(1).scaleb(self.spec.index_start.adjusted() - TICK_DIGITS)
         self.halves = tuple(Decimal(str(regime.spread_bps)) / 20_000 for regime in REGIMES)
         self.exchange.open_crowd(MAKERS)
@@ -150,15 +153,14 @@ class Street:
 
     def take(self, one: Arrival) -> None:
         """A taker looks at the book, and takes what it wants of it."""
-        self.ledger.drawn.update(f"{one.at_ms} {one.kind} {one.buys} {one.reach!r} {one.notional!r}\n".encode())
+        self.ledger.drawn.update(WANTED.pack(one.at_ms, one.kind.encode(), one.buys, one.reach, one.notional))
         best_bid, best_ask = self.exchange.best(self.market_id)
         best = best_ask if one.buys else best_bid
         if best is not None:
             limit = self.limit(one, best_bid, best_ask)
-            ticks = math.floor(limit / self.tick) if one.buys else math.ceil(limit / self.tick)
-            price = self.spec.tick_size * max(1, ticks)
-            if price >= best if one.buys else price <= best:
-                self.trade(one, price)
+            if limit >= float(best) if one.buys else limit <= float(best):
+                ticks = math.floor(limit / self.tick) if one.buys else math.ceil(limit / self.tick)
+                self.trade(one, self.spec.tick_size * max(1, ticks))
         self.next_taker()
 
     def limit(self, one: Arrival, best_bid: Decimal | None, best_ask: Decimal | None) -> float:
@@ -166,7 +168,7 @@ class Street:
         sign = 1 if one.buys else -1
         if one.kind == "informed":
             now, path = self.second, self.path
-            ahead = path.index[now] * path.reference[now + AHEAD_SECONDS] / path.reference[now] * float(path.grid)
+            ahead = path.index[now] * path.reference[now + AHEAD_SECONDS] / path.reference[now] * self.grid
             return ahead * (1 - sign * self.cost)
         if best_bid is None or best_ask is None:
             mid = float(self.exchange.index(self.market_id))

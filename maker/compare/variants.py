@@ -7,11 +7,11 @@ user wrote it, position limits, collar, budget and bursts included.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-from maker.app.config import Config, Market
+from maker.app.config import Config
 from maker.errors import ConfigError
 from maker.paper.market import MarketSpec, default_markets
 
@@ -58,6 +58,8 @@ def alone(config: Config, market_id: str) -> Config:
     return attrs.evolve(config, markets={market_id: config.markets[market_id]}, limits=limits)
 
 
-def with_ladder(config: Config, market_id: str, **changes: Decimal) -> Config:
-    market: Market = config.markets[market_id]
-    return attrs.evolve(config, markets={market_id: attrs.evolve(market, ladder=attrs.evolve(market.ladder, **changes))})
+def with_ladder(config: Config, market_id: str, **changes: Any) -> Config:
+    """The configuration with these fields of its ladder changed."""
+    market = config.markets[market_id]
+    changed = attrs.evolve(market, ladder=attrs.evolve(market.ladder, **changes))
+    return attrs.evolve(config, markets={market_id: changed})

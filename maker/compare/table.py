@@ -1,0 +1,211 @@
+"""What a comparison says, in words and as JSON: money, inventory, flow, and the claim about skew seed by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from maker.compare.match import SPREAD_TOLERANCE
+from maker.compare.result import Pair, Result
+
+NAME_CHARACTERS: Final = 20
+COUNTERPART: Final = "= fixed, no skew"
+MONEY: Final = ("profit", "±", "worst", "spread", "inventory", "fees", "funding", "at mark", "drawdown")
+INVENTORY: Final = ("deviation", "of limit", "5 %", "95 %", "half, bp", "two-sided", "requests", "pulls")
+FLOW: Final = ("fills", "noise", "touch", "informed", "1 s", "5 s", "30 s", "60 s", "inf. 5 s")
+PAIRS: Final = ("seed", "half, bp", "fixed", "deviation", "fixed", "5-95 %", "fixed", "profit", "fixed", "tighter")
+
+
+@attrs.frozen
+class Row:
+    """One line: a model, or the counterpart of the model above, over all seeds."""
+
+    name: str
+    results: tuple[Result, ...]
+
+    def mean(self, values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    @property
+    def profits(self) -> list[float]:
+        return [float(one.money.profit) for one in self.results]
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean profit over seeds; NaN of one seed."""
+        count, mean = len(self.profits), self.mean(self.profits)
+        if count < 2:
+            return math.nan
+        return math.sqrt(sum((one - mean) ** 2 for one in self.profits) / (count - 1) / count)
+
+
+def rows(pairs: Sequence[Pair]) -> list[Row]:
+    """A row for each model and one for its counterpart, models in the order they were given."""
+    found: list[Row] = []
+    for name in dict.fromkeys(pair.model.model for pair in pairs):
+        its = sorted((pair for pair in pairs if pair.model.model == name), key=lambda pair: pair.model.seed)
+        found.append(Row(name, tuple(pair.model for pair in its)))
+        fixed = tuple(pair.fixed for pair in its if pair.fixed is not None)
+        if fixed:
+            found.append(Row(COUNTERPART, fixed))
+    return found
+
+
+def tables(pairs: Sequence[Pair], base: str, quote: str) -> str:
+    """Everything for people. `base`, `quote`: the units' names."""
+    if not pairs:
+        return "nothing was played to its end"
+    all_rows = rows(pairs)
+    one = pairs[0].model
+    hours = one.seconds / 3600
+    seeds = len({pair.model.seed for pair in pairs})
+    limit = f"{one.inventory.limit:g} {base}"
+    parts = [
+        f"money: {quote} in {hours:g} h, mean of {seeds} seeds; profit = spread + inventory - fees - funding + at mark",
+        heading(MONEY),
+        *(line(row.name, money(row)) for row in all_rows),
+        "",
+        f"inventory: {base}, limit {limit}; quotes: mean half-spread in bp, requests a minute",
+        heading(INVENTORY),
+        *(line(row.name, inventory(row)) for row in all_rows),
+        "",
+        "flow: fills a run by kind of taker; markouts in bp, positive is earned; inf.: of informed takers alone",
+        heading(FLOW),
+        *(line(row.name, flow(row)) for row in all_rows),
+        "",
+        *claims(pairs, base, quote),
+    ]
+    return "\n".join(parts)
+
+
+def heading(names: Sequence[str]) -> str:
+    return line("", names)
+
+
+def line(name: str, cells: Sequence[str]) -> str:
+    return f"  {name[:NAME_CHARACTERS]:{NAME_CHARACTERS}}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+def money(row: Row) -> list[str]:
+    parts = [one.money for one in row.results]
+    error = "-" if math.isnan(row.error) else f"{row.error:.1f}"
+    columns = ([float(getattr(one, name)) for one in parts] for name in ("spread", "inventory", "fees", "funding"))
+    return [
+        f"{row.mean(row.profits):+.1f}",
+        error,
+        f"{min(row.profits):+.1f}",
+        *(f"{row.mean(column):+.1f}" for column in columns),
+        f"{row.mean([float(one.mark_gap) for one in parts]):+.1f}",
+        f"{max(one.drawdown for one in row.results):.1f}",
+    ]
+
+
+def inventory(row: Row) -> list[str]:
+    held, quotes = [one.inventory for one in row.results], [one.quotes for one in row.results]
+    minutes = [one.seconds / 60 for one in row.results]
+    return [
+        f"{row.mean([one.deviation for one in held]):.4f}",
+        f"{row.mean([one.deviation_share for one in held]):.1%}",
+        f"{row.mean([one.low for one in held]):+.4f}",
+        f"{row.mean([one.high for one in held]):+.4f}",
+        f"{row.mean([one.half_spread_bps for one in quotes]):.3f}",
+        f"{row.mean([one.two_sided_share for one in quotes]):.1%}",
+        f"{row.mean([one.requests / time for one, time in zip(quotes, minutes, strict=True)]):.1f}",
+        f"{row.mean([sum(count for _, count in one.pulls) for one in quotes]):.1f}",
+    ]
+
+
+def flow(row: Row) -> list[str]:
+    kinds = [dict(one.fills) for one in row.results]
+    cells = [f"{row.mean([one.fill_count for one in row.results]):.0f}"]
+    cells += [f"{row.mean([one[kind] for one in kinds]):.0f}" for kind in kinds[0]]
+    cells += [markout([one.markouts[at].bps for one in row.results]) for at in range(len(row.results[0].markouts))]
+    return [*cells, markout([one.markouts_informed[1].bps for one in row.results])]
+
+
+def markout(values: Sequence[float | None]) -> str:
+    known = [one for one in values if one is not None]
+    return f"{sum(known) / len(known):+.2f}" if known else "-"
+
+
+# -- the claim ----------------------------------------------------------------------------------------------------
+
+
+def is_matched(pair: Pair) -> bool:
+    """Whether the counterpart quoted the model's half-spread closely enough to be held against it."""
+    return abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
+
+
+def claims(pairs: Sequence[Pair], base: str, quote: str) -> list[str]:
+    """The claim that skew holds the position in a tighter band, judged on every seed."""
+    judged = [pair for pair in pairs if pair.fixed is not None]
+    if not judged:
+        return ["no model of these is skewed: there is nothing to hold against a fixed one"]
+    lines = [
+        f"each skewed model against a fixed one without skew at the same mean half-spread (within "
+        f"{SPREAD_TOLERANCE:.0%}), same path, same takers; {base}, {quote}",
+    ]
+    for name in dict.fromkeys(pair.model.model for pair in judged):
+        its = sorted((pair for pair in judged if pair.model.model == name), key=lambda pair: pair.model.seed)
+        lines += [heading(PAIRS), *(line(name, pair_cells(pair)) for pair in its), verdict(name, its), ""]
+    return lines[:-1]
+
+
+def pair_cells(pair: Pair) -> list[str]:
+    assert pair.fixed is not None
+    model, fixed = pair.model, pair.fixed
+    return [
+        f"{model.seed}",
+        f"{model.quotes.half_spread_bps:.3f}",
+        f"{fixed.quotes.half_spread_bps:.3f}",
+        f"{model.inventory.deviation:.4f}",
+        f"{fixed.inventory.deviation:.4f}",
+        f"{model.inventory.band:.4f}",
+        f"{fixed.inventory.band:.4f}",
+        f"{model.money.profit:+.1f}",
+        f"{fixed.money.profit:+.1f}",
+        ("yes" if pair.is_tighter else "NO") if is_matched(pair) else "not judged",
+    ]
+
+
+def verdict(name: str, pairs: Sequence[Pair]) -> str:
+    """One sentence for a model, whichever way it went."""
+    matched = [pair for pair in pairs if is_matched(pair)]
+    tighter = [pair for pair in matched if pair.is_tighter]
+    richer = [pair for pair in matched if pair.fixed is not None and pair.model.money.profit > pair.fixed.money.profit]
+    sentence = (
+        f"  {name}: a tighter band than the fixed one on {len(tighter)} of {len(matched)} seeds, "
+        f"more profit on {len(richer)}"
+    )
+    missed = len(pairs) - len(matched)
+    if missed:
+        sentence += f"; on {missed} no fixed half-spread met the model's, which are not judged"
+    return sentence
+
+
+def as_object(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Everything for programs: one row a model and seed, with its counterpart."""
+    return [
+        {
+            "model": result_fields(pair.model),
+            "fixed": None if pair.fixed is None else result_fields(pair.fixed),
+            "runs": pair.runs,
+            "matched": is_matched(pair),
+            "tighter": pair.is_tighter if pair.fixed is not None and is_matched(pair) else None,
+        }
+        for pair in pairs
+    ]
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    fields = attrs.asdict(result)
+    fields["money"] = {name: f"{value:f}" for name, value in fields["money"].items()}
+    for name in ("fills",):
+        fields[name] = dict(fields[name])
+    fields["quotes"]["pulls"] = dict(fields["quotes"]["pulls"])
+    for name in ("markouts", "markouts_informed"):
+        fields[name] = {str(one["seconds"]): one["bps"] for one in fields[name]}
+    return fields
