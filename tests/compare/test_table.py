@@ -1,0 +1,134 @@
+"""What is printed: every figure in its column, a losing result as it is, and the claim judged seed by seed."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from maker.compare.match import SPREAD_TOLERANCE
+from maker.compare.result import Inventory, Markout, Money, Pair, Quotes, Result
+from maker.compare.table import COUNTERPART, as_object, is_matched, rows, tables, verdict
+
+BASE = Result(
+    model="glft",
+    seed=0,
+    seconds=7200,
+    money=Money(
+        profit=Decimal(10),
+        spread=Decimal(30),
+        inventory=Decimal(-25),
+        fees=Decimal(-4),
+        funding=Decimal(-1),
+        mark_gap=Decimal(0),
+    ),
+    drawdown=12.5,
+    inventory=Inventory(mean=0.01, deviation=0.1, low=-0.15, high=0.2, limit=0.4),
+    quotes=Quotes(
+        half_spread_bps=2.5,
+        two_sided_share=0.987,
+        quoted_share=1.0,
+        requests=1200,
+        ladders=1199,
+        pulls=(("NO_FAIR_VALUE", 3),),
+    ),
+    fills=(("noise", 50), ("touch", 2), ("informed", 8)),
+    volume=1000.0,
+    markouts=(Markout(1, 2.0), Markout(5, 1.5), Markout(30, 1.25), Markout(60, -0.75)),
+    markouts_informed=(Markout(1, 0.5), Markout(5, -1.75), Markout(30, None), Markout(60, None)),
+    digest="d",
+    drawn="w",
+)
+
+
+def of(model: str = "glft", seed: int = 0, profit: int = 10, deviation: float = 0.1, half: float = 2.5) -> Result:
+    return attrs.evolve(
+        BASE,
+        model=model,
+        seed=seed,
+        money=attrs.evolve(BASE.money, profit=Decimal(profit)),
+        inventory=attrs.evolve(BASE.inventory, deviation=deviation, low=-deviation, high=deviation),
+        quotes=attrs.evolve(BASE.quotes, half_spread_bps=half),
+    )
+
+
+def pair(seed: int = 0, *, ours: float = 0.1, theirs: float = 0.2, half: float = 2.5, profit: int = 10) -> Pair:
+    return Pair(of(seed=seed, deviation=ours, profit=profit), of("fixed", seed, 5, theirs, half), 2)
+
+
+def words(text: str, name: str) -> list[str]:
+    """The cells of the first line that begins with a name."""
+    return next(line for line in text.splitlines() if line.strip().startswith(name))[22:].split()
+
+
+def test_every_figure_has_its_column() -> None:
+    text = tables([pair(0), pair(1, profit=-30)], "BTC", "USDC")
+    money, inventory, flow = (part for part in text.split("\n\n")[:3])
+    assert words(money, "glft") == ["-10.0", "20.0", "-30.0", "+30.0", "-25.0", "-4.0", "-1.0", "+0.0", "12.5"]
+    assert words(money, COUNTERPART)[:3] == ["+5.0", "0.0", "+5.0"]
+    assert words(inventory, "glft") == ["0.1000", "25.0%", "-0.1000", "+0.1000", "2.500", "98.7%", "10.0", "3.0"]
+    assert words(flow, "glft") == ["60", "50", "2", "8", "+2.00", "+1.50", "+1.25", "-0.75", "-1.75"]
+    assert "limit 0.4 BTC" in inventory
+    assert "2 h, mean of 2 seeds" in money
+
+
+def test_lines_and_headings_stand_under_each_other() -> None:
+    lines = tables([pair(0), Pair(of("unskewed"), None, 0)], "BTC", "USDC").splitlines()
+    widths = {len(line) for line in lines if line.startswith("  ") and ":" not in line}
+    assert widths == {22 + 8 * 11, 22 + 9 * 11, 22 + 10 * 11}
+    assert max(widths) <= 132
+
+
+def test_one_seed_has_no_error_and_no_fill_no_markout() -> None:
+    none = attrs.evolve(BASE, markouts=(Markout(1, None),) * 4, markouts_informed=(Markout(1, None),) * 4)
+    text = tables([Pair(none, None, 0)], "BTC", "USDC")
+    assert words(text, "glft")[1] == "-"
+    assert words(text.split("\n\n")[2], "glft")[4:] == ["-"] * 5
+    assert "nothing to hold against" in text
+    assert tables([], "BTC", "USDC") == "nothing was played to its end"
+
+
+def test_a_result_that_loses_is_printed_as_it_is() -> None:
+    """A model with a wider band and less money says NO, and its sentence counts it."""
+    loser = pair(1, ours=0.3, theirs=0.2, profit=-50)
+    text = tables([pair(0), loser], "BTC", "USDC")
+    line = [one for one in text.splitlines() if one.endswith(" NO")]
+    assert len(line) == 1
+    assert "-50.0" in line[0]
+    assert "on 1 of 2 seeds, more profit on 1" in text
+
+
+@pytest.mark.parametrize(("ours", "theirs", "is_tighter"), [(0.1, 0.2, True), (0.2, 0.2, False), (0.21, 0.2, False)])
+def test_tighter_is_smaller_in_deviation_and_no_wider_in_range(ours: float, theirs: float, is_tighter: bool) -> None:
+    assert pair(ours=ours, theirs=theirs).is_tighter is is_tighter
+    wide = pair(ours=0.1, theirs=0.2)
+    wide = attrs.evolve(wide, model=attrs.evolve(wide.model, inventory=attrs.evolve(wide.model.inventory, high=0.9)))
+    assert not wide.is_tighter
+
+
+def test_what_is_not_as_wide_is_not_judged() -> None:
+    """A counterpart 5 % off still counts, one beyond does not, for or against."""
+    assert is_matched(pair(half=2.5 * (1 + SPREAD_TOLERANCE) - 1e-9))
+    missed = pair(half=2.5 * (1 - SPREAD_TOLERANCE) - 0.01)
+    assert not is_matched(missed)
+    assert "on 0 of 0 seeds" in verdict("glft", [missed])
+    assert "on 1 no fixed half-spread met the model's" in verdict("glft", [missed])
+    assert "not judged" in tables([missed], "BTC", "USDC")
+    assert as_object([missed])[0]["tighter"] is None
+
+
+def test_rows_keep_the_models_order_and_sort_seeds() -> None:
+    found = rows([pair(1), Pair(of("unskewed", 0), None, 0), pair(0), Pair(of("unskewed", 1), None, 0)])
+    assert [row.name for row in found] == ["glft", COUNTERPART, "unskewed"]
+    assert [one.seed for one in found[0].results] == [0, 1]
+
+
+def test_programs_get_a_row_a_match() -> None:
+    row = json.loads(json.dumps(as_object([pair(3)])))[0]
+    assert (row["model"]["seed"], row["tighter"], row["matched"], row["runs"]) == (3, True, True, 2)
+    assert row["model"]["money"]["inventory"] == "-25"
+    assert row["model"]["markouts"] == {"1": 2.0, "5": 1.5, "30": 1.25, "60": -0.75}
+    assert row["fixed"]["model"] == "fixed"
+    assert row["model"]["quotes"]["pulls"] == {"NO_FAIR_VALUE": 3}
