@@ -23,6 +23,7 @@ from maker.compare.street import Street
 from maker.compare.variants import FIXED, HALF_SPREAD_DIGITS, fixed, is_fixed
 from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec
+from maker.paper.prices import prehistory
 from maker.paper.state import ExchangeSettings
 from maker.storms.core_heap import START_MS, Heap
 
@@ -58,18 +59,21 @@ def play(match: Match) -> Result:
 def played(match: Match) -> Result:
     spec, seed = match.spec, match.seed
     market_id = spec.market_id
-    symbol = match.config.markets[market_id].fair.reference_symbol
+    sources = match.config.markets[market_id].fair.sources
     path = draw_path(market_id, spec.index_start, match.preset, seed, match.seconds)
     heap = Heap()
     requests = match.config.budget.requests_per_minute
     settings = ExchangeSettings(seed=seed, markets=(spec,), rate_limit_per_minute=requests, perps_deposit=DEPOSIT)
     exchange = Exchange(settings, now_ms=START_MS)
+    before = prehistory(market_id, spec.index_start, match.preset, seed)
+    exchange.state.market(market_id).candles.before(before, START_MS)
     exchange.set_index(market_id, path.index[0] * path.grid)
     ledger = Ledger(exchange, market_id, path, DEPOSIT)
     takers = arrivals(market_id, match.preset, seed)
     street = Street(heap, exchange, spec, match.preset, path, takers, ledger, seed)
     net, rng = (random.Random(f"compare {name} {seed}") for name in ("net", "maker"))
-    seat = Seat(match.config, heap, exchange, ledger, market_id, symbol, net, rng)
+    symbols = {name: source.symbol for name, source in sources.items()}
+    seat = Seat(match.config, heap, exchange, ledger, market_id, symbols, net, rng)
     street.on_reference, street.on_change = seat.referenced, seat.stir
     street.begin()
     seat.referenced(street.quote())

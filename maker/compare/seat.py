@@ -1,10 +1,11 @@
 """The maker's seat in a comparison: the real engine, ladder, account and budget, at the end of a wire with latency.
 
 Facts and ladders are handed over as what they mean instead of as bytes; what takes time in life takes it here. A way
-takes 25 ms at the median, one in fifty twenty times as long. The reference is the first to tell of a move; the stream
-tells of the book and of fills at its own cadence, in order; index and mark are polled; a ladder arrives late and its
-answer later still, counted by the exchange's own rate limit. A trip pulls everything, reads back, and quotes again as
-`maker.app` does; after one that asks for a person, a person comes in five minutes.
+takes 25 ms at the median, one in fifty twenty times as long. The reference is the first to tell of a move (all of a
+market's sources say the same, at once); the stream tells of the book and of fills at its own cadence, in order; index
+and mark are polled; a ladder arrives late and its answer later still, counted by the exchange's own rate limit. A trip
+pulls everything, reads back, and quotes again as `maker.app` does; after one that asks for a person, a person comes in
+five minutes.
 
 Nothing fails here: no answer is lost, no feed breaks. That is what storms are for.
 """
@@ -12,7 +13,7 @@ Nothing fails here: no answer is lost, no feed breaks. That is what storms are f
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -80,7 +81,7 @@ class Seat:
     exchange: Exchange
     ledger: Ledger
     market_id: str
-    symbol: str
+    symbols: Mapping[str, str]  # of the market, by reference feed
     net: random.Random  # latencies
     rng: random.Random  # pauses
     engine: Engine = attrs.field(init=False)
@@ -112,6 +113,8 @@ class Seat:
         self.spec = reads.market_spec(self.market_id, rows[self.market_id], *tier)
         startup.add_markets(self.engine, self.config, {self.market_id: self.spec})
         self.engine.baseline(self.account())
+        candles = self.read(paper_reads.ohlc, marketId=self.market_id, interval="1m", limit=startup.CANDLES_READ)
+        self.engine.markets[self.market_id].fair.volatility.warm_up(reads.closes(candles))
         self.told = ({}, {})
         self.snapshot()
         if self.run == 1:
@@ -156,12 +159,13 @@ class Seat:
 
     def referenced(self, quote: Quote) -> None:
         """The reference venue says a price: it is on its way."""
-        fact = ReferenceQuote(self.symbol, quote.bid, quote.bid_size, quote.ask, quote.ask_size)
-        self.heap.after(self.way(), partial(self.referred, fact))
+        self.heap.after(self.way(), partial(self.referred, quote))
 
-    def referred(self, fact: ReferenceQuote) -> None:
+    def referred(self, quote: Quote) -> None:
+        """Every source of the market says the same, at once."""
         self.heard_at = self.heap.now
-        self.deliver(fact)
+        for source, symbol in self.symbols.items():
+            self.deliver(ReferenceQuote(source, symbol, quote.bid, quote.bid_size, quote.ask, quote.ask_size))
         self.think()
 
     def stats(self) -> MarketStats:
@@ -276,7 +280,8 @@ class Seat:
         now = self.heap.now
         if now - self.heard_at >= HEARD_SECONDS:
             self.heard_at = now
-            self.engine.apply(ReferenceHeard(), now)
+            for source in self.symbols:
+                self.engine.apply(ReferenceHeard(source), now)
         trip = self.engine.watch(now)
         if trip is not None:
             self.pull(trip)

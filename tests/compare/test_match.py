@@ -58,28 +58,27 @@ def test_the_parts_of_the_profit_add_up(seed: int, seconds: int) -> None:
 
 
 def test_informed_takers_cost_money(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quote without half-spread loses, even before its position moves about; one that is wide earns on each fill."""
-    nothing: dict[str, Any] = {"half_spread_bps": Decimal("0.01"), "edge_bps_min": Decimal(0), "skew_bps": Decimal(0)}
-    near = play(match(UNSKEWED, seconds=1800, **nothing))
-    far = play(match(UNSKEWED, seconds=1800, half_spread_bps=Decimal(3)))
+    """A quote without half-spread loses on every horizon to those who know; a wide one earns; so does it alone."""
+    nothing: dict[str, Any] = {"half_spread_bps": Decimal("0.01"), "edge_bps_min": Decimal(0), "levels": 1}
+    near = play(match(UNSKEWED, seconds=1200, **nothing))
+    far = play(match(UNSKEWED, seconds=1200, half_spread_bps=Decimal(3)))
     assert near.markouts_informed[1].bps is not None
     assert near.markouts_informed[1].bps < 0
+    assert all(after.bps is not None and after.bps < 0 for after in near.markouts)
+    assert all(after.bps is not None and after.bps > 0 for after in far.markouts)
     assert near.markouts[1].bps is not None
-    assert far.markouts[1].bps is not None
-    assert near.markouts[1].bps < 0 < far.markouts[1].bps
-    assert near.money.profit + near.money.fees < 0, "the rebates left out"
     assert dict(near.fills)["informed"] > 10 * dict(far.fills)["informed"]
-    # The same quotes without the informed: what was lost is theirs.
+    # The same quotes without the informed: what was lost was lost to them.
     monkeypatch.setattr(rooms, "arrivals", lambda market_id, preset, seed: arrivals(market_id, preset, seed, 0.0))
-    spared = play(match(UNSKEWED, seconds=1800, **nothing))
+    spared = play(match(UNSKEWED, seconds=1200, **nothing))
     assert dict(spared.fills)["informed"] == 0
     assert spared.markouts[1].bps is not None
-    assert spared.markouts[1].bps > near.markouts[1].bps
+    assert spared.markouts[1].bps > 0 > near.markouts[1].bps
 
 
 def test_a_wrong_quote_is_taken_by_those_who_know_before_the_price_moves() -> None:
     """Fills by informed takers have moved against us two seconds later, on average by more than their cost."""
-    result = as_written(seconds=1800)
+    result = as_written(seconds=1200)
     one_second, five_seconds = result.markouts_informed[0].bps, result.markouts_informed[1].bps
     assert one_second is not None
     assert five_seconds is not None
