@@ -99,35 +99,36 @@ def test_a_counterpart_quotes_as_wide_and_has_no_skew() -> None:
 
 
 def test_a_counterpart_that_missed_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ladder may add what no probe tells: two corrections, then the miss is reported as it is."""
-    asked: list[Decimal] = []
+    """The ladder adds 1 bp in the probe's hour and 1.5 over the whole: 4 is asked, then 3, then 2.5, which makes 4."""
+    asked: list[tuple[float, int]] = []
 
-    def play_off(one: Match) -> Result:
-        result = as_written()
-        parameter = one.config.markets[MARKET].ladder.half_spread_bps
+    def play_wider(one: Match) -> Result:
+        half_spread_bps = 4.0
         if one.model == FIXED:
-            asked.append(parameter)
-            factor = 2.0 if one.seconds == rooms.PROBE_SECONDS else 1.2 if len(asked) == 2 else 1.0
-            return attrs.evolve(result, quotes=attrs.evolve(result.quotes, half_spread_bps=float(parameter) * factor))
-        return attrs.evolve(result, quotes=attrs.evolve(result.quotes, half_spread_bps=4.0))
+            parameter = float(one.config.markets[MARKET].ladder.half_spread_bps)
+            asked.append((parameter, one.seconds))
+            half_spread_bps = parameter + (1.0 if one.seconds == rooms.PROBE_SECONDS else 1.5)
+        return quoting(one.model, half_spread_bps)
 
-    monkeypatch.setattr(rooms, "play", play_off)
-    pair = play_pair(match(seconds=2 * rooms.PROBE_SECONDS))
-    assert asked[0] == 4
-    assert len(asked) == pair.runs
-    assert 3 <= pair.runs <= 2 + rooms.CORRECTIONS_MAX
-    monkeypatch.setattr(
-        rooms,
-        "play",
-        lambda one: attrs.evolve(
-            as_written(),
-            model=one.model,
-            quotes=attrs.evolve(as_written().quotes, half_spread_bps=9.0 if one.model == FIXED else 4.0),
-        ),
-    )
+    monkeypatch.setattr(rooms, "play", play_wider)
+    whole = 2 * rooms.PROBE_SECONDS
+    pair = play_pair(match(seconds=whole))
+    assert asked == [(4.0, rooms.PROBE_SECONDS), (3.0, whole), (2.5, whole)]
+    assert (pair.runs, pair.spread_ratio) == (3, 1.0)
+
+
+def test_a_counterpart_that_cannot_meet_the_spread_is_handed_over_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two corrections it is for the table to say that nothing was judged."""
+    monkeypatch.setattr(rooms, "play", lambda one: quoting(one.model, 9.0 if one.model == FIXED else 4.0))
     missed = play_pair(match(seconds=60))
     assert missed.spread_ratio == 9 / 4
     assert missed.runs == 2 + rooms.CORRECTIONS_MAX
+
+
+def quoting(model: str, half_spread_bps: float) -> Result:
+    """A result that quoted so wide."""
+    result = as_written()
+    return attrs.evolve(result, model=model, quotes=attrs.evolve(result.quotes, half_spread_bps=half_spread_bps))
 
 
 def test_what_is_fixed_itself_has_no_counterpart() -> None:
