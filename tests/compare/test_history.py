@@ -14,7 +14,7 @@ from maker.paper.prices import BASIS_BPS_MAX, PATH_PRESETS
 from maker.paper.traders import CROWD_PRESETS, TAKE_NOTIONAL_MAX
 
 START = Decimal(60_000)
-HOURS = 3600
+HOURS = 3600  # seconds
 
 
 def within(preset: str, seconds: int, informed: float | None = None) -> list[Arrival]:
@@ -23,10 +23,10 @@ def within(preset: str, seconds: int, informed: float | None = None) -> list[Arr
 
 @pytest.mark.parametrize("preset", sorted(PATH_PRESETS))
 def test_a_minute_has_the_presets_volatility(preset: str) -> None:
-    """One-minute log returns over eight paths of two days: within a fifth of the practice exchange's figure."""
+    """One-minute log returns over eight paths of a day: within a fifth of the practice exchange's figure."""
     squares = []
     for seed in range(8):
-        prices = draw_path("BTC-PERP", START, preset, seed, 48 * HOURS).reference
+        prices = draw_path("BTC-PERP", START, preset, seed, 24 * HOURS).reference
         squares += [math.log(after / before) ** 2 for before, after in zip(prices, prices[60:], strict=False)][::60]
     found = math.sqrt(sum(squares) / len(squares)) * 10_000
     assert found == pytest.approx(PATH_PRESETS[preset].volatility_bps, rel=0.2)
