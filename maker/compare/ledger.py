@@ -22,6 +22,7 @@ import attrs
 from maker.compare.history import KINDS, MARKOUT_SECONDS, Path
 from maker.compare.result import Inventory, Markout, Money, Quotes, Result
 from maker.desk.units import BPS
+from maker.paper.accounts import Account
 from maker.paper.exchange import Exchange
 from maker.paper.money import ZERO, exactly
 from maker.paper.orders import SIGN, OwnTrade
@@ -76,6 +77,11 @@ class Ledger:
     pulls: Counter[str] = attrs.field(factory=Counter)  # by reason
     digest: Any = attrs.field(factory=hashlib.sha256)  # of what happened
     drawn: Any = attrs.field(init=False)  # of what was drawn whatever happened
+    user: str = attrs.field(init=False)
+    account: Account = attrs.field(init=False)
+    step_size: Decimal = attrs.field(init=False)  # base units
+    lot: float = attrs.field(init=False)  # the same
+    grid: float = attrs.field(init=False)  # of the path, quote units
 
     def __attrs_post_init__(self) -> None:
         self.index = self.exchange.index(self.market_id)
@@ -86,12 +92,6 @@ class Ledger:
         self.lot = float(spec.step_size)
         self.grid = float(self.path.grid)
         self.drawn = hashlib.sha256(repr((self.path.reference, self.path.index, self.path.regime)).encode())
-
-    user: str = attrs.field(init=False)
-    account: Any = attrs.field(init=False)
-    step_size: Decimal = attrs.field(init=False)
-    lot: float = attrs.field(init=False)
-    grid: float = attrs.field(init=False)
 
     # -- what happens
 
