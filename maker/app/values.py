@@ -56,6 +56,7 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
         Decimal: (number, Decimal, "a number"),
         float: (number, float, "a number of seconds or a ratio"),
         int: (isinstance(value, int) and not isinstance(value, bool), int, "a whole number"),
+        bool: (isinstance(value, bool), bool, "true or false"),
         str: (isinstance(value, str), str, "a text in quotes"),
     }
     fits, make, name = converters[wanted]
