@@ -19,7 +19,7 @@ import attrs
 import structlog
 import trio
 
-from maker.app import flatten, logs, practice
+from maker.app import flatten, logs, practice, price
 from maker.app.config import Config, api_key, load
 from maker.app.host import STOP_SIGNALS
 from maker.app.record import Recorder, unix_ms
@@ -38,10 +38,11 @@ def main(argv: list[str]) -> int:
         "maker-process": maker_process,
         "venue": practice.main,
         "flatten": flatten.main,
+        "price": price.main,
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        known = "run, venue, drill, simulate, compare, cancel-all, flatten, clear, test"
+        known = "run, venue, drill, simulate, compare, price, cancel-all, flatten, clear, test"
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
 from maker.desk.avellaneda_stoikov import AvellanedaStoikov
 from maker.desk.glft import GlftClosed, GlftExact
-from maker.desk.spread import Fixed, SpreadModel, Volatility
+from maker.desk.spread import Fixed, Volatility
 
 
 @attrs.frozen
 class Kind:
     """One model: the class, whose fields are its parameters, and the fields of a `Situation` that it looks at."""
 
-    make: Callable[..., SpreadModel]
+    make: type[Any]  # a SpreadModel; its constructor is its own
     reads: tuple[str, ...]
 
 

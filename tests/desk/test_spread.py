@@ -93,7 +93,7 @@ def test_short_is_the_mirror_of_long(model: SpreadModel, situation: Situation) -
 def test_a_model_reads_what_it_says_and_nothing_else(name: str) -> None:
     """`reads` decides which keys a configuration must have: a field too few would price with a filler."""
     model, base = EXAMPLES[name], bitcoin(0.3)  # beyond seven tenths of the limit: the bid goes
-    assert isinstance(model, MODELS[name].make)  # type: ignore[arg-type]
+    assert isinstance(model, MODELS[name].make)
     read = {
         field.name
         for field in attrs.fields(Situation)

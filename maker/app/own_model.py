@@ -1,0 +1,136 @@
+"""A user's own spread model: one class with one method, in a Python file beside the configuration.
+
+    class Wide:
+        def __init__(self, bps: float) -> None:
+            self.bps = bps
+
+        def spread(self, situation):
+            half = situation.fair * self.bps / 10_000
+            return Spread(situation.fair, half, half)
+
+The configuration says `model = "wide.py:Wide"`; the keys of its table are the class's parameters, as keyword arguments
+or, in an attrs class, as fields with types. It is tried on a few situations before anything is placed: what would fail
+while quoting should fail here, with a sentence. Its code runs with all that this program may do: it is trusted as the
+configuration is. While quoting, an exception of it is as unexpected as any other: quotes are pulled and the run ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import attrs
+
+from maker.app.values import build, known
+from maker.desk.spread import Situation, Spread, SpreadModel
+from maker.errors import ConfigError
+
+FORM: Final = 'Write it as "file.py:Class", the file beside the configuration.'
+METHOD_FIX: Final = "Give it `def spread(self, situation: Situation) -> Spread`, see maker/desk/spread.py."
+TRIED: Final = tuple(
+    Situation(
+        fair=60_000.0,
+        inventory=inventory,
+        volatility=volatility,
+        size=0.02,
+        inventory_max=0.4,
+        seconds_left=3600.0,
+        fill_rate=0.08,
+        fill_decay=1 / 6,
+    )
+    for inventory in (0.0, 0.15, -0.4)
+    for volatility in (0.0, 1.5)
+)  # flat, long and at the limit; dead and lively
+
+
+def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table: str) -> SpreadModel:
+    """Load, build and try the model `name`; `named_at` and `table` are keys, for errors. Raises ConfigError."""
+    model_class = load(name, folder, named_at)
+    try:
+        model = construct(model_class, given, table)
+    except ConfigError:
+        raise
+    except ValueError as wrong:
+        raise config_error(wrong, table) from wrong
+    except Exception as error:
+        raise ConfigError(table, f"{name} cannot be made: {told(error)}.", "Mend its __init__.") from error
+    for situation in TRIED:
+        try:
+            answer: object = model.spread(situation)
+        except Exception as error:
+            problem = f"{name} fails on {situation}: {told(error)}."
+            raise ConfigError(named_at, problem, "Mend its spread().") from error
+        if not isinstance(answer, Spread):
+            problem = f"{name} answers {answer!r:.80} on {situation}."
+            raise ConfigError(named_at, problem, "Return a maker.desk.spread.Spread.")
+    return model
+
+
+def load(name: str, folder: Path, named_at: str) -> type[Any]:
+    """Import the file and return the class, which must have the method. Raises ConfigError."""
+    file_name, _, class_name = name.rpartition(":")
+    path = (folder / file_name).resolve()
+    if not file_name.endswith(".py") or not class_name.isidentifier():
+        raise ConfigError(named_at, f"{name!r} names no class in a Python file.", FORM)
+    if not path.is_file():
+        raise ConfigError(named_at, f"there is no file {path}.", FORM)
+    found = getattr(imported(path, named_at), class_name, None)
+    if not inspect.isclass(found):
+        raise ConfigError(named_at, f"{path} has no class {class_name}.", FORM)
+    if not callable(getattr(found, "spread", None)):
+        raise ConfigError(named_at, f"{class_name} of {path} has no method `spread`.", METHOD_FIX)
+    return found
+
+
+def imported(path: Path, named_at: str) -> ModuleType:
+    """Run the file as a module of its own name, which no other file has. Raises ConfigError."""
+    module_name = f"own_model_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None, "it ends in .py"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # where attrs and typing look for the types of its fields
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise ConfigError(named_at, f"{path} cannot be imported: {told(error)}.", "Mend it.") from error
+    return module
+
+
+def construct(model_class: type[Any], given: Mapping[str, Any], table: str) -> SpreadModel:
+    """Call the class with its parameters; an attrs class gets them as the types of its fields."""
+    if attrs.has(model_class):
+        known(given, [field.name for field in attrs.fields(model_class)], table)
+        return typing.cast("SpreadModel", build(model_class, given, table))
+    wanted = inspect.signature(model_class).parameters
+    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in wanted.values()):
+        known(given, list(wanted), table)
+    for one in wanted.values():
+        by_name = one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        if by_name and one.default is inspect.Parameter.empty and one.name not in given:
+            raise ConfigError(f"{table}.{one.name}", "is missing.", f"{model_class.__name__} asks for it.")
+    plain = {key: float(value) if isinstance(value, Decimal) else value for key, value in given.items()}
+    return typing.cast("SpreadModel", model_class(**plain))
+
+
+def config_error(wrong: ValueError, table: str) -> ConfigError:
+    """Read `field: problem. fix` as models write it; anything else is a problem of the whole table."""
+    field, colon, rest = str(wrong).partition(": ")
+    if not colon or not field.isidentifier():
+        return ConfigError(table, f"is refused by the model: {wrong}", "Mend it.")
+    problem, stop, fix = rest.partition(". ")
+    return ConfigError(f"{table}.{field}", problem + stop.strip(), fix)
+
+
+def told(error: Exception) -> str:
+    """Name an error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

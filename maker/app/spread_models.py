@@ -1,0 +1,38 @@
+"""A name and a table of parameters -> a spread model, of the house or the user's own. Every error is a ConfigError."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from maker.app import own_model
+from maker.app.values import build, known
+from maker.desk.models import MODELS
+from maker.desk.spread import Situation, SpreadModel
+from maker.errors import ConfigError
+
+
+def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table: str) -> SpreadModel:
+    """Build the model called `name`; `named_at` and `table` are the keys of name and parameters, for errors.
+
+    A name with a colon is the user's own, `file.py:Class`, the file relative to `folder`. Raises ConfigError.
+    """
+    if ":" in name:
+        return own_model.make(name, given, folder, named_at, table)
+    if name not in MODELS:
+        there = ", ".join(MODELS)
+        raise ConfigError(named_at, f"{name!r} is no model.", f"There are {there}, and your own as file.py:Class.")
+    kind = MODELS[name]
+    known(given, [field.name for field in attrs.fields(kind.make)], table)
+    try:
+        return cast("SpreadModel", build(kind.make, given, table))
+    except ValueError as wrong:
+        raise own_model.config_error(wrong, table) from wrong
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """Name what a model looks at, so that a configuration may be asked for it; of a user's own model everything."""
+    return MODELS[name].reads if name in MODELS else tuple(field.name for field in attrs.fields(Situation))

@@ -1,0 +1,123 @@
+"""A user's own model: found beside the configuration, made with its keys, tried; whatever is wrong is a sentence."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maker.app.own_model import TRIED
+from maker.app.spread_models import make
+from maker.desk.spread import SpreadModel
+from maker.errors import ConfigError
+
+PLAIN = """
+from maker.desk.spread import Spread
+
+class Wide:
+    def __init__(self, bps, skew=0.0):
+        if bps <= 0:
+            raise ValueError("bps: must be above 0. Try 5.")
+        self.bps, self.skew = bps, skew
+
+    def spread(self, situation):
+        half = situation.fair * self.bps / 10_000
+        return Spread(situation.fair - self.skew * situation.inventory, half, half)
+"""
+TYPED = """
+from __future__ import annotations
+from decimal import Decimal
+import attrs
+from maker.desk.spread import Situation, Spread
+
+@attrs.frozen
+class Typed:
+    half_bps: Decimal
+    lean: float = 0.5
+
+    def spread(self, situation: Situation) -> Spread:
+        half = situation.fair * float(self.half_bps) / 10_000
+        return Spread(situation.fair, half, None if situation.inventory < 0 else half)
+"""
+HEAD = "from maker.desk.spread import Spread\nclass Wide:\n"
+
+
+def own(folder: Path, text: str, name: str = "wide.py:Wide", given: dict[str, Any] | None = None) -> SpreadModel:
+    (folder / "wide.py").write_text(text)
+    return make(name, given or {}, folder, "market.X.model", "market.X.models.wide")
+
+
+def test_a_plain_class_gets_its_keys_as_keyword_arguments(tmp_path: Path) -> None:
+    model = own(tmp_path, PLAIN, given={"bps": Decimal("2.5")})
+    assert model.spread(TRIED[0]).bid == pytest.approx(15.0)
+
+
+def test_an_attrs_class_gets_them_as_its_types(tmp_path: Path) -> None:
+    model = own(tmp_path, TYPED, "wide.py:Typed", {"half_bps": 3})
+    assert model.spread(TRIED[0]).ask == pytest.approx(18.0)
+    assert vars_of(model) == {"half_bps": Decimal("3"), "lean": 0.5}
+
+
+def vars_of(model: object) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in ("half_bps", "lean")}
+
+
+def test_a_folder_beside_the_configuration_will_do(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.py").write_text(PLAIN)
+    model = make("models/one.py:Wide", {"bps": 1}, tmp_path, "market.X.model", "table")
+    assert model.spread(TRIED[0]).reservation == pytest.approx(60_000)
+
+
+def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
+    """Modules are kept apart by their path: the second is not the first again."""
+    for name, bps in (("a", "self.bps"), ("b", "2 * self.bps")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.py").write_text(PLAIN.replace("* self.bps", f"* {bps}"))
+    first, second = (
+        make("one.py:Wide", {"bps": 1}, tmp_path / name, "market.X.model", "table").spread(TRIED[0])
+        for name in ("a", "b")
+    )
+    assert (first.bid, second.bid) == pytest.approx((6.0, 12.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "given", "field", "problem"),
+    [
+        ("wide:Wide", PLAIN, {}, "market.X.model", "names no class in a Python file"),
+        ("wide.py:", PLAIN, {}, "market.X.model", "names no class in a Python file"),
+        ("none.py:Wide", PLAIN, {}, "market.X.model", "there is no file "),
+        ("wide.py:Wade", PLAIN, {}, "market.X.model", "has no class Wade"),
+        ("wide.py:Spread", "Spread = 3", {}, "market.X.model", "has no class Spread"),
+        ("wide.py:Wide", "class Wide: pass", {}, "market.X.model", "has no method `spread`"),
+        ("wide.py:Wide", "class Wide:\n    spread = 3", {}, "market.X.model", "has no method `spread`"),
+        ("wide.py:Wide", "class Wide(:", {}, "market.X.model", "cannot be imported: SyntaxError"),
+        ("wide.py:Wide", "import nowhere_to_be_found", {}, "market.X.model", "cannot be imported: ModuleNotFoundError"),
+        ("wide.py:Wide", PLAIN, {}, "market.X.models.wide.bps", "is missing"),
+        ("wide.py:Wide", PLAIN, {"bps": 1, "skev": 1}, "market.X.models.wide.skev", "is not a known key"),
+        ("wide.py:Wide", PLAIN, {"bps": 0}, "market.X.models.wide.bps", "must be above 0."),
+        ("wide.py:Wide", PLAIN.replace("bps: ", ""), {"bps": 0}, "market.X.models.wide", "is refused by the model"),
+        ("wide.py:Wide", PLAIN, {"bps": "x"}, "market.X.models.wide", "cannot be made: TypeError"),
+        ("wide.py:Typed", TYPED, {"half_bps": "x"}, "market.X.models.wide.half_bps", "is x"),
+        ("wide.py:Typed", TYPED, {}, "market.X.models.wide.half_bps", "is missing"),
+        ("wide.py:Typed", TYPED.replace("lean: float", "lean: list"), {"half_bps": 1, "lean": 2},
+         "market.X.models.wide", "cannot be made: KeyError"),
+        ("wide.py:Wide", HEAD + "    def spread(self): ...", {}, "market.X.model", "fails on Situation(fair=60000.0"),
+        ("wide.py:Wide", HEAD + "    def spread(self, one): return 1 / one.volatility", {}, "market.X.model",
+         "ZeroDivisionError"),
+        ("wide.py:Wide", HEAD + "    def spread(self, one): return 3", {}, "market.X.model", "answers 3 on Situation"),
+        ("wide.py:Wide", HEAD + "    def spread(self, one): return Spread(1.0, float('nan'), 1.0)", {},
+         "market.X.model", "finite"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_is_placed(
+    tmp_path: Path, name: str, text: str, given: dict[str, Any], field: str, problem: str
+) -> None:
+    """Checklist 23: no code path that a configuration reaches fails for the first time while quoting."""
+    with pytest.raises(ConfigError) as refused:
+        own(tmp_path, text, name, given)
+    assert refused.value.field == field
+    assert problem in refused.value.problem
+    assert refused.value.fix
