@@ -16,7 +16,6 @@ configuration is. While quoting, an exception of it is as unexpected as any othe
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import sys
@@ -91,13 +90,13 @@ def load(name: str, folder: Path, named_at: str) -> type[Any]:
 
 
 def imported(path: Path, named_at: str) -> ModuleType:
-    """Run the file as a module of its own name, which no other file has. Raises ConfigError."""
-    module_name = f"own_model_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    """Run the file as a module. Raises ConfigError."""
+    module_name = f"own_model_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None, "it ends in .py"
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # where attrs and typing look for the types of its fields
+    sys.modules[module_name] = module  # where the types of its fields are looked up
     try:
         spec.loader.exec_module(module)
     except Exception as error:

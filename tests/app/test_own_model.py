@@ -13,6 +13,7 @@ from maker.app.spread_models import make
 from maker.desk.spread import SpreadModel
 from maker.errors import ConfigError
 
+README = Path(__file__).parents[2] / "README.md"
 PLAIN = """
 from maker.desk.spread import Spread
 
@@ -64,6 +65,13 @@ def vars_of(model: object) -> dict[str, Any]:
     return {name: getattr(model, name) for name in ("half_bps", "lean")}
 
 
+def test_the_readmes_example_works(tmp_path: Path) -> None:
+    """As it stands there: what a reader copies must run."""
+    code = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    model = own(tmp_path, code, given={"bps": 2})
+    assert model.spread(TRIED[1]).ask == pytest.approx(12.0 + 1.5)
+
+
 def test_a_folder_beside_the_configuration_will_do(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "one.py").write_text(PLAIN)
@@ -72,7 +80,7 @@ def test_a_folder_beside_the_configuration_will_do(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
-    """Modules are kept apart by their path: the second is not the first again."""
+    """The second is not the first again, as an import by name would have it."""
     for name, bps in (("a", "self.bps"), ("b", "2 * self.bps")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "one.py").write_text(PLAIN.replace("* self.bps", f"* {bps}"))

@@ -279,6 +279,14 @@ def test_a_table_takes_milliseconds(quotes: int) -> None:
     pytest.fail(f"{best:.1f} ms at best")
 
 
+def test_the_edge_of_sense_costs_no_seconds() -> None:
+    """alpha tau of 1e300, where nothing is quoted any more: some forty doublings and not a thousand."""
+    slopes.cache_clear()
+    begun = time.process_time()
+    slopes(1e300, 1e-300, LOTS_MAX)
+    assert time.process_time() - begun < 0.25
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("risk_aversion", 0.0), ("horizon_seconds", math.nan), ("step_ratio", -0.1), ("step_ratio", 0.6)],
