@@ -50,9 +50,9 @@ import attrs
 from maker.desk.avellaneda_stoikov import RISK_AVERSION_FIX, fill_margin
 from maker.desk.spread import Situation, Spread, above_zero
 
-TABLES_MAX: Final = 1024  # remembered: 1.5 MB
+TABLES_MAX: Final = 1024  # remembered: 1.5 MB at Q = 30, 13 at 400
 STEP_RATIO_MAX: Final = 0.5
-LOTS_MAX: Final = 40  # Q of a table for a short horizon: 8 ms; its work grows with the cube
+LOTS_MAX: Final = 35  # Q of a table for a short horizon: 6 ms; its work grows with the cube
 QUOTES_MAX: Final = 400  # Q of any table: 5 ms; beyond it the last line goes on
 SETTLED_MIN: Final = 40.0  # 4 sqrt(alpha eta) tau: twenty relaxations at least, mostly forty, and exp(-20) is left
 HALVINGS: Final = 60  # of an interval: beyond a float's last digit
