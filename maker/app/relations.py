@@ -17,6 +17,7 @@ LEVELS_MAX: Final = 20  # a side
 GROWTH_MAX: Final = 10  # of sizes from level to level
 HANG_SECONDS_MIN: Final = 1.0  # four heartbeats: less would kill a maker for one slow collection of garbage
 STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
+WINDOW_SECONDS_MAX: Final = 600.0  # ten minutes back; longer, and a collar is a price limit
 
 
 def relations(config: Config) -> None:
@@ -46,6 +47,9 @@ def relations(config: Config) -> None:
     require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
     for name in ("value_max", "drawdown_max", "daily_loss_max"):
         require(getattr(config.limits, name) > 0, f"limits.{name}", "must be above 0.", "Give it in quote currency.")
+    ramp_seconds, ramp_ratio = config.limits.ramp_seconds, config.limits.ramp_ratio
+    require(ramp_seconds >= 0, "limits.ramp_seconds", "must not be negative.", "Try 300; 0: no ramp.")
+    require(0 < ramp_ratio <= 1, "limits.ramp_ratio", "must be above 0 and at most 1.", "Try 0.1; 1: no ramp.")
     halt = config.halt
     require(
         halt.halt_seconds_max > halt.tail_seconds_max + halt.settle_seconds_max,
@@ -108,19 +112,61 @@ def market_relations(path: str, one: Market) -> None:
     sizes = (ladder.level_size * ladder.size_growth**level for level in range(ladder.levels))
     both_sides = 2 * sum(sizes, Decimal(0))
     require(
+        limits.open_size_max >= both_sides,
+        f"{path}.open_size_max",
+        f"is below {both_sides.normalize():f}: one side of a ladder and of the one that replaces it must both fit.",
+        "Raise it, or lower level_size, size_growth or levels.",
+    )
+    require(
         limits.burst_size_max >= both_sides,
         f"{path}.burst_size_max",
         f"is below {both_sides.normalize():f}, one ladder: a market that sweeps it once would stop us for a person.",
         "Raise it to several ladders.",
     )
     require(limits.burst_seconds > 0, f"{path}.burst_seconds", "must be above 0.", "Try 10.")
-    require(limits.order_value_max > 0, f"{path}.order_value_max", "must be above 0.", "Give it in quote currency.")
-    reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
+    freeze = limits.burst_freeze_seconds
+    require(freeze >= 0, f"{path}.burst_freeze_seconds", "must not be negative.", "0: until a person clears it.")
     require(
-        reach < limits.collar_bps,
-        f"{path}.collar_bps",
-        f"is below {reach} bp, as far as the skewed ladder itself may reach.",
-        "Raise the collar or narrow the ladder.",
+        limits.burst_fills_max >= 2 * ladder.levels,
+        f"{path}.burst_fills_max",
+        f"is below {2 * ladder.levels}, two sweeps of one side: an ordinary trade would stop us for a person.",
+        "Raise it to several ladders.",
+    )
+    for name in ("order_value_max", "position_value_max", "burst_value_max"):
+        require(getattr(limits, name) > 0, f"{path}.{name}", "must be above 0.", "Give it in quote currency.")
+    require(
+        limits.position_value_max >= limits.order_value_max,
+        f"{path}.position_value_max",
+        "is below order_value_max: no order of that value could ever be placed.",
+        "Raise it, or lower order_value_max.",
+    )
+    reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
+    for name in ("collar_bps", "index_collar_bps", "window_collar_bps"):
+        require(
+            reach < getattr(limits, name),
+            f"{path}.{name}",
+            f"is below {reach} bp, as far as the skewed ladder itself may reach.",
+            "Raise the collar or narrow the ladder.",
+        )
+    for name in ("window_seconds", "jump_bps", "jump_seconds", "jump_confirm_seconds"):
+        require(getattr(limits, name) > 0, f"{path}.{name}", "must be above 0.", "")
+    require(
+        limits.window_seconds <= WINDOW_SECONDS_MAX,
+        f"{path}.window_seconds",
+        f"must be at most {WINDOW_SECONDS_MAX:.0f}: after a move that stays, nothing is quoted for so long.",
+        "Try 20.",
+    )
+    require(
+        limits.jump_seconds <= limits.window_seconds,
+        f"{path}.jump_seconds",
+        "must be at most window_seconds: a jump is a fast move, the window's collar is for slower ones.",
+        "Try 5 within a window of 20.",
+    )
+    require(
+        limits.jump_confirm_seconds <= WINDOW_SECONDS_MAX,
+        f"{path}.jump_confirm_seconds",
+        f"must be at most {WINDOW_SECONDS_MAX:.0f}: nothing is quoted for so long.",
+        "Try 5.",
     )
 
 

@@ -39,6 +39,10 @@ class Reason(enum.Enum):
         "there is no fair value to quote around",
         ("[market] index_stale_seconds_max", "[market] basis_bps_max", "[market] mark_index_bps_max"),
     )
+    PRICE_JUMP = Row(
+        "the fair value jumped, and the new level is not confirmed yet",
+        ("[market] jump_bps", "[market] jump_seconds", "[market] jump_confirm_seconds"),
+    )
     STREAM_BROKEN = Row("a market's event stream broke", AT_ONCE)
     STREAM_SILENT = Row(
         "a market's event stream is silent, without even a heartbeat", ("maker.app.config.STREAM_SILENT_SECONDS",)
@@ -67,9 +71,18 @@ class Reason(enum.Enum):
     )
     OVERFILLED = Row("more was filled than we ever asked for", AT_ONCE, ExitCode.FAILED_EMPTY, latched=True)
     POSITION_LIMIT = Row("the position is beyond its limit", ("[market] position_limit",), ExitCode.FAILED_EMPTY)
+    BURST = Row(
+        "more was filled in a short time than a market may trade, and it is frozen",
+        ("[market] burst_size_max", "[market] burst_value_max", "[market] burst_seconds"),
+    )
     REPEATED_EXECUTION = Row(
-        "more was filled in a short time than a market may trade",
-        ("[market] burst_size_max", "[market] burst_seconds"),
+        "more was filled in a short time than a market may trade before a person looks",
+        (
+            "[market] burst_fills_max",
+            "[market] burst_size_max",
+            "[market] burst_value_max",
+            "[market] burst_seconds",
+        ),
         ExitCode.FAILED_EMPTY,
         latched=True,
     )

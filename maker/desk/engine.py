@@ -26,6 +26,7 @@ from maker.desk.events import (
     PlaceLadder,
     ReadAccount,
     ReadOrders,
+    ReferenceQuote,
     StreamDelta,
     StreamSnapshot,
     Wait,
@@ -56,31 +57,50 @@ class Engine(DeskState):
         match event:
             case StreamDelta(fills=(), positions=(), removed_position_ids=()):
                 return trip  # the book alone, many times a second
-            case StreamDelta() | StreamSnapshot() | MarketStats() | AccountRead():
+            case MarketStats():
+                self.audit()
+                jumped = self.jumped(now)  # followed whatever else is wrong
+                return self.broken(now) or trip or jumped
+            case StreamDelta() | StreamSnapshot() | AccountRead():
                 self.audit()
                 return self.broken(now) or trip
+            case ReferenceQuote():
+                return self.jumped(now) or trip
             case _:
                 return trip
 
     def broken(self, now: float) -> Trip | None:
         """The limits on money and positions that no decision may have broken, after a fact that could show it."""
+        pulled: Trip | None = None
         for market in self.markets.values():
             account = market.account
             if account.overfilled:
                 return self.trip(Reason.OVERFILLED, f"{market.market_id}: {account.overfilled}")
-            if market.burst.exceeded:
-                size = account.spec.grid.size.text(market.burst.lots)
-                return self.trip(
-                    Reason.REPEATED_EXECUTION, f"{market.market_id}: {size} within {market.burst.seconds:g} s"
-                )
+            burst = market.burst.exceeded()
+            if burst is not None:
+                reason, what = burst
+                trip = self.trip(reason, f"{market.market_id}: {what}")
+                if not reason.recoverable:
+                    return trip
+                market.burst.freeze(what, now)  # also where nothing is left to pull
+                pulled = pulled or trip
             beyond = beyond_limit(account, market.limits)
             if beyond:
                 return self.trip(Reason.POSITION_LIMIT, f"{market.market_id}: {beyond}")
         if all(market.worth_known(now) for market in self.markets.values()):
-            lost = self.losses.judge(self.equity_change(), self.exchange_ms)
+            lost = self.losses.judge(self.equity_change(), self.exchange_ms, self.equity_start())
             if lost is not None:
                 return self.trip(*lost)
-        return None
+        return pulled
+
+    def jumped(self, now: float) -> Trip | None:
+        """Follow every fair value after a fact that may have moved one; a jump pulls where that market is quoted."""
+        trip: Trip | None = None
+        for market in self.markets.values():
+            jumped = market.follow_fair(now)
+            if jumped and market.account.exposed:
+                trip = trip or self.trip(Reason.PRICE_JUMP, f"{market.market_id}: {jumped}")
+        return trip
 
     def watch(self, now: float) -> Trip | None:
         """What the passing of time alone makes unsafe, while anything rests."""
@@ -158,7 +178,7 @@ class Engine(DeskState):
     def want(self, market: MarketDesk, now: float) -> ApprovedLadder | None:
         """The approved ladder of a market; a refusal of risk is noted and holds the market for a moment."""
         others = sum((other.worst_value(now) for other in self.markets.values() if other is not market), Decimal(0))
-        wanted = market.want(self.account_limits, others, now)
+        wanted = market.want(self.account_limits, others, self.ramp(now), now)
         if isinstance(wanted, Refused):
             self.notes.append(f"{market.market_id}: risk refused a ladder: {wanted.reason}")
             market.hold(now, f"risk refused its ladder ({wanted.reason})", RISK_HOLD_SECONDS)
@@ -176,6 +196,8 @@ class Engine(DeskState):
         )
         market.account.begin(quote_id, orders)
         market.sent = ladder
+        if self.quoting_since is None:
+            self.quoting_since = now
         self.budget.spend(now)
         fair = market.fair.value(now)
         assert isinstance(fair, FairValue), "decided at the same now"

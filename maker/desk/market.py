@@ -12,9 +12,10 @@ from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.events import Fill, LadderPlaced, MarketSpec
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
+from maker.desk.jumps import Jumps
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
 from maker.desk.profit import AttributionBook, BookedFill, Markouts
-from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
+from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
 from maker.desk.units import SUBTICKS, Side, exact, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import MakerError
@@ -91,12 +92,13 @@ class MarketDesk:
     mark: Decimal | None = None
     mark_start: Decimal | None = None  # the first one seen
     burst: Burst = attrs.field(init=False)
+    jumps: Jumps = attrs.field(init=False)
     attribution: AttributionBook = attrs.field(init=False)
     markouts: Markouts = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        lots_max = self.account.spec.grid.size.count_down(self.limits.burst_size_max)
-        self.burst = Burst(self.limits.burst_seconds, lots_max)
+        self.burst = Burst(self.account.spec.grid, self.limits)
+        self.jumps = Jumps(self.limits)
         self.attribution = AttributionBook(self.account.spec.grid)
         self.markouts = Markouts(self.account.spec.grid)
 
@@ -184,10 +186,19 @@ class MarketDesk:
             start = size.value(account.position_start_lots) * account.entry_start
             return account.cash + size.value(account.position_lots) * account.entry_price - start
 
+    @property
+    def unrealized_start(self) -> Decimal:
+        """What the position found at the start was worth beyond its entry price, at the first mark; quote."""
+        account = self.account
+        if not account.position_start_lots or self.mark_start is None:
+            return Decimal(0)
+        with exact():
+            return account.spec.grid.size.value(account.position_start_lots) * (self.mark_start - account.entry_start)
+
     def worth_known(self, now: float) -> bool:
         """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
         fair = self.fair
-        if not self.account.explained:
+        if not self.account.explained or (self.account.position_start_lots and self.mark_start is None):
             return False
         if not self.account.position_lots:
             return True
@@ -238,6 +249,16 @@ class MarketDesk:
             self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
             self.margin_refused_at = now
 
+    @property
+    def frozen_until(self) -> float:
+        """When the last freeze ends, our clock."""
+        return max(self.jumps.frozen_until, self.burst.frozen_until)
+
+    def follow_fair(self, now: float) -> str:
+        """Look at the fair value after a fact that may have moved it. The sentence of a jump, empty without one."""
+        fair = self.fair.value(now)
+        return "" if isinstance(fair, NoFair) else self.jumps.seen(fair.subticks, now)
+
     def halt(self, now: float) -> None:
         """The exchange does not trade this market: no order error, and nothing to try before its listing changes."""
         self.halted = True
@@ -262,6 +283,9 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, NoFair):
             return fair.reason
+        frozen = self.jumps.frozen(now) or self.burst.frozen(now)
+        if frozen:
+            return frozen
         if now < self.hold_until:
             return f"{self.hold_sentence}; trying again in {self.hold_until - now:.0f} s"
         if self.unexplained_since is not None:
@@ -300,36 +324,49 @@ class MarketDesk:
 
     # -- wanting
 
-    def want(self, limits: AccountLimits, other_markets_value: Decimal, now: float) -> ApprovedLadder | Refused | None:
-        """The ladder this market should have, if risk approves; None when there is nothing to do."""
+    def want(
+        self, limits: AccountLimits, other_markets_value: Decimal, ramp: Decimal, now: float
+    ) -> ApprovedLadder | Refused | None:
+        """The ladder this market should have, if risk approves; None when there is nothing to do.
+
+        `ramp` is the share of the position caps that holds now. Where it leaves room for less than a whole ladder, its
+        innermost levels are quoted, the last of them smaller, down to the exchange's minimum; for less than that, none.
+        """
         fair = self.fair.value(now)
         if isinstance(fair, NoFair):
             return None
         self.recover_size(now)
         account = self.account
         bid, ask = self.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
+        earlier = self.jumps.earlier(now)
+        around = Surroundings(bid, ask, other_markets_value, self.fair.index_subticks, earlier, ramp)
+        cap = cap_lots(account, fair, self.limits, limits, around)
+        whole = account.spec.grid.size.count_down(self.limits.position_limit)
+        if abs(account.position_lots) >= whole:  # only exits are left, reduce-only, and no ramp is for them
+            cap = whole
         inputs = LadderInputs(
             fair=fair,
             position_lots=account.position_lots,
             best_bid_of_others=bid,
             best_ask_of_others=ask,
-            room_bid_lots=room_lots(account, self.limits, Side.BUY),
-            room_ask_lots=room_lots(account, self.limits, Side.SELL),
+            room_bid_lots=room_lots(account, self.limits, Side.BUY, cap),
+            room_ask_lots=room_lots(account, self.limits, Side.SELL, cap),
             size_factor=self.size_factor,
         )
         ladder = build(account.spec, self.ladder_settings, inputs)
         self.nothing, self.outside_band = "", False
         if ladder.empty and not account.exposed:
             self.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
-            self.nothing = self.why_empty(fair)
+            self.nothing = self.why_empty(fair, ramp)
             return None
-        return approve(ladder, account, fair, self.limits, limits, Surroundings(bid, ask, other_markets_value))
+        return approve(ladder, account, fair, self.limits, limits, around)
 
-    def why_empty(self, fair: FairValue) -> str:
+    def why_empty(self, fair: FairValue, ramp: Decimal) -> str:
         """Why a ladder has no level at all."""
         spec = self.account.spec
         if not self.outside_band:
-            return "limits and margin leave no room for a single level"
+            early = f"; the run has just begun, and they are at {ramp} of themselves" if ramp != 1 else ""
+            return f"limits and margin leave no room for a single level{early}"
         text = spec.grid.price.text
         low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))
         price = text(ticks_down(fair.subticks))

@@ -19,7 +19,7 @@ from maker.desk.fair import FairValueEstimator
 from maker.desk.identity import Identity
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
-from maker.desk.risk import AccountLimits
+from maker.desk.risk import WHOLE, AccountLimits
 from maker.desk.units import exact
 
 
@@ -49,6 +49,7 @@ class DeskState:
     new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
     ladders_placed: int = 0
+    quoting_since: float | None = None  # our clock: the first ladder of the run left
 
     def __attrs_post_init__(self) -> None:
         self.losses = Losses(self.account_limits)
@@ -112,6 +113,12 @@ class DeskState:
             self.holding = None
         self.emptied = False
 
+    def ramp(self, now: float) -> Decimal:
+        """The share of the position caps that holds now: small until the first ladder is `ramp_seconds` old."""
+        limits, since = self.account_limits, self.quoting_since
+        over = not limits.ramp_seconds or (since is not None and now - since >= limits.ramp_seconds)
+        return WHOLE if over else limits.ramp_ratio
+
     # -- money and messages
 
     def take_booked(self) -> list[BookedFill]:
@@ -143,6 +150,11 @@ class DeskState:
         """Profit since the start in quote currency: fees and funding included, positions at mark."""
         with exact():
             return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
+
+    def equity_start(self) -> Decimal:
+        """The account's equity when the run began, in quote currency: balance, and positions at their first mark."""
+        with exact():
+            return sum((market.unrealized_start for market in self.markets.values()), self.balance_start or Decimal(0))
 
     # -- where it came from
 

@@ -125,7 +125,8 @@ class Maker(Hand):
         """Until something is due by its age alone."""
         now, seconds = self.heap.now, IDLE_SECONDS
         for market in self.engine.markets.values():
-            for due in (market.quoted_at + self.config.cycle.quote_age_seconds_max, market.hold_until):
+            age_max = self.config.cycle.quote_age_seconds_max
+            for due in (market.quoted_at + age_max, market.hold_until, market.frozen_until):
                 if due > now:
                     seconds = min(seconds, due - now + WAIT_SECONDS_MIN)
         return max(WAIT_SECONDS_MAX, seconds)

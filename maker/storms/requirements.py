@@ -59,7 +59,8 @@ ELSEWHERE: Final = frozenset(
         Reason.POSITION_DISAGREES,  # its positions would have to move without a trade
         Reason.POSITION_UNEXPLAINED,
         Reason.POSITION_LIMIT,  # the worst case is counted ahead, so only somebody else's fills get there
-        Reason.REPEATED_EXECUTION,  # how much is too much at once is the configuration's
+        Reason.BURST,  # how much is too much at once is the configuration's
+        Reason.REPEATED_EXECUTION,
         Reason.DRAWDOWN,  # so are the losses that are too many
         Reason.DAILY_LOSS,
         Reason.STREAM_SILENT,  # the reader's own timer comes a moment before, as a broken stream

@@ -119,11 +119,28 @@ LIMITS: Final = Limits(
     position_limit=dec("0.200"),
     order_size_max=dec("0.050"),
     order_value_max=dec("5000"),
+    open_size_max=dec("0.400"),
+    position_value_max=dec("30000"),
     collar_bps=dec("100"),
+    index_collar_bps=dec("150"),
+    window_collar_bps=dec("400"),
+    window_seconds=20.0,
+    jump_bps=dec("300"),
+    jump_seconds=5.0,
+    jump_confirm_seconds=5.0,
     burst_size_max=dec("0.300"),
+    burst_value_max=dec("100000"),
     burst_seconds=10.0,
+    burst_freeze_seconds=0.0,
+    burst_fills_max=40,
 )
-ALL_MARKETS: Final = AccountLimits(value_max=dec("30000"), drawdown_max=dec("100"), daily_loss_max=dec("150"))
+ALL_MARKETS: Final = AccountLimits(
+    value_max=dec("30000"),
+    drawdown_max=dec("100"),
+    daily_loss_max=dec("150"),
+    ramp_seconds=0.0,
+    ramp_ratio=dec("0.1"),
+)
 CYCLE: Final = CycleSettings(
     requote_bps=dec("1"),
     requote_seconds_min=0.25,

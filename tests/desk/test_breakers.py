@@ -5,12 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from maker.desk.breakers import DAY_MS, Burst, Losses
+from maker.desk.breakers import DAY_MS, Burst, Losses, Lost
 from maker.desk.deadman import Reason
 from maker.desk.events import MarketStats
 from maker.desk.units import Side
 
-from .scripted import ALL_MARKETS, BTC, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market
+from .scripted import ALL_MARKETS, BTC, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market, spec
+from .scripted import LIMITS as LIMITS_OF_MARKET
 
 LIMITS = attrs.evolve(ALL_MARKETS, drawdown_max=dec("100"), daily_loss_max=dec("150"))
 
@@ -44,6 +45,72 @@ def test_row_16_a_day_begins_where_the_last_one_ended() -> None:
     assert found is not None
     assert found[0] is Reason.DAILY_LOSS
     assert found[1] == "150.01 lost, daily_loss_max is 150"
+
+
+# -- over restarts
+
+
+def next_run(before: Lost | None) -> Losses:
+    losses = Losses(LIMITS)
+    if before is not None:
+        losses.restore(before)
+    return losses
+
+
+def test_s21_row_16_a_restart_loop_loses_no_more_than_the_limit() -> None:
+    """S21: each run loses 40 and dies: the third one is stopped, not the hundredth."""
+    before: Lost | None = None
+    equity = dec("1000")
+    for number in range(3):
+        losses = next_run(before)
+        assert losses.judge(dec("0"), START_MS, equity) is None
+        found = losses.judge(dec("-40"), START_MS, equity)
+        assert (found is not None) == (number == 2)
+        before, equity = losses.snapshot(), equity - 40
+    assert before == Lost(dec("880"), dec("120"), START_MS // DAY_MS, dec("120"))
+    again = next_run(before).judge(dec("0"), START_MS, equity)
+    assert again is not None, "and a start without `clear` changes nothing"
+
+
+def test_row_16_what_falls_between_two_runs_counts_and_what_rises_does_not() -> None:
+    """Money taken out counts as lost, as it does within a run; a deposit buys no new allowance."""
+    before = Lost(dec("1000"), fallen=dec("30"), day=START_MS // DAY_MS, today=dec("-20"))
+    losses = next_run(before)
+    assert losses.judge(dec("0"), START_MS, dec("5000")) is None
+    assert losses.snapshot() == attrs.evolve(before, equity=dec("5000"))
+    losses = next_run(before)
+    assert losses.judge(dec("0"), START_MS, dec("930")) is None
+    assert losses.snapshot() == attrs.evolve(before, equity=dec("930"), fallen=dec("100"), today=dec("50"))
+    assert next_run(before).judge(dec("0"), START_MS, dec("929.99")) is not None
+
+
+def test_row_16_a_new_day_begins_anew_after_a_restart_and_the_drawdown_does_not() -> None:
+    before = Lost(dec("1000"), fallen=dec("90"), day=START_MS // DAY_MS, today=dec("140"))
+    losses = next_run(before)
+    assert losses.judge(dec("-5"), None, dec("1000")) is None, "before the exchange has told the time it is that day"
+    assert losses.judge(dec("-8"), START_MS + DAY_MS, dec("1000")) is None
+    kept = losses.snapshot()
+    assert kept == Lost(dec("992"), dec("98"), START_MS // DAY_MS + 1, dec("0"))
+
+
+def test_nothing_is_kept_before_anything_was_judged() -> None:
+    """Else a run that dies at its start would wipe out what was lost before it."""
+    losses = next_run(Lost(dec("1000"), dec("90"), 1, dec("90")))
+    assert losses.snapshot() is None
+
+
+def test_the_equity_of_a_start_is_balance_and_position_at_its_first_mark() -> None:
+    """10000 in the balance; long 0.1 from 50000, marked at 50100, is 10 more."""
+    desk = Desk.of()
+    desk.baseline(positions=(at_position(100),))
+    desk.snapshot(positions=(at_position(100),))
+    desk.reference()
+    assert desk.engine.losses.snapshot() is None, "without a mark nothing is known"
+    desk.stats("50100")
+    desk.stats("50050")
+    kept = desk.engine.losses.snapshot()
+    assert kept is not None
+    assert (kept.equity, kept.fallen) == (dec("10005"), dec("5"))
 
 
 def long_desk() -> Desk:
@@ -89,13 +156,18 @@ def test_row_16_a_position_told_before_its_fill_is_no_profit_to_lose_again() -> 
 # -- bursts
 
 
-def filled(burst: Burst, lots: int, at_ms: int) -> bool:
-    burst.add(attrs.evolve(a_fill("t", Side.BUY, lots), at_ms=at_ms))
-    return burst.exceeded
+def a_burst(**changes: object) -> Burst:
+    limits = attrs.evolve(LIMITS_OF_MARKET, burst_size_max=dec("0.1"), **changes)  # type: ignore[arg-type]
+    return Burst(spec().grid, limits)
+
+
+def filled(burst: Burst, lots: int, at_ms: int, side: Side = Side.BUY) -> bool:
+    burst.add(attrs.evolve(a_fill("t", side, lots), at_ms=at_ms))
+    return burst.exceeded() is not None
 
 
 def test_row_4_a_burst_is_what_was_traded_within_its_interval() -> None:
-    burst = Burst(10.0, 100)
+    burst = a_burst()
     assert not filled(burst, 60, 0)
     assert not filled(burst, 40, 9_999)
     assert filled(burst, 1, 9_999)
@@ -106,9 +178,47 @@ def test_row_4_a_burst_is_what_was_traded_within_its_interval() -> None:
 
 def test_row_4_old_fills_told_late_and_out_of_order_are_no_burst() -> None:
     """After a reconnection a minute of fills comes in one read: they were traded a minute apart."""
-    burst = Burst(10.0, 100)
+    burst = a_burst()
     assert not any(filled(burst, 60, at_ms) for at_ms in (60_000, 0, 40_000, 20_000))
     assert burst.lots == 60
+
+
+def test_row_4_value_counts_beside_size() -> None:
+    """20 lots at 50000 are 1000."""
+    burst = a_burst(burst_value_max=dec("1000"))
+    assert not filled(burst, 10, 0)
+    assert not filled(burst, 10, 0, Side.SELL)
+    assert filled(burst, 1, 0)
+    assert burst.exceeded() == (
+        Reason.REPEATED_EXECUTION,
+        "a value of 1050.00 within 10 s, burst_value_max is 1000",
+    )
+
+
+def test_row_4_fills_are_counted_by_side_and_always_wait_for_a_person() -> None:
+    """RTS 6 15(3): N fills a side, however small and whatever the freeze."""
+    burst = a_burst(burst_fills_max=5, burst_freeze_seconds=20.0)
+    for side in Side:
+        assert not any(filled(burst, 1, number, side) for number in range(5))
+    assert filled(burst, 1, 6)
+    found = burst.exceeded()
+    assert found == (Reason.REPEATED_EXECUTION, "6 fills on the buy side within 10 s, burst_fills_max is 5")
+    assert found[0].latched
+
+
+def test_row_4_a_frozen_market_counts_anew_and_thaws() -> None:
+    burst = a_burst(burst_freeze_seconds=20.0)
+    assert filled(burst, 101, 0)
+    found = burst.exceeded()
+    assert found is not None
+    assert found[0] is Reason.BURST
+    burst.freeze(found[1], 100.0)
+    assert burst.exceeded() is None
+    assert burst.frozen(119.0) == (
+        "it traded too much (0.101 within 10 s, burst_size_max is 0.1); frozen for another 1 s"
+    )
+    assert burst.frozen(120.0) == ""
+    assert not filled(burst, 100, 1)
 
 
 def test_row_4_both_sides_count() -> None:
@@ -122,7 +232,18 @@ def test_row_4_both_sides_count() -> None:
     trip = desk.delta(fills=(a_fill("t9", Side.SELL, 1),), positions=(at_position(9),))
     assert trip is not None
     assert trip.reason is Reason.REPEATED_EXECUTION
-    assert trip.detail == "BTC-PERP: 0.031 within 10 s"
+    assert trip.detail == "BTC-PERP: 0.031 within 10 s, burst_size_max is 0.03"
+
+
+def test_row_4_a_burst_hides_no_loss() -> None:
+    """One fact may be both: a freeze goes by itself, a loss does not, so the loss is what is told."""
+    limits = attrs.evolve(market().limits, burst_size_max=dec("0.03"), burst_freeze_seconds=20.0)
+    desk = Desk.ready(attrs.evolve(market(), limits=limits), limits=attrs.evolve(ALL_MARKETS, drawdown_max=dec("10")))
+    desk.quote()
+    fill = a_fill("t1", Side.BUY, 100, ticks=FAIR_TICKS + 2000)
+    trip = desk.delta(fills=(fill,), positions=(at_position(100),))
+    assert trip is not None
+    assert trip.reason is Reason.DRAWDOWN
 
 
 # -- what was filled against what was asked

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from maker.desk.deadman import Reason
 from maker.desk.events import (
     LadderThrottled,
+    MarketStats,
     PlaceLadder,
     ReadAccount,
     ReadOrders,
@@ -41,6 +42,7 @@ from .scripted import (
     a_fill,
     at_position,
     dec,
+    lots_of,
     market,
     quoted,
     spec,
@@ -50,6 +52,7 @@ from .scripted import (
 )
 
 LIMIT = 200
+STATS = MarketStats(BTC, dec("50000"), dec("50000"), dec("0"))
 
 
 # -- from the start to the first ladder
@@ -364,15 +367,16 @@ def test_quotes_do_not_outlive_their_age_while_their_market_is_held_for_margin()
 
 
 def test_quotes_do_not_outlive_their_age_while_risk_refuses_every_new_ladder() -> None:
-    """A cap is hit (here: other markets grew): what rests was approved at another price."""
-    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, value_max=dec("1501")))
+    """A limit that the ladder is not built to fit: what rests was approved at another price."""
+    limits = attrs.evolve(LIMITS, order_value_max=dec("500.46"))
+    desk = Desk.ready(attrs.evolve(market(), limits=limits))
     desk.quote()
     desk.delta()
     desk.later(1)
     desk.stats("50100")
     desk.reference(FAIR_TICKS + 1000)
     assert isinstance(desk.decide(), Wait)
-    assert any("value_max" in note for note in desk.engine.take_notes())
+    assert any("order_value_max" in note for note in desk.engine.take_notes())
     assert not too_old(desk, 2 * CYCLE.quote_age_seconds_max + 1)
 
 
@@ -416,6 +420,221 @@ def test_at_the_limit_only_reduce_only_exits_are_sent() -> None:
     action = desk.place()
     assert {order.side for order in action.orders} == {Side.SELL}
     assert all(order.reduce_only for order in action.orders)
+
+
+# -- caps, ramp, jumps
+
+
+def test_a_value_cap_makes_the_ladder_smaller_and_refuses_nothing() -> None:
+    """30 lots of 50 each fit 1501; half of them is a ladder. A dearer lot leaves room for fewer."""
+    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, value_max=dec("1501")))
+    assert told(desk.place()) == "place BTC-PERP (nothing rests): buy 10@499749 5@499649 | sell 10@500251 5@500351"
+    assert desk.engine.take_notes() == []
+
+
+def test_row_22_a_run_begins_with_a_share_of_its_caps_and_ends_the_ramp_by_its_first_ladder() -> None:
+    """A tenth of 200 lots is 20: a level of 10 a side, beside the one that replaces it. Waiting before is no ramp."""
+    slow = attrs.evolve(ALL_MARKETS, ramp_seconds=60.0)
+    desk = Desk.ready(limits=slow)
+    desk.later(100)
+    desk.reference()
+    assert told(desk.quote()) == "place BTC-PERP (nothing rests): buy 10@499749 | sell 10@500251"
+    desk.delta()
+    for _ in range(5):
+        desk.later(11.9)
+        desk.reference()
+        assert lots_of(desk.quote()) == 20, why_not(desk)
+        desk.delta()
+    desk.later(11.9)
+    desk.reference()
+    assert told(desk.quote()) == f"place BTC-PERP (age): {FIRST}"
+
+
+def test_row_22_exits_keep_their_size_through_the_ramp() -> None:
+    """Beyond the limit from the start: the exits are whole levels; within it, what reduces is no less than without."""
+    for position, asks in ((LIMIT, "10@"), (100, "10@")):
+        desk = Desk.of(limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
+        desk.baseline(positions=(at_position(position),))
+        desk.snapshot(positions=(at_position(position),))
+        desk.stats()
+        desk.reference()
+        action = desk.place()
+        assert {order.side for order in action.orders} == {Side.SELL}
+        assert told(action).count(asks) == 3
+        assert all(order.reduce_only for order in action.orders) == (position == LIMIT)
+
+
+def test_row_22_a_ramp_without_room_for_the_smallest_level_says_so() -> None:
+    desk = Desk.ready(market(market_spec=spec(lots_min=11)), limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
+    assert isinstance(desk.decide(), Wait)
+    assert why_not(desk).endswith(
+        "no room for a single level; the run has just begun, and they are at 0.1 of themselves"
+    )
+
+
+def jumpy(**changes: object) -> Desk:
+    """Two markets that freeze at 40 bp within 5 s, both quoted."""
+    limits = attrs.evolve(LIMITS, jump_bps=dec("40"), **changes)  # type: ignore[arg-type]
+    desk = Desk.ready(*(attrs.evolve(market(one), limits=limits) for one in (BTC, ETH)))
+    for one in (desk.quote(), desk.quote()):
+        desk.delta(one.market_id)
+    return desk
+
+
+def quote_at(ticks: int, symbol: str = "BTC") -> ReferenceQuote:
+    price = spec().grid.price.value(ticks)
+    return ReferenceQuote(symbol, price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1"))
+
+
+def test_row_2_a_jump_pulls_and_freezes_its_market_until_the_new_level_has_held() -> None:
+    """41 bp at once: everything is pulled, the other market quotes again, this one after five seconds of 41 bp."""
+    desk = jumpy()
+    trip = desk.apply(quote_at(502_050))
+    assert trip is not None
+    assert trip.sentence == (
+        "the fair value jumped, and the new level is not confirmed yet: BTC-PERP: +41.0 bp within 5 s, jump_bps is 40"
+    )
+    desk.pulled()
+    assert desk.place().market_id == ETH
+    assert why_not(desk, BTC) == (
+        "its fair value jumped (+41.0 bp within 5 s, jump_bps is 40); "
+        "waiting until the new level has held for 5 s, 5 s to go"
+    )
+    desk.later(4.9)
+    desk.apply(quote_at(502_060))
+    assert "fair value jumped" in why_not(desk, BTC)
+    desk.later(0.2)
+    desk.apply(quote_at(502_060))
+    assert why_not(desk, BTC) == ""
+
+
+def test_row_2_a_jump_of_a_market_that_is_not_quoted_pulls_nobody() -> None:
+    """It freezes all the same."""
+    desk = Desk.ready(
+        *(attrs.evolve(market(one), limits=attrs.evolve(LIMITS, jump_bps=dec("40"))) for one in (BTC, ETH))
+    )
+    desk.reference(502_050)
+    assert desk.place().market_id == ETH
+    assert "fair value jumped" in why_not(desk, BTC)
+
+
+def test_row_2_a_jump_told_while_quotes_are_pulled_freezes_all_the_same() -> None:
+    desk = jumpy()
+    assert desk.lost(BTC) is not None
+    assert desk.apply(quote_at(502_050)) is None
+    desk.pulled()
+    desk.snapshot(BTC)
+    assert "fair value jumped" in why_not(desk, BTC)
+
+
+def test_row_2_the_index_may_jump_too() -> None:
+    """Fair value is reference and basis, and the basis follows the index: here at once."""
+    limits = attrs.evolve(LIMITS, jump_bps=dec("40"))
+    one = market()
+    desk = Desk.ready(attrs.evolve(one, limits=limits, fair=attrs.evolve(one.fair, basis_half_life_seconds=0.001)))
+    desk.quote()
+    desk.now += 1.0
+    trip = desk.apply(attrs.evolve(STATS, index=dec("50230"), mark=dec("50230")))
+    assert trip is not None
+    assert trip.reason is Reason.PRICE_JUMP
+
+
+def test_row_4_a_burst_pulls_freezes_and_quotes_again_by_itself() -> None:
+    """Deribit's frozen time."""
+    limits = attrs.evolve(LIMITS, burst_size_max=dec("0.03"), burst_freeze_seconds=20.0)
+    desk = Desk.ready(*(attrs.evolve(market(one), limits=limits) for one in (BTC, ETH)))
+    for one in (desk.quote(), desk.quote()):
+        desk.delta(one.market_id)
+    trip = desk.delta(fills=(a_fill("t1", Side.BUY, 31),), positions=(at_position(31),))
+    assert trip is not None
+    assert trip.reason is Reason.BURST
+    assert trip.reason.recoverable
+    desk.pulled()
+    assert desk.place().market_id == ETH
+    assert why_not(desk, BTC) == (
+        "it traded too much (0.031 within 10 s, burst_size_max is 0.03); frozen for another 20 s"
+    )
+    desk.later(20.1)
+    desk.reference()
+    assert why_not(desk, BTC) == ""
+
+
+# -- S24: while in doubt, only what reduces
+
+doubts = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["quote", "lost", "snapshot", "unknown", "refused", "unnamed", "read", "halted", "trip", "pulled", "final"]
+        ),
+        st.sampled_from([0.0, 0.3, 1.1]),
+    ),
+    max_size=20,
+)
+
+
+@given(doubts, st.sampled_from([0, 30, LIMIT, -LIMIT - 5]))
+@thorough
+def test_s24_nothing_but_reads_while_resync_unknown_or_halted_and_only_exits_beyond_the_limit(
+    script: list[tuple[str, float]], position: int
+) -> None:
+    """S24: for any order of doubts: what is decided meanwhile is a read, a wait, or orders that only reduce."""
+    positions = (at_position(position),) if position else ()
+    desk = Desk.of()
+    desk.baseline(positions=positions)
+    live, known, trading, holding, over = False, True, True, False, False
+    desk.stats()
+    desk.reference()
+
+    for what, elapsed in script:
+        desk.later(elapsed)
+        desk.reference()
+        action = desk.decide()
+        if isinstance(action, PlaceLadder):
+            assert live, "RESYNC"
+            assert known, "UNKNOWN"
+            assert trading, "the exchange has halted it"
+            assert not holding, "quotes are being pulled"
+            assert not over, "the run has ended"
+            assert all(order.lots > 0 for order in action.orders)
+            if abs(position) >= LIMIT:
+                assert all(order.reduce_only for order in action.orders)
+                assert {order.side.sign for order in action.orders} == {-1 if position > 0 else 1}
+                assert lots_of(action) <= abs(position)
+            match what:
+                case "unknown":
+                    holding = desk.unknown(action) is not None or holding
+                    known = False
+                case "refused":
+                    desk.refused(action, "INVALID_PRICE", 400)
+                    known = False
+                case "unnamed":
+                    desk.placed(action, named=False)
+                    known = False
+                case _:
+                    desk.placed(action)
+        match what:
+            case "lost" if live:
+                holding = desk.lost() is not None or holding
+                live = False
+            case "snapshot" if not live and trading:
+                desk.snapshot(positions=positions)
+                live = True
+            case "read" if not known and not holding and isinstance(desk.decide(), ReadOrders):
+                desk.still_resting()
+                known = True
+            case "halted" if trading:
+                holding = desk.apply(SpecRead(spec(), active=False)) is not None or holding
+                trading = False
+            case "trip":
+                holding = desk.engine.trip(Reason.LOOP_LAG, "as scripted") is not None or holding
+            case "final":
+                desk.engine.trip(Reason.DRAWDOWN, "as scripted")
+                holding = over = True
+            case "pulled" if holding or not known:
+                desk.pulled()
+                holding, known = False, True
+            case _:
+                pass
 
 
 # -- what risk refuses

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import attrs
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -16,13 +16,44 @@ from maker.desk.account import FILL_REPORT_SECONDS_MAX, MarketAccount
 from maker.desk.events import Fill, LevelOrder, PlacedOrder
 from maker.desk.fair import FairValue
 from maker.desk.ladder import Ladder, Level
-from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, room_lots
-from maker.desk.units import Side
+from maker.desk.risk import (
+    AccountLimits,
+    ApprovedLadder,
+    Limits,
+    Refused,
+    Surroundings,
+    approve,
+    cap_lots,
+    room_lots,
+)
+from maker.desk.units import SUBTICKS, Side
 
-from .scripted import ALL_MARKETS, BTC, LIMITS, START, START_MS, a_fill, at_position, dec, fair_at, quick, resting, spec
+from .scripted import (
+    ALL_MARKETS,
+    BTC,
+    FAIR_TICKS,
+    LIMITS,
+    START,
+    START_MS,
+    a_fill,
+    at_position,
+    dec,
+    fair_at,
+    quick,
+    resting,
+    spec,
+    thorough,
+)
 
-ALONE = Surroundings(best_bid_of_others=None, best_ask_of_others=None, other_markets_value=Decimal(0))
+ALONE = Surroundings(
+    best_bid_of_others=None,
+    best_ask_of_others=None,
+    other_markets_value=Decimal(0),
+    index_subticks=FAIR_TICKS * SUBTICKS,
+    earlier_subticks=None,
+)
 LIMIT = 200  # lots, of LIMITS
+OPEN_MAX = 400  # lots, of LIMITS
 BIDS = (Level(499_750, 10), Level(499_650, 10))
 ASKS = (Level(500_250, 10), Level(500_350, 10))
 GOOD = Ladder(BIDS, ASKS)
@@ -123,6 +154,24 @@ def test_the_collar(ladder: Ladder) -> None:
     level = (ladder.bids or ladder.asks)[0]
     moved = (Level(level.ticks + outward, 1),)
     assert "collar" in verdict(Ladder(moved, ()) if ladder.bids else Ladder((), moved))
+
+
+@pytest.mark.parametrize(("index_ticks", "refused"), [(492_499, True), (492_500, False), (None, True)])
+def test_row_2_the_collar_around_the_exchanges_index(index_ticks: int | None, refused: bool) -> None:
+    """S8: 150 bp above an index of 492500 are 499887: the bids fit, and fair value alone is not believed."""
+    index = None if index_ticks is None else index_ticks * SUBTICKS
+    limits = attrs.evolve(LIMITS, index_collar_bps=dec("152.3"))  # 500000.7
+    ladder = bid((500_000, 1))
+    around = attrs.evolve(ALONE, index_subticks=index)
+    assert ("the exchange's index" in verdict(ladder, limits=limits, around=around)) is refused
+
+
+@pytest.mark.parametrize(("earlier_ticks", "refused"), [(480_768, True), (480_770, False), (None, False)])
+def test_row_2_the_collar_over_a_window(earlier_ticks: int | None, refused: bool) -> None:
+    """A price 400 bp from the fair value of 20 s ago is refused, however near it is to the fair value of now."""
+    earlier = None if earlier_ticks is None else earlier_ticks * SUBTICKS
+    reason = verdict(bid((500_000, 1)), around=attrs.evolve(ALONE, earlier_subticks=earlier))
+    assert ("fair value of 20 s ago" in reason) is refused
 
 
 def test_a_price_through_fair_is_held_by_the_collar_too() -> None:
@@ -232,6 +281,161 @@ def test_a_reduce_only_side_does_not_excuse_the_other_one_from_the_value_cap() -
     )
 
 
+@pytest.mark.parametrize("place", ["pending", "resting", "superseded"])
+def test_row_1_the_open_size_of_a_side_counts_what_may_still_fill(place: str) -> None:
+    """What rests, is in flight, or was replaced and is not known to be gone, and the new ladder, on one side."""
+    limits = attrs.evolve(LIMITS, open_size_max=dec("0.060"))
+    account = an_account(-100)
+    account.begin("q1", [LevelOrder("a", Side.BUY, 499_750, 50, reduce_only=False)])
+    if place != "pending":
+        account.placed((PlacedOrder("a", None, resting=True),), START_MS, START)
+    if place == "superseded":
+        account.begin("q2", [])
+        account.placed((), START_MS, START)
+    assert "open_size_max" in verdict(bid((499_750, 11)), account=account, limits=limits)
+    assert verdict(bid((499_750, 10)), account=account, limits=limits) == ""
+    assert verdict(ask((500_250, 50)), account=account, limits=limits) == "", "the other side has its own"
+    only = attrs.evolve(bid((499_750, 11)), reduce_only=Side.BUY)
+    assert "open_size_max" in verdict(only, account=account, limits=limits), "exits are orders too"
+
+
+@pytest.mark.parametrize(("side", "position"), [(Side.BUY, 100), (Side.SELL, -100)])
+def test_row_1_the_value_of_a_markets_worst_case(side: Side, position: int) -> None:
+    """110 lots at 50000 are 5500."""
+    ladder = bid((499_750, 10)) if side is Side.BUY else ask((500_250, 10))
+    other = ask((500_250, 10)) if side is Side.BUY else bid((499_750, 10))
+    tight = attrs.evolve(LIMITS, position_value_max=dec("5499.99"))
+    assert "position_value_max" in verdict(ladder, account=an_account(position), limits=tight)
+    assert (
+        verdict(ladder, account=an_account(position), limits=attrs.evolve(tight, position_value_max=dec("5500"))) == ""
+    )
+    assert verdict(other, account=an_account(position), limits=tight) == "", "the way down stays open"
+
+
+def test_row_22_the_ramp_holds_what_adds_and_never_what_reduces() -> None:
+    """A tenth of 200 lots, of 30000 of the market, and of 30000 of the account."""
+    early = attrs.evolve(ALONE, ramp=dec("0.1"))
+    assert verdict(bid((499_750, 20)), around=early) == ""
+    assert "above the limit of 20" in verdict(bid((499_750, 21)), around=early)
+    rich = attrs.evolve(LIMITS, position_value_max=dec("9999.99"))
+    assert "position_value_max" in verdict(bid((499_750, 20)), limits=rich, around=early)
+    crowded = attrs.evolve(early, other_markets_value=dec("2500"))
+    assert "value_max" in verdict(bid((499_750, 11)), around=crowded)
+    assert verdict(ask((500_250, 50)), account=an_account(50), around=early) == ""
+    assert verdict(attrs.evolve(ask((500_250, 50)), reduce_only=Side.SELL), account=an_account(205), around=early) == ""
+    assert "above the limit" in verdict(ask((500_250, 50)), account=an_account(29), around=early), "it would add 21"
+
+
+# -- whatever the account, approved means within every limit
+
+lots_of_orders = st.lists(st.tuples(st.sampled_from(Side), st.integers(1, 150)), max_size=3)
+levels_of_a_side = st.lists(st.integers(1, 150), max_size=3)
+values = st.sampled_from(["1000", "5000", "8000", "20000", "30000"])
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> MarketAccount:
+    """Any position, told and summed, with orders superseded, resting and in flight."""
+    account = an_account()
+    account.position_lots, account.position_summed_lots = draw(st.integers(-250, 250)), draw(st.integers(-250, 250))
+    if draw(st.booleans()):
+        account.position_summed_lots = account.position_lots
+    for quote_id in ("gone", "resting", "sent"):
+        levels = draw(lots_of_orders)
+        account.begin(
+            quote_id,
+            [
+                LevelOrder(f"{quote_id}{n}", side, FAIR_TICKS - side.sign * (100 + n), lots, reduce_only=False)
+                for n, (side, lots) in enumerate(levels)
+            ],
+        )
+        if quote_id != "sent":
+            placed = tuple(PlacedOrder(f"{quote_id}{n}", None, resting=True) for n in range(len(levels)))
+            account.placed(placed, START_MS, START)
+    return account
+
+
+@given(
+    account=accounts(),
+    sizes=st.tuples(levels_of_a_side, levels_of_a_side),
+    only=st.sampled_from([None, None, Side.BUY, Side.SELL]),
+    caps=st.tuples(values, values, values),
+    open_max=st.sampled_from([50, 150, 300, OPEN_MAX]),
+    ramp=st.sampled_from(["0.1", "0.5", "1"]),
+)
+@thorough
+def test_s7_rows_5_and_7_approved_means_within_every_cap_and_refused_means_beyond_one(
+    account: MarketAccount,
+    sizes: tuple[list[int], list[int]],
+    only: Side | None,
+    caps: tuple[str, str, str],
+    open_max: int,
+    ramp: str,
+) -> None:
+    """S7: reckoned again from the orders themselves, in another way: per side, market and account, size and value."""
+    limits = attrs.evolve(
+        LIMITS,
+        order_size_max=dec("1"),
+        order_value_max=dec("100000"),
+        open_size_max=dec("0.001") * open_max,
+        position_value_max=dec(caps[0]),
+    )
+    all_markets = attrs.evolve(ALL_MARKETS, value_max=dec(caps[1]))
+    around = attrs.evolve(ALONE, other_markets_value=dec(caps[2]) / 2, ramp=dec(ramp))
+    ladder = Ladder(
+        tuple(Level(499_000 - n, lots) for n, lots in enumerate(sizes[0])),
+        tuple(Level(501_000 + n, lots) for n, lots in enumerate(sizes[1])),
+        reduce_only=only,
+    )
+    approved = verdict(ladder, account=account, limits=limits, all_markets=all_markets, around=around) == ""
+
+    within = True
+    everything = [*account.superseded.values(), *account.resting.values(), *account.pending.values()]
+    for side in Side:
+        new = sum(level.lots for level in ladder.side(side))
+        if not new:
+            continue
+        open_lots = new + sum(order.lots for order in everything if order.side is side)
+        within = within and open_lots <= open_max
+        if only is side:
+            within = within and new <= max(0, -side.sign * account.position_lots)
+            continue
+        for position in (account.position_lots, account.position_summed_lots):
+            worst = side.sign * position + open_lots
+            if worst > 0:
+                within = within and worst <= LIMIT * dec(ramp)
+                within = within and worst * 50 <= dec(caps[0]) * dec(ramp)
+                within = within and worst * 50 + dec(caps[2]) / 2 <= dec(caps[1]) * dec(ramp)
+    assert approved == within
+
+
+@given(account=accounts(), caps=st.tuples(values, values, values), ramp=st.sampled_from(["0.1", "0.5", "1"]))
+@thorough
+def test_s7_what_fits_the_room_is_approved_and_so_is_its_replacement(
+    account: MarketAccount, caps: tuple[str, str, str], ramp: str
+) -> None:
+    """A ladder of all the room is within every cap; so is the next one beside it, should all of the first be open."""
+    limits = attrs.evolve(
+        LIMITS, order_size_max=dec("1"), order_value_max=dec("100000"), position_value_max=dec(caps[0])
+    )
+    all_markets = attrs.evolve(ALL_MARKETS, value_max=dec(caps[1]))
+    around = attrs.evolve(ALONE, other_markets_value=dec(caps[2]) / 2, ramp=dec(ramp))
+    account.not_placed()
+    for turn in range(3):
+        cap = cap_lots(account, fair_at(), limits, all_markets, around)
+        orders = [
+            LevelOrder(f"{side.value}{turn}", side, FAIR_TICKS - side.sign * 1000, lots, reduce_only=False)
+            for side in Side
+            if (lots := room_lots(account, limits, side, cap))
+        ]
+        sides = {side: tuple(Level(one.ticks, one.lots) for one in orders if one.side is side) for side in Side}
+        ladder = Ladder(sides[Side.BUY], sides[Side.SELL])
+        assert verdict(ladder, account=account, limits=limits, all_markets=all_markets, around=around) == ""
+        account.begin(f"q{turn}", orders)
+        names = tuple(PlacedOrder(order.client_order_id, None, resting=True) for order in orders)
+        account.placed(names, START_MS, START)
+
+
 # -- the seal
 
 
@@ -254,11 +458,11 @@ def test_an_approved_ladder_cannot_be_changed() -> None:
 
 
 def test_limits_cannot_be_raised_while_running() -> None:
-    """Row 28: no setter."""
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        LIMITS.position_limit = dec("1000")  # type: ignore[misc]
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        ALL_MARKETS.value_max = dec("1000")  # type: ignore[misc]
+    """Row 28: no setter, for none of them."""
+    for limits in (LIMITS, ALL_MARKETS):
+        for field in attrs.fields(type(limits)):
+            with pytest.raises(attrs.exceptions.FrozenInstanceError):
+                setattr(limits, field.name, dec("1000"))
 
 
 # -- room
@@ -266,18 +470,47 @@ def test_limits_cannot_be_raised_while_running() -> None:
 
 def test_room_is_half_of_what_is_left_so_that_a_ladder_and_its_replacement_fit() -> None:
     account = an_account(40)
-    assert room_lots(account, LIMITS, Side.BUY) == 80
-    assert room_lots(account, LIMITS, Side.SELL) == 120
+    assert room_lots(account, LIMITS, Side.BUY, LIMIT) == 80
+    assert room_lots(account, LIMITS, Side.SELL, LIMIT) == 120
     account.begin("q1", [LevelOrder("a", Side.BUY, 499_750, 80, reduce_only=False)])
-    assert room_lots(account, LIMITS, Side.BUY) == 80
+    assert room_lots(account, LIMITS, Side.BUY, LIMIT) == 80
     account.placed((PlacedOrder("a", None, resting=True),), START_MS, START)
     account.begin("q2", [LevelOrder("b", Side.BUY, 499_750, 80, reduce_only=False)])
-    assert room_lots(account, LIMITS, Side.BUY) == 0
+    assert room_lots(account, LIMITS, Side.BUY, LIMIT) == 0
 
 
 def test_there_is_no_negative_room() -> None:
-    assert room_lots(an_account(300), LIMITS, Side.BUY) == 0
-    assert room_lots(an_account(-300), LIMITS, Side.SELL) == 0
+    assert room_lots(an_account(300), LIMITS, Side.BUY, LIMIT) == 0
+    assert room_lots(an_account(-300), LIMITS, Side.SELL, LIMIT) == 0
+
+
+def test_row_1_room_is_half_of_the_open_size_too() -> None:
+    limits = attrs.evolve(LIMITS, open_size_max=dec("0.060"))
+    account = an_account()
+    assert room_lots(account, limits, Side.BUY, LIMIT) == 30
+    account.begin("q1", [LevelOrder("a", Side.BUY, 499_750, 40, reduce_only=False)])
+    assert room_lots(account, limits, Side.BUY, LIMIT) == 20
+    assert room_lots(account, limits, Side.SELL, LIMIT) == 30
+
+
+def test_the_cap_is_the_tightest_of_size_value_and_what_the_account_has_left() -> None:
+    """A lot is worth 50."""
+
+    def cap(value_max: str, others: str, position_value_max: str, ramp: str = "1") -> int:
+        return cap_lots(
+            an_account(),
+            fair_at(),
+            attrs.evolve(LIMITS, position_value_max=dec(position_value_max)),
+            attrs.evolve(ALL_MARKETS, value_max=dec(value_max)),
+            attrs.evolve(ALONE, other_markets_value=dec(others), ramp=dec(ramp)),
+        )
+
+    assert cap("30000", "0", "30000") == LIMIT
+    assert cap("30000", "0", "5049.99") == 100
+    assert cap("30000", "27500", "30000") == 50
+    assert cap("30000", "30000", "30000") == cap("30000", "40000", "30000") == 0
+    assert cap("30000", "0", "30000", "0.1") == 20
+    assert cap("30000", "2500", "30000", "0.1") == 10
 
 
 # -- S7 under everything that may happen to orders

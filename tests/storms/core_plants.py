@@ -148,7 +148,7 @@ def keep_the_replaced_ladder(patch: Patch) -> None:
 def count_only_what_rests(patch: Patch) -> None:
     """Room is what the position leaves, and worst case is the new ladder alone."""
 
-    def room_lots(one: account.MarketAccount, limits: risk.Limits, side: Any) -> int:
+    def room_lots(one: account.MarketAccount, limits: risk.Limits, side: Any, _cap: int) -> int:
         limit = one.spec.grid.size.count_down(limits.position_limit)
         return max(0, limit - int(side.sign * one.position_lots))
 
