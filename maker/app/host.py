@@ -1,4 +1,4 @@
-"""What the maker takes from the machine it runs on: time, chance, names, sockets, signals, memory.
+"""What the maker takes from the machine it runs on: time, chance, names, sockets, signals, memory, a file.
 
 A run in virtual time has another one; nothing else of the maker is different there.
 """
@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -19,6 +20,7 @@ import trio
 
 from maker.edge.endpoint import Endpoint, resolve
 from maker.edge.lane import boot_seconds
+from maker.edge.lasting import Lasting, LastingFile
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -58,6 +60,7 @@ class Host:
     signals: Callable[[], contextlib.AbstractContextManager[AsyncIterator[int]]] = stop_signals
     settle_memory: Callable[[], None] = settle_memory
     open_link: Callable[[int], Any] = open_link  # to the guard; with `send`, `recv` and `close` as a socket has them
+    lasting: Callable[[Path], Lasting] = LastingFile  # a small file that outlives us
     link_readable: Callable[[Any], Awaitable[None]] = trio.lowlevel.wait_readable
 
 

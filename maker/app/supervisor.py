@@ -20,13 +20,14 @@ from typing import Final
 import attrs
 import trio
 
-from maker.app import startup
+from maker.app import losses, startup
 from maker.app.causes import describe
 from maker.app.config import Config, trusted
 from maker.app.feeds import run_market_stream, run_polls, run_reference
 from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
+from maker.app.losses import Keeper
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
@@ -35,6 +36,7 @@ from maker.app.watches import Watch, measure_lag
 from maker.app.wiring import Route, Run, link_to_guard, wire
 from maker.desk import facts
 from maker.desk.deadman import Reason, Trip
+from maker.launch.running import LOSSES_FILE
 
 RESOLVE_SECONDS_MAX: Final = 5.0  # for the first look-up of the exchange's name
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
@@ -87,6 +89,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
             with run.quoting:
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
                 startup.refuse_latched(config.state_folder)
+                losses.restore(config, engine.losses)
                 with trio.fail_after(startup.START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
                     if config.foreign_orders == "refuse":
@@ -106,7 +109,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave)
                     inlet = quoter.inlet
                     switch.panic.on_orders = quoter.look_for_strangers
-                    watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave)
+                    run.losses = Keeper(engine.losses, run.host.lasting(config.state_folder / LOSSES_FILE), recorder)
+                    watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave, run.losses.look)
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
@@ -162,6 +166,8 @@ async def take_down(run: Run) -> None:
                 run.recorder.profit()
         except Exception as error:  # noqa: BLE001 - the figures are worth less than the verified end they would lose
             run.recorder.warning("no final read", f"the account could not be read for the report: {error!r}")
+    if run.losses is not None:
+        run.losses.close()
     run.quoting_lane.close()
     run.switch.panic.close()
     with trio.move_on_after(1.0, shield=True):

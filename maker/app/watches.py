@@ -155,6 +155,7 @@ class Watch:
     recorder: Recorder
     state_folder: Path
     leave: Callable[[Trip], None]
+    keep: Callable[[float], None] = lambda _now: None  # what outlives the run, told the time
 
     async def run(self, for_seconds: float = math.inf) -> NoReturn:
         """Look at time, process, kill file and journal, and at the time asked for."""
@@ -178,3 +179,4 @@ class Watch:
         now = self.pulse.boot()
         self.recorder.sample(now)
         self.recorder.vitals(now)
+        self.keep(now)

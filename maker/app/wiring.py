@@ -20,6 +20,7 @@ from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
+from maker.app.losses import Keeper
 from maker.app.panic import Panic
 from maker.app.record import Recorder
 from maker.app.routes import Routes
@@ -77,6 +78,7 @@ class Run:
     pulse: Pulse = attrs.field(factory=Pulse)
     skew: Skew = attrs.field(factory=Skew)
     host: Host = THIS_MACHINE
+    losses: Keeper | None = None  # None: nothing was quoted, so nothing can have been lost
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""

@@ -220,19 +220,24 @@ def write_latch(folder: Path, sentence: str) -> str:
 # -- clear --------------------------------------------------------------------------------------------------------
 
 
+FORGOTTEN = {CRASHES: "the marks of earlier crashes", running.LOSSES_FILE: "the losses counted so far"}
+
+
 def clear(words: Words) -> dict[str, Any]:
-    """Remove the kill file and the crash marks, and say what the file said. Raises Stopped."""
+    """Remove kill file, crash marks and counted losses, and say what the kill file said. Raises Stopped."""
     _, folder = load(words.configuration)
     try:
         said = latch.clear(folder)
-        marks = (folder / CRASHES).exists()
-        (folder / CRASHES).unlink(missing_ok=True)
+        marks = [what for name, what in FORGOTTEN.items() if (folder / name).exists()]
+        for name in FORGOTTEN:
+            (folder / name).unlink(missing_ok=True)
     except OSError as problem:
         raise Stopped(REFUSED, f"The latch in {folder} cannot be removed: {problem.strerror}.") from None
     if said is None and not marks:
         reason = f"Nothing to clear in {folder}."
     else:
-        reason = f"Cleared: {said or 'the marks of earlier crashes'}. The next start may quote again."
+        cleared = ", and ".join([*([said] if said is not None else []), *marks])
+        reason = f"Cleared: {cleared}. The next start may quote again."
     return {"reason": reason, "exit_code": CLEAN, "said": said}
 
 

@@ -23,6 +23,7 @@ from maker.edge.endpoint import Endpoint
 from maker.edge.http_messages import Moment
 from maker.edge.journal import MemoryJournal
 from maker.edge.lane import Connection, NotSent
+from maker.edge.lasting import DirectFile
 from maker.storms import record as r
 from maker.storms.site import HTTP, Site
 
@@ -160,6 +161,7 @@ class Machine:
             signals=self.receive_signals,
             settle_memory=lambda: None,  # a thousand worlds in one process: nothing of them may stay
             open_link=lambda _descriptor: self.link,
+            lasting=DirectFile,
             link_readable=Port.readable,
         )
 

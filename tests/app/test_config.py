@@ -100,9 +100,9 @@ def test_numbers_are_the_decimals_written() -> None:
     assert market.limits.order_value_max == Decimal(10000)
     money = [
         *attrs.asdict(market.ladder).values(),
-        *(value for name, value in attrs.asdict(market.limits).items() if name != "burst_seconds"),
+        *(value for name, value in attrs.asdict(market.limits).items() if not name.endswith("_seconds")),
         market.fair.basis_bps_max,
-        *attrs.asdict(config.limits).values(),
+        *(value for name, value in attrs.asdict(config.limits).items() if not name.endswith("_seconds")),
     ]
     assert all(type(value) in (Decimal, int) for value in money)
     assert type(market.limits.order_value_max) is Decimal
@@ -173,6 +173,23 @@ BROKEN: list[tuple[str, Any]] = [
     (f"{BTC}.order_value_max", 0),
     (f"{BTC}.burst_size_max", Decimal("0.2")),  # both sides of the ladder are 0.230625
     (f"{BTC}.burst_seconds", 0),
+    (f"{BTC}.open_size_max", Decimal("0.2306")),
+    (f"{BTC}.position_value_max", 0),
+    (f"{BTC}.position_value_max", 9999),  # an order may be worth 10000
+    (f"{BTC}.index_collar_bps", 12),
+    (f"{BTC}.window_collar_bps", 12),
+    (f"{BTC}.window_seconds", 601),
+    (f"{BTC}.jump_bps", 0),
+    (f"{BTC}.jump_seconds", 0),
+    (f"{BTC}.jump_seconds", 21),  # the window is 20
+    (f"{BTC}.jump_confirm_seconds", 0),
+    (f"{BTC}.jump_confirm_seconds", 601),
+    (f"{BTC}.burst_value_max", 0),
+    (f"{BTC}.burst_fills_max", 7),  # four levels, twice
+    (f"{BTC}.burst_freeze_seconds", -1),
+    ("limits.ramp_seconds", -1),
+    ("limits.ramp_ratio", 0),
+    ("limits.ramp_ratio", Decimal("1.01")),
     (f"{BTC}.collar_bps", 12),  # as far as the skewed ladder reaches: 2 + 1.5 * 4 + 4
     (f"{BTC}.sources.alpha.stale_seconds_max", 0),
     (f"{BTC}.sources.alpha.stale_seconds_max", 11),
@@ -228,6 +245,16 @@ JUST_RIGHT: list[tuple[str, Any]] = [
     (f"{BTC}.order_size_max", Decimal("0.0390625")),
     (f"{BTC}.collar_bps", Decimal("12.01")),
     (f"{BTC}.burst_size_max", Decimal("0.230625")),
+    (f"{BTC}.open_size_max", Decimal("0.230625")),
+    (f"{BTC}.position_value_max", 10000),
+    (f"{BTC}.index_collar_bps", Decimal("12.01")),
+    (f"{BTC}.window_collar_bps", Decimal("12.01")),
+    (f"{BTC}.window_seconds", 5),
+    (f"{BTC}.jump_seconds", 20),
+    (f"{BTC}.burst_fills_max", 8),
+    (f"{BTC}.burst_freeze_seconds", 0),
+    ("limits.ramp_seconds", 0),
+    ("limits.ramp_ratio", 1),
     ("order_prefix", "mk345678"),
 ]
 

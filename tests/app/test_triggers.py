@@ -57,6 +57,11 @@ async def mark_runs_away(world: World) -> None:
     world.price(FAIR_TICKS, mark_ticks=FAIR_TICKS + 10_000)
 
 
+async def price_jumps(world: World) -> None:
+    """50 bp at once, everywhere: nothing disagrees with anything, and nobody knows yet whether it is true."""
+    world.price(FAIR_TICKS + 2_500)
+
+
 async def stream_lost(world: World) -> None:
     world.lose_stream()
 
@@ -115,6 +120,13 @@ async def bought_and_sold(world: World) -> None:
     world.delta(fills[-1], positions=(at_position(120),))
 
 
+async def bought_and_sold_again(world: World) -> None:
+    """It ends flat, as the account that is read back says."""
+    world.delta(a_fill("t1", Side.BUY, 120), positions=(at_position(120),))
+    assert not world.switch.latched
+    world.delta(a_fill("t2", Side.SELL, 120), positions=(at_position(0),))
+
+
 async def up_and_down(world: World) -> None:
     """Long 0.1: 11 up, 11 down. Nothing is lost since the start but the fee, and too much since the best moment."""
     world.delta(a_fill("t1", Side.BUY, 100), positions=(at_position(100),))
@@ -169,6 +181,7 @@ NEVER: Final = dec("100000")
 CASES: Final[dict[Reason, Case]] = {
     Reason.REFERENCE_STALE: Case(stale),
     Reason.NO_FAIR_VALUE: Case(mark_runs_away),
+    Reason.PRICE_JUMP: Case(price_jumps),
     Reason.STREAM_BROKEN: Case(stream_lost),
     Reason.STREAM_SILENT: Case(stream_silent),
     Reason.OUTCOME_UNKNOWN: Case(ladders_get(reset)),
@@ -181,7 +194,10 @@ CASES: Final[dict[Reason, Case]] = {
     Reason.POSITION_UNEXPLAINED: Case(partial(position_moves, stays=True), before=(Reason.POSITION_DISAGREES,)),
     Reason.OVERFILLED: Case(filled_twice),
     Reason.POSITION_LIMIT: Case(beyond_the_limit),
-    Reason.REPEATED_EXECUTION: Case(bought_and_sold, market={"burst_size_max": dec("0.240")}),
+    Reason.BURST: Case(bought_and_sold_again, market={"burst_size_max": dec("0.239"), "burst_freeze_seconds": 5.0}),
+    Reason.REPEATED_EXECUTION: Case(
+        bought_and_sold, market={"burst_size_max": dec("0.240"), "burst_freeze_seconds": 0.0}
+    ),
     Reason.DRAWDOWN: Case(up_and_down, account={"drawdown_max": dec("10"), "daily_loss_max": NEVER}),
     Reason.DAILY_LOSS: Case(down, account={"drawdown_max": NEVER, "daily_loss_max": dec("10")}),
     Reason.LOOP_LAG: Case(unseen(0.7, 0.7, 0.7)),
@@ -197,6 +213,8 @@ CASES: Final[dict[Reason, Case]] = {
     Reason.KILLED: Case(killed_by_hand),
 }
 CHECKLIST: Final = {
+    Reason.PRICE_JUMP: 2,
+    Reason.BURST: 4,
     Reason.REPEATED_EXECUTION: 4,
     Reason.KILLED: 9,
     Reason.REFERENCE_STALE: 13,

@@ -15,6 +15,7 @@ import pytest
 from maker.guard import latch
 from maker.launch import account, buttons
 from maker.launch.lock import CRASHES
+from maker.launch.running import LOSSES_FILE
 from maker.launch.settings import PROJECT_FOLDER
 from tests.support.venue_script import CANCEL_ALL, ORDERS, Request, Say, ScriptedExchange, order
 
@@ -241,6 +242,11 @@ def test_clear_says_what_the_latch_said_and_takes_the_crash_marks_too(
     assert list(folder.iterdir()) == []
     (folder / CRASHES).write_text("1.0\n")
     assert press(capsys, "clear", str(path))["reason"].startswith("Cleared: the marks of earlier crashes")
+    assert list(folder.iterdir()) == []
+    (folder / LOSSES_FILE).write_text("{}")
+    (folder / CRASHES).write_text("1.0\n")
+    said = press(capsys, "clear", str(path))["reason"]
+    assert said.startswith("Cleared: the marks of earlier crashes, and the losses counted so far. ")
     assert list(folder.iterdir()) == []
 
 
