@@ -464,6 +464,18 @@ def test_row_22_exits_keep_their_size_through_the_ramp() -> None:
         assert all(order.reduce_only for order in action.orders) == (position == LIMIT)
 
 
+def test_row_22_no_ramp_is_for_exits_beyond_the_limit() -> None:
+    """150 of 200 in one ladder: with a tenth of the cap, half of what is left would be 110."""
+    one = market()
+    large = attrs.evolve(one, ladder=attrs.evolve(one.ladder, level_size=dec("0.050")))
+    desk = Desk.of(large, limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
+    desk.baseline(positions=(at_position(LIMIT),))
+    desk.snapshot(positions=(at_position(LIMIT),))
+    desk.stats()
+    desk.reference()
+    assert lots_of(desk.place()) == 150
+
+
 def test_row_22_a_ramp_without_room_for_the_smallest_level_says_so() -> None:
     desk = Desk.ready(market(market_spec=spec(lots_min=11)), limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
     assert isinstance(desk.decide(), Wait)
@@ -509,13 +521,14 @@ def test_row_2_a_jump_pulls_and_freezes_its_market_until_the_new_level_has_held(
 
 
 def test_row_2_a_jump_of_a_market_that_is_not_quoted_pulls_nobody() -> None:
-    """It freezes all the same."""
-    desk = Desk.ready(
-        *(attrs.evolve(market(one), limits=attrs.evolve(LIMITS, jump_bps=dec("40"))) for one in (BTC, ETH))
-    )
-    desk.reference(502_050)
-    assert desk.place().market_id == ETH
-    assert "fair value jumped" in why_not(desk, BTC)
+    """It freezes all the same; the other market's quotes stay."""
+    limits = attrs.evolve(LIMITS, jump_bps=dec("40"))
+    desk = Desk.ready(*(attrs.evolve(market(one), limits=limits) for one in (BTC, ETH)))
+    first, other = desk.quote().market_id, {BTC: ETH, ETH: BTC}
+    assert desk.apply(quote_at(502_050, other[first].removesuffix("-PERP"))) is None
+    assert "fair value jumped" in why_not(desk, other[first])
+    assert why_not(desk, first) == ""
+    assert desk.engine.exposed
 
 
 def test_row_2_a_jump_told_while_quotes_are_pulled_freezes_all_the_same() -> None:
@@ -566,7 +579,7 @@ doubts = st.lists(
         st.sampled_from(
             ["quote", "lost", "snapshot", "unknown", "refused", "unnamed", "read", "halted", "trip", "pulled", "final"]
         ),
-        st.sampled_from([0.0, 0.3, 1.1]),
+        st.sampled_from([0.0, 0.3, 1.1, 31.0]),
     ),
     max_size=20,
 )
