@@ -59,6 +59,7 @@ from tests.desk.scripted import (
     FAIR_TICKS,
     LADDER,
     LIMITS,
+    VENUE,
     Desk,
     a_fill,
     at_position,
@@ -155,7 +156,7 @@ def test_row_02_prices_stay_in_the_collar_and_a_jump_freezes(moves: list[int]) -
 
 def desk_quote(ticks: int) -> ReferenceQuote:
     price, tick = spec().grid.price.value(ticks), spec().grid.price.value(1)
-    return ReferenceQuote("BTC", price - tick, dec("1"), price + tick, dec("1"))
+    return ReferenceQuote(VENUE, "BTC", price - tick, dec("1"), price + tick, dec("1"))
 
 
 async def test_row_03_at_the_reserve_ladders_stop_and_cancel_all_passes(

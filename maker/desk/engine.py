@@ -10,7 +10,7 @@ holding after a trip · account not read back · stream not live · open orders 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import attrs
@@ -59,13 +59,14 @@ class Engine(DeskState):
                 return trip  # the book alone, many times a second
             case MarketStats():
                 self.audit()
-                jumped = self.jumped(now)  # followed whatever else is wrong
+                jumped = self.jumped([self.markets[event.market_id]], now)  # followed whatever else is wrong
                 return self.broken(now) or trip or jumped
             case StreamDelta() | StreamSnapshot() | AccountRead():
                 self.audit()
                 return self.broken(now) or trip
             case ReferenceQuote():
-                return self.jumped(now) or trip
+                priced = [one for one in self.markets.values() if one.fair.follows(event)]
+                return self.jumped(priced, now) or trip
             case _:
                 return trip
 
@@ -93,10 +94,10 @@ class Engine(DeskState):
                 return self.trip(*lost)
         return pulled
 
-    def jumped(self, now: float) -> Trip | None:
-        """Follow every fair value after a fact that may have moved one; a jump pulls where that market is quoted."""
+    def jumped(self, markets: Iterable[MarketDesk], now: float) -> Trip | None:
+        """Follow the fair values that a fact may have moved; a jump pulls where its market is quoted."""
         trip: Trip | None = None
-        for market in self.markets.values():
+        for market in markets:
             jumped = market.follow_fair(now)
             if jumped and market.account.exposed:
                 trip = trip or self.trip(Reason.PRICE_JUMP, f"{market.market_id}: {jumped}")
@@ -104,6 +105,9 @@ class Engine(DeskState):
 
     def watch(self, now: float) -> Trip | None:
         """What the passing of time alone makes unsafe, while anything rests."""
+        jumped = self.jumped(self.markets.values(), now)  # a source that falls silent moves a price as well
+        if jumped is not None:
+            return jumped
         if not self.exposed or self.holding is not None:
             return None
         if self.account_read_due:

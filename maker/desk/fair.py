@@ -165,6 +165,11 @@ class FairValueEstimator:
 
     # -- facts
 
+    def follows(self, quote: ReferenceQuote) -> bool:
+        """Whether a quote is of one of our sources."""
+        source = self.sources.get(quote.source)
+        return source is not None and source.settings.symbol == quote.symbol
+
     def quote(self, quote: ReferenceQuote, now: float) -> None:
         """Take a best bid and ask of a reference venue; a crossed or empty one is no price."""
         source = self.sources.get(quote.source)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maker.desk.deadman import Reason
@@ -495,7 +495,7 @@ def jumpy(**changes: object) -> Desk:
 
 def quote_at(ticks: int, symbol: str = "BTC") -> ReferenceQuote:
     price = spec().grid.price.value(ticks)
-    return ReferenceQuote(symbol, price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1"))
+    return ReferenceQuote(VENUE, symbol, price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1"))
 
 
 def test_row_2_a_jump_pulls_and_freezes_its_market_until_the_new_level_has_held() -> None:
@@ -585,7 +585,17 @@ doubts = st.lists(
 )
 
 
+QUOTED = [("snapshot", 0.0), ("quote", 0.0)]
+AND_LATER = [("quote", 31.0), ("quote", 1.1)]
+
+
 @given(doubts, st.sampled_from([0, 30, LIMIT, -LIMIT - 5]))
+@example([*QUOTED, ("halted", 0.3), ("pulled", 0.3), *AND_LATER], 0)
+@example([*QUOTED, ("lost", 0.3), ("pulled", 0.3), *AND_LATER], 0)
+@example([*QUOTED, ("unknown", 11.0), *AND_LATER], 0)
+@example([*QUOTED, ("unnamed", 11.0), *AND_LATER], 30)
+@example([*QUOTED, ("refused", 11.0), *AND_LATER], -LIMIT - 5)
+@example([*QUOTED, ("final", 0.3), ("pulled", 0.3), *AND_LATER], 30)
 @thorough
 def test_s24_nothing_but_reads_while_resync_unknown_or_halted_and_only_exits_beyond_the_limit(
     script: list[tuple[str, float]], position: int
