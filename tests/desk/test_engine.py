@@ -23,6 +23,7 @@ from maker.desk.events import (
     StreamHeard,
     Wait,
 )
+from maker.desk.fair import Combine, SourceSettings
 from maker.desk.market import MARGIN_REFUSALS_MAX
 from maker.desk.units import Side
 
@@ -548,6 +549,27 @@ def test_row_2_the_index_may_jump_too() -> None:
     desk.quote()
     desk.now += 1.0
     trip = desk.apply(attrs.evolve(STATS, index=dec("50230"), mark=dec("50230")))
+    assert trip is not None
+    assert trip.reason is Reason.PRICE_JUMP
+
+
+def test_row_2_a_source_that_falls_silent_may_move_the_price_by_the_mere_passing_of_time() -> None:
+    """Two sources, one of them 20 bp up; when it is left out for its age the mean is 10 bp lower at once."""
+    one = market()
+    fair = attrs.evolve(
+        one.fair,
+        sources={VENUE: SourceSettings("BTC", 10.0), "other": SourceSettings("BTC", 2.0)},
+        combine=Combine.MEAN,
+        outlier_bps_max=dec("50"),
+    )
+    desk = Desk.ready(attrs.evolve(one, fair=fair, limits=attrs.evolve(LIMITS, jump_bps=dec("9"), jump_seconds=1.5)))
+    desk.apply(attrs.evolve(quote_at(FAIR_TICKS), source="other"))
+    for step in range(5):
+        desk.now += 1.0
+        assert desk.apply(attrs.evolve(quote_at(FAIR_TICKS + 200 * (step + 1)), source="other")) is None
+    desk.quote()
+    desk.now += 2.1
+    trip = desk.watch()
     assert trip is not None
     assert trip.reason is Reason.PRICE_JUMP
 
