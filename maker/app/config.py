@@ -11,16 +11,19 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from maker.app import credentials
+from maker.app import credentials, own_model
+from maker.app import spread_models as spread_model_rooms
 from maker.app.credentials import refuse_secrets
 from maker.app.relations import relations
 from maker.app.values import build, known, positive, require, section, table, text
 from maker.desk.budget import BudgetSettings
 from maker.desk.fair import FairSettings, SourceSettings
 from maker.desk.identity import PREFIX_PATTERN
+from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
+from maker.desk.spread import SpreadModel
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import ConfigError
 from maker.launch import key, settings
@@ -101,8 +104,15 @@ class Market:
 
     fair: FairSettings
     volatility: VolatilitySettings
+    intensity: IntensitySettings
     ladder: LadderSettings
     limits: Limits
+    model: str  # the name of the one that quotes
+    models: Mapping[str, SpreadModel]  # all that are configured, so that one line switches
+
+    @property
+    def spread_model(self) -> SpreadModel:
+        return self.models[self.model]
 
 
 @attrs.frozen
@@ -131,7 +141,7 @@ TOP_KEYS: Final = [TABLES_OF.get(field.name, field.name) for field in attrs.fiel
 
 def load(path: Path, venue_url: str = "", reference_url: str = "") -> Config:
     """Read and check a configuration; the two addresses are those of a practice exchange. Raises ConfigError."""
-    return check(read(path), venue_url, reference_url)
+    return check(read(path), venue_url, reference_url, path.parent)
 
 
 def load_paper(path: Path) -> tuple[Paper, dict[str, Any], Path]:
@@ -156,8 +166,11 @@ def state_folder(tree: Mapping[str, Any]) -> Path:
         raise ConfigError("state_folder", str(error), 'For example "state".') from error
 
 
-def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "") -> Config:
-    """Turn a parsed file into a Config. Raises ConfigError naming the field and the fix."""
+def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "", folder: Path | None = None) -> Config:
+    """Turn a parsed file into a Config; `folder` is where a model of the user's own is looked for.
+
+    Raises ConfigError naming the field and the fix.
+    """
     refuse_secrets(tree, "")
     known(tree, TOP_KEYS, "")
     mode = text(tree, "mode", "")
@@ -191,7 +204,7 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "")
         limits=section(AccountLimits, tree, "limits"),
         halt=section(Halt, tree, "halt"),
         guard=section(Guard, tree, "guard"),
-        markets={name: market(tree["market"], name) for name in table(tree, "market", "")},
+        markets={name: market(tree["market"], name, folder or Path()) for name in table(tree, "market", "")},
         paper=paper(tree)[0] if mode == "paper" else None,
     )
     relations(config)
@@ -259,11 +272,18 @@ def url_scheme(field: str, url: str, schemes: tuple[str, ...]) -> None:
         )
 
 
-def market(tables: Mapping[str, Any], name: str) -> Market:
+def market(tables: Mapping[str, Any], name: str, folder: Path) -> Market:
     """One [market.NAME] table, its keys shared out among the rooms."""
     path = f"market.{name}"
-    given = table(tables, name, "market")
-    parts: dict[type[Any], dict[str, Any]] = {FairSettings: {}, VolatilitySettings: {}, LadderSettings: {}, Limits: {}}
+    given = dict(table(tables, name, "market"))
+    model = text(given, "model", path)
+    models = spread_models(given, path, folder)
+    if model not in models:
+        there = ", ".join(models) or "none"
+        raise ConfigError(f"{path}.model", f"{model!r} has no table.", f"Add [{path}.models.{model}]; there: {there}.")
+    del given["model"], given["models"]
+    rooms = (FairSettings, VolatilitySettings, IntensitySettings, LadderSettings, Limits)
+    parts: dict[type[Any], dict[str, Any]] = {room: {} for room in rooms}
     owners: dict[str, list[type[Any]]] = {}
     for room in parts:
         for field in attrs.fields(room):
@@ -275,9 +295,31 @@ def market(tables: Mapping[str, Any], name: str) -> Market:
     return Market(
         fair=fair(parts[FairSettings], path),
         volatility=build(VolatilitySettings, parts[VolatilitySettings], path),
+        intensity=intensity(parts[IntensitySettings], path),
         ladder=build(LadderSettings, parts[LadderSettings], path),
         limits=build(Limits, parts[Limits], path),
+        model=model,
+        models=models,
     )
+
+
+def spread_models(given: Mapping[str, Any], path: str, folder: Path) -> dict[str, SpreadModel]:
+    """Every model of a market that has a table, whether it quotes or not. Raises ConfigError."""
+    tables = table(given, "models", path)
+    return {
+        name: spread_model_rooms.make(
+            name, table(tables, name, f"{path}.models"), folder, f"{path}.model", f"{path}.models.{name}"
+        )
+        for name in tables
+    }
+
+
+def intensity(given: dict[str, Any], path: str) -> IntensitySettings:
+    """Build A and k with what learning them takes."""
+    try:
+        return build(IntensitySettings, given, path)
+    except ValueError as wrong:
+        raise own_model.config_error(wrong, path) from wrong
 
 
 def fair(given: dict[str, Any], path: str) -> FairSettings:

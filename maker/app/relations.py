@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
 from maker.desk.budget import reserve_calls
+from maker.desk.ladder import distances
+from maker.desk.spread import Fixed, Volatility
 from maker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,12 +89,14 @@ def relations(config: Config) -> None:
 def market_relations(path: str, one: Market) -> None:
     ladder, limits = one.ladder, one.limits
     require(1 <= ladder.levels <= LEVELS_MAX, f"{path}.levels", f"must be 1 to {LEVELS_MAX}.", "Try 4.")
-    for name in ("half_spread_bps", "level_step_bps", "level_size", "position_limit"):
+    for name in ("level_step_bps", "level_size", "position_limit"):
         require(getattr(ladder, name) > 0, f"{path}.{name}", "must be above 0.", "")
-    for name in ("edge_bps_min", "skew_bps"):
+    for name in ("edge_bps_min", "widen_bps"):
         require(getattr(ladder, name) >= 0, f"{path}.{name}", "must not be negative.", "")
     growth_fits = 1 <= ladder.size_growth <= GROWTH_MAX
     require(growth_fits, f"{path}.size_growth", f"must be 1 to {GROWTH_MAX}.", "1 keeps sizes flat.")
+    steps_fit = 1 <= ladder.step_growth <= GROWTH_MAX
+    require(steps_fit, f"{path}.step_growth", f"must be 1 to {GROWTH_MAX}.", "1 keeps steps even.")
     require(
         0 <= ladder.position_soft_ratio < 1, f"{path}.position_soft_ratio", "must be from 0 to below 1.", "Try 0.5."
     )
@@ -140,7 +144,12 @@ def market_relations(path: str, one: Market) -> None:
         "is below order_value_max: no order of that value could ever be placed.",
         "Raise it, or lower order_value_max.",
     )
-    reach = ladder.half_spread_bps + ladder.level_step_bps * ladder.levels + ladder.skew_bps
+    reach = distances(ladder.level_step_bps, ladder.step_growth, ladder.levels + 1)[-1] + ladder.widen_bps
+    match one.spread_model:  # how far another model reaches depends on the price and its volatility
+        case Fixed(half_spread_bps=half, skew_bps=skew) | Volatility(half_spread_bps_min=half, skew_bps=skew):
+            reach += half + skew
+        case _:
+            pass
     for name in ("collar_bps", "index_collar_bps", "window_collar_bps"):
         require(
             reach < getattr(limits, name),

@@ -152,4 +152,5 @@ def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) ->
     """Give the engine its markets."""
     for market_id, spec in specs.items():
         one = config.markets[market_id]
-        engine.add_market(MarketSettings(MarketAccount(spec), one.fair, one.volatility, one.ladder, one.limits))
+        rooms = (one.fair, one.volatility, one.ladder, one.limits, one.spread_model, one.model, one.intensity)
+        engine.add_market(MarketSettings(MarketAccount(spec), *rooms))

@@ -12,12 +12,13 @@ from typing import Any, Final
 import attrs
 
 from maker.app.config import Config
+from maker.desk.spread import Fixed
 from maker.errors import ConfigError
 from maker.paper.market import MarketSpec, default_markets
 
 UNLIMITED: Final = Decimal(10) ** 12  # quote units
 FIXED: Final = "fixed"  # the counterpart's name
-AS_WRITTEN, UNSKEWED = "as-written", "unskewed"
+UNSKEWED = "unskewed"
 HALF_SPREAD_DIGITS: Final = Decimal("0.0001")  # of a basis point: the calibration's own grid
 
 
@@ -36,20 +37,19 @@ def market_of(config: Config, market_id: str = "") -> MarketSpec:
 def variants(config: Config, market_id: str) -> list[tuple[str, Config]]:
     """The models by name, each as the configuration of this one market."""
     one = alone(config, market_id)
-    market = one.markets[market_id]
-    if not market.ladder.skew_bps:
-        return [(UNSKEWED, one)]
-    return [(AS_WRITTEN, one), (UNSKEWED, with_ladder(one, market_id, skew_bps=Decimal(0)))]
+    return [(name, with_market(one, market_id, model=name)) for name in one.markets[market_id].models]
 
 
 def is_fixed(config: Config, market_id: str) -> bool:
     """Whether a model is itself a fixed half-spread without skew, so that it needs no counterpart."""
-    return not config.markets[market_id].ladder.skew_bps
+    model = config.markets[market_id].spread_model
+    return isinstance(model, Fixed) and not model.skew_bps
 
 
 def fixed(config: Config, market_id: str, half_spread_bps: Decimal) -> Config:
     """The counterpart of a model: a fixed half-spread around fair value, whatever the position."""
-    return with_ladder(config, market_id, skew_bps=Decimal(0), half_spread_bps=max(HALF_SPREAD_DIGITS, half_spread_bps))
+    model = Fixed(half_spread_bps=max(HALF_SPREAD_DIGITS, half_spread_bps), skew_bps=Decimal(0))
+    return with_market(config, market_id, model=UNSKEWED, models={UNSKEWED: model})
 
 
 def alone(config: Config, market_id: str) -> Config:
@@ -58,8 +58,6 @@ def alone(config: Config, market_id: str) -> Config:
     return attrs.evolve(config, markets={market_id: config.markets[market_id]}, limits=limits)
 
 
-def with_ladder(config: Config, market_id: str, **changes: Any) -> Config:
-    """The configuration with these fields of its ladder changed."""
-    market = config.markets[market_id]
-    changed = attrs.evolve(market, ladder=attrs.evolve(market.ladder, **changes))
-    return attrs.evolve(config, markets={market_id: changed})
+def with_market(config: Config, market_id: str, **changes: Any) -> Config:
+    """The configuration with these fields of its market changed."""
+    return attrs.evolve(config, markets={market_id: attrs.evolve(config.markets[market_id], **changes)})

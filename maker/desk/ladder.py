@@ -1,10 +1,11 @@
-"""Fair value, position and parameters -> the ladder we want: spread, skew, shrink, levels.
+"""A model's prices, position and parameters -> the ladder we want: levels, shrink, exits, and every bound on a price.
 
-The reservation price is fair value moved against the position, `fair - ratio * skew_bps`, ratio being position over
-limit: long, both sides move down, so that we sell sooner. Levels go outward from `half_spread_bps` around it in steps
-of `level_step_bps`, bids rounded down and asks up, never nearer to fair than `edge_bps_min` plus the maker fee, never
-through other people's best price. The side that adds to the position shrinks from the soft limit on to nothing at the
-limit; beyond the limit only the reducing side is left, reduce-only, never more than the position itself.
+Levels go outward from the innermost price of a side in steps of `level_step_bps`, each `step_growth` times the one
+before. All are moved out by how unsure the fair value is, bids rounded down and asks up, never nearer to fair than
+`edge_bps_min` plus the maker fee (a rebate is a negative fee), never through fair value or other people's best price.
+The side that adds to the position shrinks from the soft limit on to nothing at the limit; with `widen_bps` it first
+moves outward by as much, until halfway, and shrinks from there. Beyond the limit only the reducing side is left,
+reduce-only, never more than the position itself.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class LadderSettings:
     """Of one market; sizes in base units, spreads in basis points of fair value."""
 
     levels: int  # a side
-    half_spread_bps: Decimal  # innermost level to reservation price
-    level_step_bps: Decimal
+    level_step_bps: Decimal  # from the innermost level to the second
+    step_growth: Decimal  # each step outward is this much wider than the one before; 1: even steps
     level_size: Decimal
     size_growth: Decimal  # each level outward is this much larger; 1: flat
     edge_bps_min: Decimal  # after the maker fee, against fair value
-    skew_bps: Decimal  # at the full position limit
     position_limit: Decimal
-    position_soft_ratio: Decimal  # of the limit, from where the adding side shrinks
+    position_soft_ratio: Decimal  # of the limit, from where the adding side widens, then shrinks
+    widen_bps: Decimal  # the adding side moves out by so much before it shrinks; 0: it shrinks at once
 
 
 @attrs.frozen
@@ -69,6 +70,9 @@ class LadderInputs:
     """All that a ladder depends on besides its settings."""
 
     fair: FairValue
+    reservation_subticks: int  # what the model would have the position at
+    half_bid_subticks: int | None  # from there to the innermost bid; None: the model quotes no bid
+    half_ask_subticks: int | None
     position_lots: int  # signed
     best_bid_of_others: int | None  # ticks
     best_ask_of_others: int | None
@@ -79,16 +83,14 @@ class LadderInputs:
 
 def build(spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs) -> Ladder:
     """Compute the ladder; empty sides where nothing may be quoted."""
-    fair = inputs.fair.subticks
     limit_lots = spec.grid.size.count_down(settings.position_limit)
     position = inputs.position_lots
-    reservation = fair - bps_of(fair, settings.skew_bps) * position // limit_lots
     beyond = abs(position) >= limit_lots
     adding = Side.BUY if position > 0 else Side.SELL
     sides: dict[Side, tuple[Level, ...]] = {}
     for side in Side:
         room = inputs.room_bid_lots if side is Side.BUY else inputs.room_ask_lots
-        factor = inputs.size_factor
+        factor, wider = inputs.size_factor, Fraction(0)
         if factor != 1:
             room = int(room * factor)  # room decides the size too, and must shrink with it
         if beyond:
@@ -96,19 +98,34 @@ def build(spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs) -> L
             factor = Fraction(0) if side is adding else Fraction(1)
             room = min(inputs.room_bid_lots if side is Side.BUY else inputs.room_ask_lots, abs(position))
         elif position and side is adding:
-            factor *= shrink(abs(position), limit_lots, settings.position_soft_ratio)
+            smaller, wider = lean(abs(position), limit_lots, settings)
+            factor *= smaller
+        half = inputs.half_bid_subticks if side is Side.BUY else inputs.half_ask_subticks
+        if half is None and not (beyond and side is not adding):
+            sides[side] = ()
+            continue
+        # An exit is quoted whatever the model says: at the least distance that the bounds leave.
         sizes = level_sizes(spec, settings, factor, room)
-        sides[side] = place(spec, settings, inputs, side, reservation, sizes)
+        half = (half or 0) + int(bps_of(inputs.fair.subticks, settings.widen_bps) * wider)
+        sides[side] = place(spec, settings, inputs, side, inputs.reservation_subticks - side.sign * half, sizes)
     return Ladder(sides[Side.BUY], sides[Side.SELL], reduce_only=adding.opposite if beyond else None)
 
 
-def shrink(position_lots: int, limit_lots: int, soft_ratio: Decimal) -> Fraction:
-    """Size factor of the adding side: 1 up to the soft limit, falling in a line to 0 at the limit."""
-    ratio = Fraction(position_lots, limit_lots)
-    soft = Fraction(soft_ratio)
+def lean(position_lots: int, limit_lots: int, settings: LadderSettings) -> tuple[Fraction, Fraction]:
+    """Size factor of the adding side, and how much of `widen_bps` it is moved out.
+
+    Up to the soft limit (1, 0). Then the size falls in a line to 0 at the limit; with `widen_bps` the move out rises in
+    a line to 1 at the middle between soft limit and limit, and only from there on the size falls.
+    """
+    ratio, soft = Fraction(position_lots, limit_lots), Fraction(settings.position_soft_ratio)
     if ratio <= soft:
-        return Fraction(1)
-    return max(Fraction(0), (1 - ratio) / (1 - soft))
+        return Fraction(1), Fraction(0)
+    if not settings.widen_bps:
+        return max(Fraction(0), (1 - ratio) / (1 - soft)), Fraction(0)
+    middle = (1 + soft) / 2
+    return max(Fraction(0), min(Fraction(1), (1 - ratio) / (1 - middle))), min(
+        Fraction(1), (ratio - soft) / (middle - soft)
+    )
 
 
 def level_sizes(spec: MarketSpec, settings: LadderSettings, factor: Fraction, room_lots: int) -> list[int]:
@@ -131,20 +148,22 @@ def whole_sizes(size: Decimal, growth: Decimal, levels: int, step: Decimal, fact
 
 
 def place(
-    spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs, side: Side, reservation: int, sizes: list[int]
+    spec: MarketSpec, settings: LadderSettings, inputs: LadderInputs, side: Side, innermost: int, sizes: list[int]
 ) -> tuple[Level, ...]:
     """Give each size its tick: outward, strictly apart, inside no bound; outside the price band it is dropped."""
     fair, sign = inputs.fair.subticks, side.sign
-    fee = spec.maker_fee_bps if spec.maker_fee_bps > 0 else Decimal(0)  # a rebate widens the edge, never the price
-    nearest = round_away(fair - sign * bps_of(fair, settings.edge_bps_min + fee), side)
+    edge = max(Decimal(0), settings.edge_bps_min + spec.maker_fee_bps)
+    nearest = round_away(fair - sign * bps_of(fair, edge), side)
+    if side is Side.SELL:
+        nearest = max(nearest, ticks_down(fair) + 1)  # where a rebate leaves no edge, both sides would meet at fair
     others = inputs.best_ask_of_others if side is Side.BUY else inputs.best_bid_of_others
     if others is not None:
         nearest = min(nearest, others - 1) if side is Side.BUY else max(nearest, others + 1)
-    half = bps_of(fair, settings.half_spread_bps) + inputs.fair.half_width_subticks
-    step = bps_of(fair, settings.level_step_bps)
+    unsure = inputs.fair.half_width_subticks
+    outward = distances(settings.level_step_bps, settings.step_growth, settings.levels)
     levels: list[Level] = []
-    for index, lots in enumerate(sizes):
-        ticks = round_away(reservation - sign * (half + index * step), side)
+    for bps, lots in zip(outward, sizes, strict=False):
+        ticks = round_away(innermost - sign * (unsure + bps_of(fair, bps)), side)
         ticks = min(ticks, nearest) if side is Side.BUY else max(ticks, nearest)
         if levels:  # two levels never share a tick
             after = levels[-1].ticks - sign
@@ -152,6 +171,12 @@ def place(
         if in_band(spec, ticks):
             levels.append(Level(ticks, lots))
     return tuple(levels)
+
+
+@lru_cache(maxsize=SIZES_MAX)
+def distances(step: Decimal, growth: Decimal, levels: int) -> tuple[Decimal, ...]:
+    """How far out of the innermost level each level is, basis points."""
+    return tuple(sum((step * growth**inner for inner in range(index)), Decimal(0)) for index in range(levels))
 
 
 def round_away(subticks: int, side: Side) -> int:

@@ -12,10 +12,13 @@ from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.events import Fill, LadderPlaced, MarketSpec
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
+from maker.desk.intensity import IntensitySettings
 from maker.desk.jumps import Jumps
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
+from maker.desk.pricing import Pricing, Quoted
 from maker.desk.profit import AttributionBook, BookedFill, Markouts
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
+from maker.desk.spread import SpreadModel
 from maker.desk.units import SUBTICKS, Side, exact, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import MakerError
@@ -54,6 +57,9 @@ class MarketSettings:
     volatility: VolatilitySettings
     ladder: LadderSettings
     limits: Limits
+    model: SpreadModel
+    model_name: str
+    intensity: IntensitySettings
 
 
 @attrs.define
@@ -64,6 +70,7 @@ class MarketDesk:
     fair: FairValueEstimator
     ladder_settings: LadderSettings
     limits: Limits
+    pricing: Pricing
     book: Book = attrs.field(factory=Book)
     live: bool = False  # a snapshot came and nothing has broken the stream since
     lost: bool = False  # since the last snapshot the stream was said to be lost, and what follows from it was done
@@ -115,6 +122,9 @@ class MarketDesk:
             return None
         self.disturbed = "filled"
         self.burst.add(fill)
+        fair = self.fair.value(now)
+        if isinstance(fair, FairValue):
+            self.pricing.filled(fair, fill)
         booked = BookedFill(fill, now, origin.quote_id, origin.level, self.fair_subticks(now), self.mark)
         self.attribution.filled(booked, self.account.spec)
         self.markouts.add(booked)
@@ -344,8 +354,13 @@ class MarketDesk:
         whole = account.spec.grid.size.count_down(self.limits.position_limit)
         if abs(account.position_lots) >= whole:  # only exits are left, reduce-only, and no ramp is for them
             cap = whole
+        self.pricing.rested(fair, account.resting.values(), now)
+        prices = self.priced(fair, now)
         inputs = LadderInputs(
             fair=fair,
+            reservation_subticks=prices.reservation_subticks,
+            half_bid_subticks=prices.half_bid_subticks,
+            half_ask_subticks=prices.half_ask_subticks,
             position_lots=account.position_lots,
             best_bid_of_others=bid,
             best_ask_of_others=ask,
@@ -360,6 +375,13 @@ class MarketDesk:
             self.nothing = self.why_empty(fair, ramp)
             return None
         return approve(ladder, account, fair, self.limits, limits, around)
+
+    def priced(self, fair: FairValue, now: float) -> Quoted:
+        """What the model would quote at this moment."""
+        size, settings = self.account.spec.grid.size, self.ladder_settings
+        exchange_ms = self.engine_ms + int((now - self.engine_at) * 1000)
+        lots, limit = size.count_down(settings.level_size), size.count_down(settings.position_limit)
+        return self.pricing.quote(fair, self.account.position_lots, lots, limit, exchange_ms)
 
     def why_empty(self, fair: FairValue, ramp: Decimal) -> str:
         """Why a ladder has no level at all."""

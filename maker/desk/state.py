@@ -18,6 +18,7 @@ from maker.desk.events import AccountRead, Fill
 from maker.desk.fair import FairValueEstimator
 from maker.desk.identity import Identity
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
+from maker.desk.pricing import Pricing
 from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
 from maker.desk.risk import WHOLE, AccountLimits
 from maker.desk.units import exact
@@ -58,7 +59,8 @@ class DeskState:
         """Add a market before the first fact."""
         spec = settings.account.spec
         fair = FairValueEstimator(spec.grid, settings.fair, settings.volatility)
-        self.markets[spec.market_id] = MarketDesk(settings.account, fair, settings.ladder, settings.limits)
+        pricing = Pricing(spec.grid, settings.model_name, settings.model, settings.intensity)
+        self.markets[spec.market_id] = MarketDesk(settings.account, fair, settings.ladder, settings.limits, pricing)
 
     def baseline(self, read: AccountRead) -> None:
         """The account as found at the start: its old trades are known, its position is where we begin."""

@@ -22,7 +22,7 @@ from maker.paper.market import default_markets
 
 KEY_ENV: Final = "MAKER_DRILL_KEY"  # holds the practice exchange's published key
 TAIL_SECONDS: Final = 4.0  # long enough for five cancel-alls of a tail: at 0, 0.25, 1, 2 and 4 s
-TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign_orders"})
+TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign_orders", "model"})
 REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
@@ -86,6 +86,7 @@ def prepare(path: Path, *, shorten: bool = True) -> DrillConfiguration:
         problem = f"has none that the practice exchange lists: {', '.join(listed)}."
         raise ConfigError("market", problem, "Drill with a configuration for one of these.")
     for name, market in kept["market"].items():
+        own_model_beside(path, market)
         for source in market["sources"].values():
             source["symbol"] = f"{listed[name].base}-USD"
     if shorten:
@@ -106,6 +107,14 @@ def prepare(path: Path, *, shorten: bool = True) -> DrillConfiguration:
         tail_seconds=float(max(kept[table][key] for table, key in SHORTENED)),
         notes=tuple(notes),
     )
+
+
+def own_model_beside(path: Path, market: Tree) -> None:
+    """Name a model of the user's own by its whole path: the drill's configuration stands elsewhere."""
+    for name in [name for name in market["models"] if ":" in name]:
+        whole = str((path.parent / name).resolve())
+        market["models"][whole] = market["models"].pop(name)
+        market["model"] = whole if market["model"] == name else market["model"]
 
 
 def references(tree: Tree, url: str, secure: Mapping[str, str]) -> Tree:

@@ -47,9 +47,12 @@ from maker.desk.events import (
 )
 from maker.desk.fair import Combine, FairSettings, FairValue, PriceFrom, SourceSettings
 from maker.desk.identity import Identity
+from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
+from maker.desk.pricing import Pricing
 from maker.desk.risk import AccountLimits, Limits
+from maker.desk.spread import Fixed
 from maker.desk.units import SUBTICKS, Grid, Side
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import StreamFault
@@ -106,15 +109,17 @@ VOLATILITY: Final = VolatilitySettings(
 )
 LADDER: Final = LadderSettings(
     levels=3,
-    half_spread_bps=dec("5"),
     level_step_bps=dec("2"),
+    step_growth=dec("1"),
     level_size=dec("0.010"),
     size_growth=dec("1"),
     edge_bps_min=dec("1"),
-    skew_bps=dec("10"),
     position_limit=dec("0.200"),
     position_soft_ratio=dec("0.5"),
+    widen_bps=dec("0"),
 )
+MODEL: Final = Fixed(half_spread_bps=dec("5"), skew_bps=dec("10"))
+INTENSITY: Final = IntensitySettings(fill_rate_per_second=0.1, fill_decay_per_bp=1.0)
 LIMITS: Final = Limits(
     position_limit=dec("0.200"),
     order_size_max=dec("0.050"),
@@ -159,7 +164,12 @@ def fair_at(ticks: int | Fraction = FAIR_TICKS, half_width_ticks: int = 0) -> Fa
 def market(market_id: str = BTC, *, market_spec: MarketSpec | None = None) -> MarketSettings:
     source = attrs.evolve(FAIR.sources[VENUE], symbol=market_id.split("-", maxsplit=1)[0])
     fair = attrs.evolve(FAIR, sources={VENUE: source})
-    return MarketSettings(MarketAccount(market_spec or spec(market_id)), fair, VOLATILITY, LADDER, LIMITS)
+    rooms = (fair, VOLATILITY, LADDER, LIMITS, MODEL, "fixed", INTENSITY)
+    return MarketSettings(MarketAccount(market_spec or spec(market_id)), *rooms)
+
+
+def pricing() -> Pricing:
+    return Pricing(spec().grid, "fixed", MODEL, INTENSITY)
 
 
 def a_fill(

@@ -18,9 +18,9 @@ from maker.desk.ladder import (
     LadderSettings,
     Level,
     build,
+    lean,
     level_sizes,
     moved_bps,
-    shrink,
 )
 from maker.desk.units import BPS, SUBTICKS, Side
 
@@ -29,8 +29,13 @@ from .scripted import LADDER, dec, fair_at, spec, thorough
 PLENTY = 10**9  # lots: room that never binds
 LIMIT = 200  # lots, of LADDER
 
+FIVE_BPS = 250 * SUBTICKS  # of fair value, the half-spread below and above it
+
 WHOLE = LadderInputs(
     fair=fair_at(),
+    reservation_subticks=fair_at().subticks,
+    half_bid_subticks=FIVE_BPS,
+    half_ask_subticks=FIVE_BPS,
     position_lots=0,
     best_bid_of_others=None,
     best_ask_of_others=None,
@@ -47,14 +52,14 @@ def bps(least: str, most: str) -> st.SearchStrategy[Decimal]:
 settings_of_ladders = st.builds(
     LadderSettings,
     levels=st.integers(1, 5),
-    half_spread_bps=bps("0.01", "30"),
     level_step_bps=bps("0", "10"),
+    step_growth=st.sampled_from([dec("1"), dec("1.5"), dec("2")]),
     level_size=st.decimals(dec("0.001"), dec("0.050"), places=4),
     size_growth=st.sampled_from([dec("1"), dec("0.7"), dec("1.5")]),
     edge_bps_min=bps("0", "5"),
-    skew_bps=bps("0", "30"),
     position_limit=st.just(LADDER.position_limit),
     position_soft_ratio=st.sampled_from([dec("0"), dec("0.5"), dec("0.9")]),
+    widen_bps=st.sampled_from([dec("0"), dec("7.5")]),
 )
 specs = st.builds(
     spec,
@@ -71,14 +76,18 @@ fairs = st.builds(
 
 @st.composite
 def inputs(draw: st.DrawFn) -> LadderInputs:
-    """Anything the market may look like, other people's best on either side of fair included."""
+    """Anything the market may look like, and anything a model may say, quotes through fair value included."""
     fair = draw(fairs)
+    away = st.integers(-300 * SUBTICKS, 3_000 * SUBTICKS)
     near = st.none() | st.integers(-200, 200).map(lambda offset: fair.subticks // SUBTICKS + offset)
     bid, ask = draw(near), draw(near)
     if bid is not None and ask is not None and bid >= ask:
         bid, ask = (ask, bid) if bid > ask else (None, ask)
     return LadderInputs(
         fair=fair,
+        reservation_subticks=fair.subticks + draw(st.integers(-500 * SUBTICKS, 500 * SUBTICKS)),
+        half_bid_subticks=draw(st.none() | away),
+        half_ask_subticks=draw(st.none() | away),
         position_lots=draw(positions),
         best_bid_of_others=bid,
         best_ask_of_others=ask,
@@ -86,6 +95,10 @@ def inputs(draw: st.DrawFn) -> LadderInputs:
         room_ask_lots=draw(st.integers(0, 150)),
         size_factor=draw(st.sampled_from([Fraction(1), Fraction(1, 2), Fraction(1, 8)])),
     )
+
+
+def reserved(seen: LadderInputs, lots: int) -> int:
+    return seen.fair.subticks - lots * SUBTICKS
 
 
 def every(check: Callable[[MarketSpec, LadderSettings, LadderInputs, Ladder], None]) -> Callable[[], None]:
@@ -116,14 +129,13 @@ test_a_ladder_is_strictly_outward_and_crosses_nothing = every(outward_and_uncros
 
 def edge_after_fees(market: MarketSpec, settings: LadderSettings, seen: LadderInputs, ladder: Ladder) -> None:
     fair = Fraction(seen.fair.subticks)
-    fee = max(Decimal(0), market.maker_fee_bps)
-    edge = fair * Fraction(settings.edge_bps_min + fee) / BPS
+    edge = fair * max(Fraction(0), Fraction(settings.edge_bps_min + market.maker_fee_bps)) / BPS
     for side in Side:
         for level in ladder.side(side):
             assert side.sign * (fair - level.ticks * SUBTICKS) >= edge
 
 
-test_no_level_is_nearer_to_fair_than_edge_and_fee = every(edge_after_fees)  # a rebate never buys a nearer price
+test_no_level_is_nearer_to_fair_than_edge_and_fee = every(edge_after_fees)  # a rebate counts, but never through fair
 
 
 def within_room(market: MarketSpec, _settings: LadderSettings, seen: LadderInputs, ladder: Ladder) -> None:
@@ -154,11 +166,16 @@ test_at_and_beyond_the_limit_only_exits_are_left = every(exits_only)
 def test_both_sides_move_down_when_longer_and_up_when_shorter(
     market: MarketSpec, settings: LadderSettings, seen: LadderInputs, other: int
 ) -> None:
-    """Every level, weakly, whatever clamps it: the longer position's is never the higher."""
+    """Every level, weakly, whatever clamps it: the longer position's is never the higher.
+
+    The model's own part of it is tested with each model: here a reservation price that falls with the position.
+    """
     long, short = sorted((seen.position_lots, other), reverse=True)
-    room = attrs.evolve(seen, room_bid_lots=PLENTY, room_ask_lots=PLENTY)
-    longer = build(market, settings, attrs.evolve(room, position_lots=long))
-    shorter = build(market, settings, attrs.evolve(room, position_lots=short))
+    room = attrs.evolve(seen, room_bid_lots=PLENTY, room_ask_lots=PLENTY, half_bid_subticks=0, half_ask_subticks=0)
+    longer, shorter = (
+        build(market, settings, attrs.evolve(room, position_lots=lots, reservation_subticks=reserved(room, lots)))
+        for lots in (long, short)
+    )
     for side in Side:
         for low, high in zip(longer.side(side), shorter.side(side), strict=False):
             assert low.ticks <= high.ticks
@@ -201,8 +218,9 @@ def test_levels_outside_the_band_are_absent_and_never_moved_into_it(
 
 def test_a_price_is_at_least_one_tick() -> None:
     """Fair value of three ticks: the lower levels would be at or below zero."""
-    wide = attrs.evolve(LADDER, half_spread_bps=dec("5000"), level_step_bps=dec("3000"))
-    ladder = build(spec(), wide, attrs.evolve(WHOLE, fair=fair_at(3)))
+    wide = attrs.evolve(LADDER, level_step_bps=dec("3000"))
+    three = attrs.evolve(WHOLE, fair=fair_at(3), reservation_subticks=3 * SUBTICKS, half_bid_subticks=SUBTICKS * 3 // 2)
+    ladder = build(spec(), wide, three)
     assert [level.ticks for level in ladder.bids] == [1]
 
 
@@ -218,14 +236,15 @@ def test_flat() -> None:
     assert prices(build(spec(), LADDER, WHOLE)) == ([499_750, 499_650, 499_550], [500_250, 500_350, 500_450])
 
 
-def test_half_long_moves_both_sides_down_by_half_the_skew() -> None:
-    """10 bp at the limit: 5 bp, 250 ticks, at half of it; the ask stops at the edge of 1 bp plus 1 bp of fee."""
-    ladder = build(spec(), LADDER, attrs.evolve(WHOLE, position_lots=100))
+def test_a_reservation_price_below_fair_moves_both_sides_down() -> None:
+    """5 bp, 250 ticks; the ask stops at the edge of 1 bp plus 1 bp of fee."""
+    ladder = build(spec(), LADDER, attrs.evolve(WHOLE, reservation_subticks=499_750 * SUBTICKS))
     assert prices(ladder) == ([499_500, 499_400, 499_300], [500_100, 500_101, 500_200])
 
 
 def test_between_ticks_a_bid_goes_down_and_an_ask_up() -> None:
-    seen = attrs.evolve(WHOLE, fair=fair_at(Fraction(2_000_001, 4)))
+    fair = fair_at(Fraction(2_000_001, 4))
+    seen = attrs.evolve(WHOLE, fair=fair, reservation_subticks=fair.subticks)
     flat_spread = attrs.evolve(LADDER, levels=1)
     assert prices(build(spec(), flat_spread, seen)) == ([499_750], [500_251])
 
@@ -254,18 +273,53 @@ def test_exits_beyond_the_limit_keep_their_size_up_to_the_position() -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "factor"),
+    ("position", "factor", "widened"),
     [
-        (0, Fraction(1)),
-        (100, Fraction(1)),
-        (150, Fraction(1, 2)),
-        (199, Fraction(1, 100)),
-        (200, Fraction(0)),
-        (250, Fraction(0)),
+        (0, Fraction(1), (1, 0)),
+        (100, Fraction(1), (1, 0)),
+        (125, Fraction(3, 4), (1, Fraction(1, 2))),
+        (150, Fraction(1, 2), (1, 1)),
+        (175, Fraction(1, 4), (Fraction(1, 2), 1)),
+        (199, Fraction(1, 100), (Fraction(1, 50), 1)),
+        (200, Fraction(0), (0, 1)),
+        (250, Fraction(0), (0, 1)),
     ],
 )
-def test_shrink_is_a_line_from_the_soft_limit_to_the_limit(position: int, factor: Fraction) -> None:
-    assert shrink(position, LIMIT, dec("0.5")) == factor
+def test_shrink_is_a_line_from_the_soft_limit_to_the_limit(
+    position: int, factor: Fraction, widened: tuple[Fraction, Fraction]
+) -> None:
+    """At once, or after it has widened halfway."""
+    assert lean(position, LIMIT, LADDER) == (factor, Fraction(0))
+    assert lean(position, LIMIT, attrs.evolve(LADDER, widen_bps=dec("3"))) == widened
+
+
+def test_the_adding_side_widens_before_it_shrinks() -> None:
+    """3 bp, 150 ticks, halfway to the limit; the other side stays where it is."""
+    widening = attrs.evolve(LADDER, levels=1, widen_bps=dec("3"))
+    ladder = build(spec(), widening, attrs.evolve(WHOLE, position_lots=150))
+    assert (ladder.bids, ladder.asks) == ((Level(499_600, 10),), (Level(500_250, 10),))
+
+
+def test_steps_may_grow() -> None:
+    """2 bp, then 4, then 8: 100, 200 and 400 ticks."""
+    growing = attrs.evolve(LADDER, levels=4, step_growth=dec("2"))
+    assert prices(build(spec(), growing, WHOLE))[0] == [499_750, 499_650, 499_450, 499_050]
+
+
+def test_a_rebate_counts_towards_the_edge_but_buys_no_quote_through_fair() -> None:
+    """1 bp of edge and 0.6 of rebate: 0.4 bp, 20 ticks. With 3 bp of rebate fair value itself."""
+    near = attrs.evolve(WHOLE, half_bid_subticks=-FIVE_BPS, half_ask_subticks=-FIVE_BPS)
+    one = attrs.evolve(LADDER, levels=1)
+    assert prices(build(spec(maker_fee_bps="-0.6"), one, near)) == ([499_980], [500_020])
+    assert prices(build(spec(maker_fee_bps="-3"), one, near)) == ([500_000], [500_001])
+
+
+def test_a_side_that_the_model_does_not_quote_is_empty_but_an_exit_is_placed() -> None:
+    seen = attrs.evolve(WHOLE, half_bid_subticks=None, half_ask_subticks=None)
+    assert build(spec(), LADDER, seen).empty
+    ladder = build(spec(), LADDER, attrs.evolve(seen, position_lots=-205))
+    assert ladder.reduce_only is Side.BUY
+    assert ladder.bids[0].ticks == 499_900, "at the edge of 1 bp plus 1 bp of fee"
 
 
 def test_sizes_grow_and_the_outer_levels_go_first_when_room_is_short() -> None:

@@ -22,16 +22,15 @@ from maker.desk.market import (
 )
 from maker.desk.units import Side
 
-from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, a_fill, at_position, dec, market, spec
+from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, a_fill, at_position, dec, market, pricing, spec
 
 LADDER_AT = Ladder((Level(499_750, 10),), (Level(500_250, 10),))
 
 
 def fresh() -> MarketDesk:
     settings = market()
-    return MarketDesk(
-        settings.account, FairValueEstimator(spec().grid, settings.fair, settings.volatility), LADDER, LIMITS
-    )
+    fair = FairValueEstimator(spec().grid, settings.fair, settings.volatility)
+    return MarketDesk(settings.account, fair, LADDER, LIMITS, pricing())
 
 
 # -- holding back
