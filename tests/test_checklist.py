@@ -15,6 +15,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.risk import AccountLimits, Limits
-from maker.desk.units import BPS, Side
+from maker.desk.units import BPS, SUBTICKS, Side
 from maker.edge.journal import SqliteJournal
 from maker.edge.records import LadderIntent, Run, StateChange
 from maker.errors import ConfigError, ExitCode
@@ -144,8 +145,9 @@ def test_row_02_prices_stay_in_the_collar_and_a_jump_freezes(moves: list[int]) -
         action = desk.decide()
         if isinstance(action, PlaceLadder):
             earlier = next(ticks for when, ticks in reversed(seen) if when <= max(desk.now - 20.0, seen[0][0]))
+            fair = Fraction(action.fair_subticks, SUBTICKS)  # the reference, and what the basis has moved meanwhile
             for order in action.orders:
-                assert abs(order.ticks - at) * BPS <= 20 * at
+                assert abs(order.ticks - fair) * BPS <= 20 * fair
                 assert abs(order.ticks - FAIR_TICKS) * BPS <= 30 * FAIR_TICKS, "the index has stood still"
                 assert abs(order.ticks - earlier) * BPS <= 35 * earlier
             desk.placed(action)

@@ -325,6 +325,7 @@ LEAVES = [
     for key in (value if isinstance(value, dict) else [""])
 ] + [f"{BTC}.{key}" for key in paper_tree()["market"]["BTC-PERP"]]
 OPTIONAL = {f"paper.{field.name}" for field in attrs.fields(Paper) if field.default is not attrs.NOTHING}
+OPTIONAL |= {f"{BTC}.fill_prior_count", f"{BTC}.fill_memory_count"}  # have defaults
 OPTIONAL |= {f"reference.{name}" for name in paper_tree()["reference"]}  # names of the user's own
 
 
