@@ -128,7 +128,8 @@ def test_row_02_prices_stay_in_the_collar_and_a_jump_freezes(moves: list[int]) -
     one = market()
     collars: dict[str, Any] = {"collar_bps": dec("20"), "index_collar_bps": dec("30"), "window_collar_bps": dec("35")}
     limits = attrs.evolve(LIMITS, jump_bps=dec("40"), **collars)
-    desk = Desk.ready(attrs.evolve(one, limits=limits, fair=attrs.evolve(one.fair, basis_bps_max=dec("5000"))))
+    still = attrs.evolve(one.fair, basis_bps_max=dec("5000"), basis_half_life_seconds=1e12)  # fair value is reference
+    desk = Desk.ready(attrs.evolve(one, limits=limits, fair=still))
     seen = [(desk.now, FAIR_TICKS)]
     at = FAIR_TICKS
     for move in moves:
