@@ -59,6 +59,7 @@ ELSEWHERE: Final = frozenset(
         Reason.POSITION_DISAGREES,  # its positions would have to move without a trade
         Reason.POSITION_UNEXPLAINED,
         Reason.POSITION_LIMIT,  # the worst case is counted ahead, so only somebody else's fills get there
+        Reason.PRICE_JUMP,  # few jumps are large enough and yet no disagreement with the index: those pull before it
         Reason.BURST,  # how much is too much at once is the configuration's
         Reason.REPEATED_EXECUTION,
         Reason.DRAWDOWN,  # so are the losses that are too many
