@@ -1,0 +1,1 @@
+"""Reference venues' own spellings, a room each; `venues` chooses, `adapter` says what each can do."""
