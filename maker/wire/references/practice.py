@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from maker.desk.events import ReferenceHeard
 from maker.wire import reference
 from maker.wire.references.adapter import Adapter, Fact
 
@@ -16,4 +17,7 @@ class Practice(Adapter):
         return (reference.subscription(list(self.symbols)),)
 
     def read(self, message: str | bytes) -> tuple[Fact, ...]:
-        return (reference.parse(self.source, message),)
+        fact = reference.parse(self.source, message)
+        if isinstance(fact, ReferenceHeard):
+            return (fact,)
+        return (self.quote(fact.symbol, fact.bid, fact.bid_size, fact.ask, fact.ask_size),)
