@@ -130,6 +130,7 @@ def test_an_empty_side_is_no_price(change: tuple[str, Any]) -> None:
 def test_each_field_is_needed() -> None:
     wrong = [value for value in NOT_NUMBERS if value is not None]
     each_field_is_needed(flat, FLAT_QUOTE, [("b",), ("bs",), ("a",), ("as",)], ["", *wrong])
+    assert "nothing at bs" in broken_by(flat(), FLAT_QUOTE.replace('"bs":"0.5",', ""))
     each_field_is_needed(flat, FLAT_QUOTE, [("s",)], ["", 1, None, [], "ETH-USD"])
     each_field_is_needed(deep, DEEP_QUOTE, [("data", "bids"), ("data", "asks")], ["", 1, None, {}])
 
