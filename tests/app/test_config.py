@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maker.app.config import Config, Exchange, Paper, api_key, check, load
+from maker.app.config import Config, Exchange, Paper, Reference, api_key, check, load
 from maker.desk.fair import PriceFrom
 from maker.errors import ConfigError
 from maker.launch.key import PAPER_KEY
+from maker.wire.references import venues
+from maker.wire.references.described import Described
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "conf" / "paper.toml"
@@ -470,6 +472,71 @@ def test_an_exchange_that_is_not_encrypted_or_nowhere(url: str) -> None:
 @pytest.mark.parametrize("url", ["ws://reference.example", "https://reference.example", "wss://", "", "wss://[::1"])
 def test_a_reference_that_is_not_encrypted_or_nowhere(url: str) -> None:
     assert refused(live_tree(), put("reference.alpha.url", url)).field == "reference.alpha.url"
+
+
+DESCRIBED = {"subscribe": "{symbol}", "symbol": "s", "bid": "b.0", "bid_size": "B", "ask": "a.0", "ask_size": "A"}
+
+
+def json_tree() -> Tree:
+    tree = live_tree()
+    tree["reference"]["alpha"] |= {"venue": "json", "described": dict(DESCRIBED)}
+    return tree
+
+
+@pytest.mark.parametrize("venue", sorted(set(venues.BUILT) - {venues.PRACTICE}))
+def test_a_public_venue_needs_no_address(venue: str) -> None:
+    tree = live_tree()
+    tree["reference"]["alpha"] = {"silent_seconds_max": 5, "venue": venue}
+    found = check(tree).references["alpha"]
+    assert found == Reference(5.0, venues.default_url(venue), venue=venue)
+    put("reference.alpha.url", "wss://other.example")(tree)
+    assert check(tree).references["alpha"].url == "wss://other.example"
+
+
+def test_a_described_feed() -> None:
+    """Its words are what the adapter gets; an address it must have."""
+    found = check(json_tree()).references["alpha"]
+    assert found.described == Described(**DESCRIBED)
+    assert venues.adapter(found.venue, "alpha", ("X",), found.described).opening() == ("X",)
+    assert refused(json_tree(), put("reference.alpha.url", "")).field == "reference.alpha.url"
+
+
+def test_practice_speaks_the_practice_feed() -> None:
+    """A venue's parser never meets the practice exchange's messages, nor practice a real venue's prices."""
+    for tree in (json_tree(), live_tree()):
+        found = check(tree, "http://127.0.0.1:1", "ws://127.0.0.1:2").references["alpha"]
+        assert found == Reference(5.0, "ws://127.0.0.1:2")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("venue", "binanse"),
+        ("venue", ""),
+        ("venue", 7),
+        ("described", DESCRIBED),
+        ("described", "x"),
+        ("described.bod", "x"),
+        ("described.bid", ""),
+        ("described.bid", "data..b"),
+        ("described.ask_size", 7),
+        ("silent_seconds_max", 2),
+    ],
+)
+def test_a_venue_that_cannot_be_spoken_to(path: str, value: Any) -> None:
+    """Field and fix are named."""
+    tree = json_tree() if "." in path else live_tree()
+    if path == "silent_seconds_max":
+        put("reference.alpha.venue", "okx")(tree)
+    error = refused(tree, put(f"reference.alpha.{path}", value))
+    assert error.field == f"reference.alpha.{path}"
+    assert error.fix
+
+
+@pytest.mark.parametrize("name", sorted(DESCRIBED))
+def test_a_description_is_whole(name: str) -> None:
+    assert refused(json_tree(), drop(f"reference.alpha.described.{name}")).field == f"reference.alpha.described.{name}"
+    assert refused(json_tree(), drop("reference.alpha.described")).field == "reference.alpha.described"
 
 
 @pytest.mark.parametrize("places", [{"key_env": ""}, {"key_file": "/etc/key"}], ids=["neither", "both"])

@@ -72,6 +72,22 @@ def test_nothing_of_whom_the_user_speaks_to_remains(tmp_path: Path) -> None:
         assert after["exchange"]["key_env"] == KEY_ENV
 
 
+@pytest.mark.parametrize(
+    "speech",
+    [
+        'venue = "kraken"',
+        'venue = "json"\n'
+        'described = { subscribe = "", symbol = "s", bid = "b", bid_size = "B", ask = "a", ask_size = "A" }',
+    ],
+)
+def test_every_feed_becomes_the_practice_exchanges(speech: str, tmp_path: Path) -> None:
+    """Its words too: a venue's parser would take the practice feed for garbage."""
+    conf = live(tmp_path, ('venue = "practice"', speech))
+    found = config.load(prepare(conf).write(tmp_path, HERE)).references["main"]
+    assert (found.venue, found.described) == ("practice", None)
+    assert found.url == HERE.reference_url
+
+
 def test_a_key_file_is_never_opened(tmp_path: Path) -> None:
     """S18: reading this one would wait for ever."""
     os.mkfifo(tmp_path / "key", 0o600)
