@@ -13,7 +13,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final
 
 import attrs
 import msgspec
@@ -30,8 +30,6 @@ PING_SECONDS: Final = (
 )
 REASON_CHARACTERS_MAX: Final = 200  # of what a venue says: it goes to logs and screens
 ZERO: Final = Decimal(0)
-
-T = TypeVar("T")
 
 
 @attrs.define

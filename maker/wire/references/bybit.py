@@ -87,7 +87,7 @@ class Bybit(Adapter):
             bid, ask = changed(NONE, book.b), changed(NONE, book.a)
         elif update.type == "delta":
             if book.s not in self.books:
-                raise StreamBroken(StreamFault.GAP, f"{self.source}: a delta of {book.s[:40]} before its snapshot")
+                raise StreamBroken(StreamFault.GAP, f"{self.source}: a delta of {book.s[:40]!r} before its snapshot")
             old_bid, old_ask, last = self.books[book.s]
             if book.u <= last:
                 raise StreamBroken(StreamFault.GAP, f"{self.source}: update {book.u} of {book.s} after {last}")
