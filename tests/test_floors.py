@@ -56,6 +56,7 @@ CLOCK_READS = {"now", "utcnow", "today", "time", "monotonic"}
 NURSERIES = {
     "app/supervisor.py": "the order of life and death",
     "app/practice.py": "the venue's own process: the venue, and a watch on its owner",
+    "app/references.py": "the WebSocket library's reader of one connection",
     "app/panic.py": "its hedge: the same request on a second lane",
     "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",

@@ -1,4 +1,4 @@
-"""Everything that comes in: one event stream a market, the reference feed, and the polls. Each reconnects by itself.
+"""What comes in from the exchange: one event stream a market, and the polls. Each reconnects by itself.
 
 A feed hands its facts straight to the engine, in the same thread and without an await between; when the engine says
 that quotes must be pulled, the switch is tripped there and then. A feed that breaks says so first, then reconnects.
@@ -7,24 +7,21 @@ that quotes must be pulled, the switch is tripped there and then. A feed that br
 from __future__ import annotations
 
 import random
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
 
 import attrs
-import h11
 import trio
-import trio_websocket
 
 from maker.app.halt import Switch
 from maker.app.record import Recorder
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
-from maker.desk.events import BalanceRead, Event, MarketSpec, ReferenceLost, SpecRead, StreamHeard, StreamLost
+from maker.desk.events import BalanceRead, Event, MarketSpec, SpecRead, StreamHeard, StreamLost
 from maker.edge.client import Client
 from maker.errors import OutcomeUnknown, StreamBroken, StreamFault, Unauthorized
-from maker.wire import ocx, reads, reference
+from maker.wire import ocx, reads
 from maker.wire.stream import MarketStream
 
 CONNECT_SECONDS_MAX: Final = 5.0  # to the whole of the first snapshot
@@ -36,8 +33,6 @@ BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
 LISTING_WAITING_SECONDS: Final = 5.0  # ... while a market is halted or outside its band: the listing says when not
 READ_SECONDS_MAX: Final = 3.0  # one poll
-ERRORS_TOLD_MAX: Final = 4  # of a chain of them: enough for what the library and we may raise one upon the other
-CLOSING: Final = (trio.EndOfChannel, trio.ClosedResourceError, trio.BrokenResourceError, trio.Cancelled)  # tell nothing
 
 Row = TypeVar("Row")
 
@@ -156,70 +151,6 @@ def broken_if_silent(seconds: float) -> Iterator[trio.CancelScope]:
         yield scope
     if scope.cancelled_caught:
         raise StreamBroken(StreamFault.SILENT, "neither data nor heartbeat")
-
-
-async def run_reference(
-    source: str,
-    url: str,
-    symbols: list[str],
-    inlet: Inlet,
-    rng: random.Random,
-    silent_seconds_max: float,
-    ssl_context: ssl.SSLContext | None = None,
-) -> NoReturn:
-    """Keep one reference feed; without a context the machine's certificate store is trusted."""
-    backoff = Backoff(rng)
-    while True:
-        began = trio.current_time()
-        try:
-            await follow_reference(source, url, symbols, inlet, silent_seconds_max, ssl_context)
-        except StreamBroken as broken:
-            inlet.deliver(ReferenceLost(source, str(broken)))
-        await trio.sleep(backoff.next_pause(trio.current_time() - began))
-
-
-async def follow_reference(
-    source: str,
-    url: str,
-    symbols: list[str],
-    inlet: Inlet,
-    silent_seconds_max: float,
-    ssl_context: ssl.SSLContext | None = None,
-) -> NoReturn:
-    """One connection, until it breaks. Raises StreamBroken."""
-    socket: trio_websocket.WebSocketConnection | None = None
-    try:
-        with broken_if_silent(CONNECT_SECONDS_MAX) as scope:
-            async with trio_websocket.open_websocket_url(
-                url, ssl_context, max_message_size=reference.MESSAGE_BYTES_MAX, disconnect_timeout=1.0
-            ) as socket:
-                await socket.send_message(reference.subscription(symbols))
-                while True:
-                    message = await socket.get_message()
-                    scope.deadline = trio.current_time() + silent_seconds_max
-                    try:
-                        inlet.deliver(reference.parse(source, message))
-                    except StreamBroken as broken:  # said before the closing handshake: that takes its time
-                        inlet.deliver(ReferenceLost(source, str(broken)))
-                        raise
-    except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.ProtocolError, OSError) as error:
-        raise StreamBroken(StreamFault.CLOSED, f"reference feed: {behind(error)}") from error
-    finally:
-        if socket is not None:  # after a reset the library closes nothing: a descriptor each, until the collector comes
-            with trio.CancelScope(shield=True):  # a cancellation here would take the place of the error under way
-                await trio.aclose_forcefully(socket._stream)
-    raise AssertionError("left a connection without a reason")
-
-
-def behind(error: BaseException) -> str:
-    """An error with those that it took the place of: what broke the library's own reader is told nowhere else."""
-    told = [repr(error)]
-    before = error.__context__
-    while before is not None and len(told) < ERRORS_TOLD_MAX:
-        if not isinstance(before, CLOSING):
-            told.append(repr(before))
-        before = before.__context__
-    return ", after ".join(told)
 
 
 async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inlet) -> NoReturn:

@@ -23,7 +23,7 @@ import trio
 from maker.app import losses, startup
 from maker.app.causes import describe
 from maker.app.config import Config, trusted
-from maker.app.feeds import run_market_stream, run_polls, run_reference
+from maker.app.feeds import run_market_stream, run_polls
 from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
@@ -31,6 +31,7 @@ from maker.app.losses import Keeper
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.references import Venue, run_reference
 from maker.app.result import Result, conclude
 from maker.app.watches import Watch, measure_lag
 from maker.app.wiring import Route, Run, link_to_guard, wire
@@ -114,11 +115,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
-                    for name, symbols in symbols_of(config).items():
-                        one = config.references[name]
-                        trusts = trusted(f"reference.{name}.ca_file", one.ca_file)
-                        arguments = (name, one.url, symbols, inlet, rng, one.silent_seconds_max, trusts)
-                        feeds.start_soon(run.guarded, partial(run_reference, *arguments))
+                    for venue in reference_venues(config):
+                        feeds.start_soon(run.guarded, partial(run_reference, venue, inlet, rng))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
                     run.pulse.unsteady()  # what the start took is no pause
@@ -133,13 +131,16 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.cancel_scope.cancel(reason="quoting has ended")
 
 
-def symbols_of(config: Config) -> dict[str, list[str]]:
-    """What is asked of each reference feed that a market names, in a fixed order."""
-    asked: dict[str, set[str]] = {}
-    for market in config.markets.values():
-        for name, source in market.fair.sources.items():
-            asked.setdefault(name, set()).add(source.symbol)
-    return {name: sorted(asked[name]) for name in config.references if name in asked}
+def reference_venues(config: Config) -> list[Venue]:
+    """Each reference feed that a market names, and what is asked of it; in a fixed order. Raises ConfigError."""
+    found: list[Venue] = []
+    for name, one in config.references.items():
+        sources = [market.fair.sources[name] for market in config.markets.values() if name in market.fair.sources]
+        if sources:
+            symbols = tuple(sorted({source.symbol for source in sources}))
+            trusts = trusted(f"reference.{name}.ca_file", one.ca_file)
+            found.append(Venue(name, one.url, symbols, one.silent_seconds_max, one.venue, one.described, trusts))
+    return found
 
 
 async def receive_signals(signals: AsyncIterator[int], run: Run) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "snapshot_stale", "stream_refused")
 # Faults of dialling: whatever makes it fail has cut what was connected.
 OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
-KEPT_BY_LIBRARY: Final = ("_reader_task", "_open_connection", "_close_connection")  # errors there: it may forget them
+KEPT_BY_LIBRARY: Final = ("_reader_task",)  # of trio-websocket: any error there is a lost connection
 APART: Final = Decimal("0.002")  # of the price: what others quote further through the index is no market
 
 

@@ -21,6 +21,7 @@ from maker.app.config import Config, load
 from maker.app.feeds import Inlet
 from maker.app.halt import Switch
 from maker.app.panic import Panic
+from maker.app.references import Venue
 from maker.app.result import Result, conclude
 from maker.app.supervisor import Options, run_nurseries
 from maker.app.watches import PANIC, Pulse
@@ -161,9 +162,7 @@ class World:
                 inlet.deliver(StreamLost(BTC, broken.fault, broken.detail))
                 self.snapshot()
 
-    async def feed_reference(
-        self, source: str, _url: object, _symbols: object, inlet: Inlet, *_rest: object
-    ) -> NoReturn:
+    async def feed_reference(self, venue: Venue, inlet: Inlet, *_rest: object) -> NoReturn:
         price = spec().grid.price
         flip = False
         while True:
@@ -173,8 +172,8 @@ class World:
                 flip = self.wild and not flip
                 at = price.value(self.ticks + 100 * flip)
                 one, tick = price.value(1000), price.value(1)
-                inlet.deliver(ReferenceQuote(source, "BTC-USD", at - tick, one, at + tick, one))
-                inlet.deliver(ReferenceHeard(source))
+                inlet.deliver(ReferenceQuote(venue.source, "BTC-USD", at - tick, one, at + tick, one))
+                inlet.deliver(ReferenceHeard(venue.source))
             await trio.sleep(FEED_SECONDS)
 
     # -- what came of it

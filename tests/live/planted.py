@@ -35,7 +35,8 @@ def plant(what: str) -> None:
     from maker.app.reading import AccountReader
     from maker.app.record import Recorder
     from maker.app.wiring import Run
-    from maker.wire import reads, reference
+    from maker.wire import reads
+    from maker.wire.references.practice import Practice
     from maker.wire.stream import MarketStream
 
     match what:
@@ -44,7 +45,7 @@ def plant(what: str) -> None:
         case "stream":  # a market stream's task, in the middle of a delta
             MarketStream.feed = failing(MarketStream.feed)  # type: ignore[method-assign]
         case "reference":
-            reference.parse = failing(reference.parse)
+            Practice.parse = failing(Practice.parse)  # type: ignore[method-assign]
         case "ladder":  # the quoting cycle, with a ladder's answer just read: its outcome is then not known
             Quoter.outcome = failing(Quoter.outcome)  # type: ignore[method-assign]
         case "clock":  # a watcher among the feeds

@@ -35,9 +35,12 @@ def live_conf(folder: Path, http_port: int, reference_port: int, *, replace: Map
     """Write a configuration for an exchange that runs elsewhere: what a user of OCX writes, with local addresses."""
     live = {
         r'^mode = "paper".*$': 'mode = "live"',
-        r"^\[paper\](.|\n)*?(?=^\[reference\])": f'[exchange]\nbase_url = "http://127.0.0.1:{http_port}"\n'
+        r"^\[paper\](.|\n)*?(?=^\[reference\.)": f'[exchange]\nbase_url = "http://127.0.0.1:{http_port}"\n'
         f'key_env = "{KEY_ENV}"\n\n',
-        r"^\[reference\].*$": f'[reference]\nurl = "ws://127.0.0.1:{reference_port}"',
+        **{
+            rf"^\[reference\.{name}\].*$": f'[reference.{name}]\nurl = "ws://127.0.0.1:{reference_port}/{name}"'
+            for name in ("alpha", "beta", "gamma")
+        },
     }
     return paper_conf(folder, replace={**live, **replace})
 

@@ -89,6 +89,7 @@ HALT: Final = "maker/app/halt.py"
 PANIC: Final = "maker/app/panic.py"
 QUOTER: Final = "maker/app/quoter.py"
 FEEDS: Final = "maker/app/feeds.py"
+REFERENCES: Final = "maker/app/references.py"
 WATCHES: Final = "maker/app/watches.py"
 WIRING: Final = "maker/app/wiring.py"
 SUPERVISOR: Final = "maker/app/supervisor.py"
@@ -616,9 +617,9 @@ PLANTS: Final = {
         ("L2",),
         (
             Edit(
-                FEEDS,
-                "            inlet.deliver(ReferenceLost(source, str(broken)))\n        await trio.sleep(",
-                "            inlet.deliver(ReferenceLost(source, str(broken)))\n            await trio.sleep_forever()\n"
+                REFERENCES,
+                "            inlet.deliver(ReferenceLost(venue.source, str(broken)))\n        await trio.sleep(",
+                "            inlet.deliver(ReferenceLost(venue.source, str(broken)))\n            await trio.sleep_forever()\n"
                 "        await trio.sleep(",
             ),
         ),

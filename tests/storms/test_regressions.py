@@ -117,8 +117,8 @@ def test_seed_78_a_reference_feed_that_is_reset_leaves_no_connection_open(
     schedule = Schedule(seed=78, markets=1, step_ms=200, faults=faults)
     world = World(narrowed(config, 1, tmp_path), schedule)
     run_virtual(world.run, 78, world.connect)
-    assert dialled[-1] >= 4
-    assert set(open_feeds) == {1}
+    assert dialled[-1] >= 4 * len(config.references)
+    assert set(open_feeds) == {len(config.references)}
 
 
 def test_seed_1081_a_process_that_stands_still_reads_nothing_of_its_streams(config: Config) -> None:
@@ -143,7 +143,7 @@ def test_seed_1676_a_price_that_crashed_is_quoted_again_once_index_and_reference
         assert outcome.violations == ()
         (quiet,) = record.of(r.QuietBegan)
         again = next(entry.at for entry in record.of(r.Left) if entry.quotes and entry.at > quiet.at)
-        assert again - quiet.at < 10
+        assert again - quiet.at < 30  # the window's collar holds for 20 s after a move that stays
 
 
 def test_seed_904_a_second_pause_does_not_hold_up_the_guard_of_a_maker_that_hangs(config: Config) -> None:

@@ -13,11 +13,12 @@ import pytest
 import trio
 import trio_websocket
 
-from maker.app import feeds
 from maker.app.config import Config, load
 from maker.app.halt import HaltReport, Switch, halt
+from maker.app.references import broken_by
 from maker.app.wiring import Run
 from maker.desk.deadman import Trip
+from maker.errors import StreamBroken
 from maker.guard.exchange import Pulled
 from maker.storms import steps
 from maker.storms.scenarios import SCENARIOS
@@ -110,11 +111,11 @@ def test_no_ladder_follows_a_cancelled_one(config: Config) -> None:
 
 def test_what_broke_the_library_is_told() -> None:
     """S14: start, "raise", step 130: an error in trio-websocket's own reader was only "reference feed: closed"."""
-    closed = trio_websocket.ConnectionClosed(None)
-    closed.__context__ = BaseExceptionGroup("internal", [KeyError("the library's own")])
-    assert "the library's own" in feeds.behind(closed)
-    closed.__context__ = trio.EndOfChannel()
-    assert feeds.behind(closed) == repr(closed)
+    closed, broke = trio_websocket.ConnectionClosed(None), KeyError("the library's own")
+    told = broken_by(BaseExceptionGroup("the connection", [closed, broke]), closed)
+    assert isinstance(told, StreamBroken)
+    assert "the library's own" in told.detail
+    assert isinstance(broken_by(BaseExceptionGroup("the connection", [broke, closed]), broke), KeyError), "one of ours"
 
 
 # -- that a defect is found ---------------------------------------------------------------------------------------
