@@ -50,6 +50,9 @@ def test_quoting_stays_as_the_user_wants_it(name: str, tmp_path: Path) -> None:
     config.load(written)
     for table, key in SHORTENED:
         before[table][key] = min(before[table][key], TAIL_SECONDS)
+    for market_id, market in before["market"].items():
+        for source in market["sources"].values():
+            source["symbol"] = f"{market_id.partition('-')[0]}-USD"  # as the practice exchange calls it
     assert after["market"] == before["market"]
     for table in ("cycle", "budget", "limits", "halt", "guard"):
         assert after[table] == before[table]
@@ -75,15 +78,15 @@ def test_nothing_of_whom_the_user_speaks_to_remains(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "speech",
     [
-        'venue = "kraken"',
+        'venue = "binance-usdm"',
         'venue = "json"\n'
         'described = { subscribe = "", symbol = "s", bid = "b", bid_size = "B", ask = "a", ask_size = "A" }',
     ],
 )
 def test_every_feed_becomes_the_practice_exchanges(speech: str, tmp_path: Path) -> None:
     """Its words too: a venue's parser would take the practice feed for garbage."""
-    conf = live(tmp_path, ('venue = "practice"', speech))
-    found = config.load(prepare(conf).write(tmp_path, HERE)).references["main"]
+    conf = live(tmp_path, ('venue = "binance-usdm"', speech))
+    found = config.load(prepare(conf).write(tmp_path, HERE)).references["binance"]
     assert (found.venue, found.described) == ("practice", None)
     assert found.url == HERE.reference_url
 
