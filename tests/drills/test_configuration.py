@@ -79,7 +79,7 @@ def test_nothing_of_whom_the_user_speaks_to_remains(tmp_path: Path) -> None:
     "speech",
     [
         'venue = "binance-usdm"',
-        'venue = "json"\n'
+        'venue = "json"\nurl = "wss://feed.example"\n'
         'described = { subscribe = "", symbol = "s", bid = "b", bid_size = "B", ask = "a", ask_size = "A" }',
     ],
 )
