@@ -56,7 +56,7 @@ class Sight:
     best_bid: Decimal | None  # of the exchange's book as last read by the maker, its own orders included
     best_ask: Decimal | None
     index: Decimal | None  # of the exchange, at this instant
-    reference_mid: Decimal | None  # as last read by the maker
+    reference_mids: tuple[Decimal, ...]  # as last read by the maker, of each feed
 
 
 @attrs.frozen(kw_only=True)

@@ -70,7 +70,7 @@ def s7_worst_case(case: Case) -> Verdict:
                 count(exposure, entry.quotes, 1)
                 reducing.update(quote.client_order_id for quote in entry.quotes if quote.reduce_only)
                 if entry.sight is not None:
-                    exposure.price = entry.sight.index or entry.sight.reference_mid or exposure.price
+                    exposure.price = entry.sight.index or next(iter(entry.sight.reference_mids), exposure.price)
                 verdict.judged += 1
                 judge(case, entry, markets, verdict)
     return verdict

@@ -97,7 +97,8 @@ def insane(left: Left, terms: MarketTerms) -> str:
         if not quote.post_only:
             return f"{order} is not post-only"
         if left.sight is not None:
-            away = min((away_bps(price, at) for at in (left.sight.index, left.sight.reference_mid) if at), default=None)
+            seen = (left.sight.index, *left.sight.reference_mids)
+            away = min((away_bps(price, at) for at in seen if at), default=None)
             if away is not None and away > terms.collar_bps + terms.basis_bps_max:
                 return f"{order} is {away:.1f} bp from the nearer of index and reference"
     bids = [Decimal(quote.price) for quote in left.quotes if quote.side == "buy" and AMOUNT.fullmatch(quote.price)]

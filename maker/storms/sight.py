@@ -25,7 +25,7 @@ class Seen:
 
     site: Site
     book: dict[str, tuple[Decimal | None, Decimal | None]] = attrs.field(factory=dict)  # others' best, by market
-    mid: dict[str, Decimal] = attrs.field(factory=dict)  # of the references, by market
+    mids: dict[str, dict[str, Decimal]] = attrs.field(factory=dict)  # by market, of each reference feed
     silences: dict[str, float] = attrs.field(factory=dict)  # by market: since when its references said too little
 
     def sight(self, market_id: str) -> r.Sight:
@@ -42,7 +42,7 @@ class Seen:
             best_bid=bid,
             best_ask=ask,
             index=self.site.exchange.index(market_id),
-            reference_mid=self.mid.get(market_id),
+            reference_mids=tuple(self.mids.get(market_id, {}).values()),
         )
 
     def cut(self, link: Link) -> None:
@@ -94,6 +94,11 @@ class Seen:
         others = [name for name in one.sources if self.site.feed_of.get(name) is not without]
         fresh = [name for name in others if now - self.feed_heard_at(name) <= terms.reference_stale_seconds_max]
         return len(others) < len(one.sources) and len(fresh) < one.sources_min
+
+    def read_mids(self, source: str, mids: dict[str, Decimal]) -> None:
+        """The maker has read what a reference feed says, by market."""
+        for market_id, mid in mids.items():
+            self.mids.setdefault(market_id, {})[source] = mid
 
     def read_event(
         self, link: Link, market_id: str, meaning: str, seen: tuple[Decimal | None, Decimal | None] | None

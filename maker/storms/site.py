@@ -404,7 +404,7 @@ class FeedEnd(ServerEnd):
             for spec in place.exchange.settings.markets
             if (symbol := reference_symbol(spec)) in quotes
         }
-        self.link.down.mark(partial(self.site.seen.mid.update, mids))
+        self.link.down.mark(partial(self.site.seen.read_mids, self.link.source, mids))
 
 
 def count_orders(body: bytes) -> int | None:

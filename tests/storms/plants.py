@@ -387,7 +387,7 @@ PLANTS: Final = {
             ),
             Edit(
                 RISK,
-                "    return max(0, min(left - account.may_fill_lots(side), left // 2))\n",
+                "    return max(0, min(left - may_fill, left // 2, open_max - may_fill, open_max // 2))\n",
                 "    return max(0, left)\n",
             ),
         ),

@@ -52,7 +52,7 @@ SIGHT = Sight(
     best_bid=Decimal("99.8"),
     best_ask=Decimal("100.2"),
     index=Decimal(100),
-    reference_mid=Decimal(100),
+    reference_mids=(Decimal(100),),
 )
 MARKET = MarketTerms(
     tick=Decimal("0.1"),
