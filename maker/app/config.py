@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 
@@ -27,6 +27,7 @@ from maker.desk.spread import SpreadModel
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import ConfigError
 from maker.launch import key, settings
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
 from maker.wire.ocx import HEARTBEAT_SECONDS
 from maker.wire.references import venues
@@ -100,6 +101,7 @@ class Paper:
     requests_per_minute: int = 120
     record: str = ""  # the witness's file, in the state folder
     state: str = ""  # survives a restart by this file, in the state folder
+    references: tuple[ReferenceVenue, ...] = ()  # those that do not tell the reference path as it is
 
 
 @attrs.frozen
@@ -254,7 +256,7 @@ def reference(tree: Mapping[str, Any], name: str, reference_url: str) -> Referen
         "Try 5.",
     )
     if reference_url:
-        return attrs.evolve(found, url=reference_url, venue=venues.PRACTICE, described=None)
+        return attrs.evolve(found, url=practice_url(reference_url, name), venue=venues.PRACTICE, described=None)
     found = attrs.evolve(found, url=found.url or venues.default_url(found.venue))
     if tree.get("mode") == "live":
         url_scheme(f"{path}.url", found.url, ("wss", "ws"))
@@ -295,7 +297,26 @@ def paper(tree: Mapping[str, Any]) -> tuple[Paper, dict[str, Any]]:
     switches = dict(table(given, "switches", "paper")) if "switches" in given else {}
     given.pop("switches", None)
     known(switches, [field.name for field in attrs.fields(Switches)], "paper.switches")
-    return section(Paper, {"paper": given}, "paper"), switches
+    if "references" in given:
+        tables = table(given, "references", "paper")
+        given["references"] = tuple(paper_reference(name, table(tables, name, "paper.references")) for name in tables)
+    known(given, [field.name for field in attrs.fields(Paper)], "paper")
+    return build(Paper, given, "paper"), switches
+
+
+def paper_reference(name: str, given: Mapping[str, Any]) -> ReferenceVenue:
+    """One reference venue of the practice exchange. Raises ConfigError."""
+    path = f"paper.references.{name}"
+    known(given, [field.name for field in attrs.fields(ReferenceVenue) if field.name != "name"], path)
+    try:
+        return build(ReferenceVenue, {**given, "name": name}, path)
+    except ValueError as wrong:
+        raise own_model.config_error(wrong, path) from wrong
+
+
+def practice_url(reference_url: str, name: str) -> str:
+    """Where the practice exchange serves the reference venue of a name: any name, configured there or not."""
+    return f"{reference_url.rstrip('/')}/{quote(name, safe='')}"
 
 
 def url_scheme(field: str, url: str, schemes: tuple[str, ...]) -> None:

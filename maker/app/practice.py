@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ import trio
 
 from maker.app import authority, config, logs
 from maker.errors import ConfigError, ExitCode, MakerError
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings, run_venue
 
@@ -68,6 +70,15 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--seed", type=int, help="one seed, one history (default 1)")
     words.add_argument("--preset", choices=("quiet", "normal", "busy"), help="other traders (default busy)")
     words.add_argument("--requests-per-minute", type=int, help="order-path limit of a user (default 120)")
+    words.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE,…",
+        help="let the reference feed's URL path /NAME disagree, lag or die: "
+        + ", ".join(field.name for field in attrs.fields(ReferenceVenue) if field.name != "name")
+        + "; repeatable",
+    )
     words.add_argument("--record", type=Path, help="write every request and every change of a resting order here")
     words.add_argument("--state", type=Path, help="survive a restart by this file")
     words.add_argument("--tls", action="store_true", help="HTTPS and WSS, by an authority made for it; needs openssl")
@@ -98,6 +109,8 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
     for name in ("port", "reference_port", "seed", "preset", "requests_per_minute"):
         if getattr(words, name) is not None:
             paper = attrs.evolve(paper, **{name: getattr(words, name)})
+    said_of = {each.name: each for each in (*paper.references, *map(reference, words.reference))}
+    paper = attrs.evolve(paper, references=tuple(said_of.values()))
     for name in ("port", "reference_port"):
         if not 0 <= getattr(paper, name) <= PORT_MAX:
             raise ConfigError(f"paper.{name}", f"is {getattr(paper, name)}.", f"Write 0 (any free one) to {PORT_MAX}.")
@@ -110,6 +123,7 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
             host=words.host,
             port=paper.port,
             reference_port=paper.reference_port,
+            references=paper.references,
             seed=paper.seed,
             preset=paper.preset,
             rate_limit_per_minute=paper.requests_per_minute,
@@ -119,6 +133,21 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
         )
     except (TypeError, ValueError) as error:
         raise ConfigError("paper", f"cannot be used: {error.args[0]}.", "See `run.py venue --help`.") from error
+
+
+def reference(text: str) -> ReferenceVenue:
+    """Read `NAME:key=value,…` as [paper.references.NAME] is read. Raises ConfigError."""
+    name, _, rest = text.partition(":")
+    given: dict[str, Any] = {}
+    pairs = [pair.partition("=") for pair in rest.split(",") if pair]
+    if not name or not all(equals for _, equals, _ in pairs):
+        raise ConfigError("--reference", f"is {text!r}.", "Write NAME:KEY=VALUE,… such as beta:offset_bps=2.5.")
+    for key, _, value in pairs:
+        try:
+            given[key] = Decimal(value)
+        except InvalidOperation:
+            given[key] = value
+    return config.paper_reference(name, given)
 
 
 async def run(wanted: VenueSettings, owner_pid: int | None, ca_file: str = "") -> tuple[ExitCode, str]:

@@ -81,6 +81,13 @@ def relations(config: Config) -> None:
     if config.paper is not None:
         presets = ("quiet", "normal", "busy")
         require(config.paper.preset in presets, "paper.preset", "is not known.", f"One of {', '.join(presets)}.")
+        for venue in config.paper.references:
+            require(
+                venue.name in config.references,
+                f"paper.references.{venue.name}",
+                "is no [reference], so that nobody would listen to it.",
+                f"One of {', '.join(config.references)}.",
+            )
     for name, one in config.markets.items():
         market_relations(f"market.{name}", one)
         fair_relations(f"market.{name}", one, config.references)

@@ -120,7 +120,11 @@ def own_model_beside(path: Path, market: Tree) -> None:
 def references(tree: Tree, url: str, secure: Mapping[str, str]) -> Tree:
     """Each reference feed of a user's, at the practice exchange's address, in its language (no `venue`)."""
     return {
-        name: {**{key: value for key, value in one.items() if key != "described"}, "url": url, **secure}
+        name: {
+            **{key: value for key, value in one.items() if key != "described"},
+            "url": config.practice_url(url, name),
+            **secure,
+        }
         for name, one in tree.items()
     }
 

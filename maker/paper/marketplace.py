@@ -17,6 +17,7 @@ from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec
 from maker.paper.orders import CancelScope
 from maker.paper.prices import LOOKAHEAD_STEPS, STEP_MS, ReferencePath, ReferenceQuote, prehistory
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.state import ChangeSink, ExchangeSettings
 from maker.paper.traders import Crowd, CrowdOrder, CrowdView
 
@@ -103,6 +104,11 @@ class Marketplace:
         """Return when the next step is due, unix milliseconds."""
         return self.start_ms + self.steps * self.step_ms
 
+    @property
+    def seconds(self) -> float:
+        """Return how much history there is, up to the last step."""
+        return (self.steps - 1) * self.step_ms / 1000
+
     def at(self, now_ms: int) -> int:
         """Note that something happens now and return the time it happens at, never before what already happened."""
         self.now_ms = max(self.now_ms, now_ms)
@@ -162,10 +168,20 @@ class Marketplace:
         """Let a cancel-all have its effect CANCEL_ALL_DELAY_STEPS from now."""
         self.delayed.append(DelayedCancel(self.steps - 1 + CANCEL_ALL_DELAY_STEPS, user_id, scope))
 
-    def reference_quotes(self) -> dict[str, ReferenceQuote]:
-        """Return the reference venue's best bid and ask by symbol, as of the last step."""
-        paths = (around.path for around in self.surroundings.values())
-        return {path.symbol: path.quote(path.step) for path in paths}
+    def reference_quotes(self, venue: ReferenceVenue | None = None) -> dict[str, ReferenceQuote]:
+        """Return best bid and ask by symbol as of the last step: the path's own, or what a venue makes of them."""
+        paths = [around.path for around in self.surroundings.values()]
+        if venue is None:
+            return {path.symbol: path.quote(path.step) for path in paths}
+        seed, seconds, lag_steps = self.exchange.settings.seed, self.seconds, venue.lag_steps(self.step_ms)
+        return {
+            path.symbol: path.quote(max(0, path.step - lag_steps), venue.shift_bps(path.symbol, seed, seconds))
+            for path in paths
+        }
+
+    def is_dead(self, venue: ReferenceVenue) -> bool:
+        """Say whether a reference venue is dead as of the last step."""
+        return venue.is_dead(self.exchange.settings.seed, self.seconds)
 
     def snapshot(self) -> dict[str, object]:
         """Return everything as JSON-able values."""

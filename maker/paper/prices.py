@@ -49,6 +49,8 @@ SIZE_HOLD_STEPS: Final = 10  # the reference's best sizes are redrawn twice a se
 SIZE_NOTIONAL_MIN: Final = 20_000.0  # quote currency at the reference's best price, log-uniform between these two
 SIZE_NOTIONAL_MAX: Final = 400_000.0
 
+NO_SHIFT: Final = Decimal(0)
+
 _BPS: Final = 1e-4
 _RANDOM_WORDS: Final = struct.Struct("<625I")  # the Mersenne Twister's state as `random.Random.getstate` gives it
 
@@ -265,10 +267,15 @@ class ReferencePath:
         """Return the exchange's index, reference times (1 + basis): same fine grid and same window as `price`."""
         return self._point(step).index_units * self._grid
 
-    def quote(self, step: int) -> ReferenceQuote:
-        """Return the reference venue's best bid and ask around `price(step)`: 0.2 to 1 bp wide, wider in a storm."""
+    def quote(self, step: int, shift_bps: Decimal = NO_SHIFT) -> ReferenceQuote:
+        """Return a reference venue's best bid and ask around `price(step)`: 0.2 to 1 bp wide, wider in a storm.
+
+        `shift_bps` is how far above that the venue is.
+        """
         point = self._point(step)
         mid = point.price_units * self._grid
+        if shift_bps:
+            mid += mid * shift_bps / 10_000
         half = mid * Decimal(str(REGIMES[point.regime].spread_bps)) / 20_000
         bid = ((mid - half) / self._tick).to_integral_value(ROUND_FLOOR) * self._tick
         ask = ((mid + half) / self._tick).to_integral_value(ROUND_CEILING) * self._tick

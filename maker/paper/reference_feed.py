@@ -1,4 +1,7 @@
-"""The reference venue: best bid and ask of each underlying over a WebSocket, JSON text messages, numbers as strings.
+"""Reference venues: best bid and ask of each underlying over a WebSocket, JSON text messages, numbers as strings.
+
+The path of the URL says which: `/NAME` is the venue of that name (`maker.paper.reference_venues`), which may disagree,
+lag and die. Every other path is a venue that tells the reference path as it is.
 
     client:  {"op": "subscribe", "symbols": ["BTC-USD", "ETH-USD"]}
     server:  {"type": "bbo", "symbol": "BTC-USD", "bid": "60011.9", "bidSize": "1.2345", "ask": "60012.2",
@@ -16,8 +19,10 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NoReturn
+from urllib.parse import unquote
 
 import attrs
 import msgspec
@@ -29,6 +34,7 @@ from maker.edge.http_messages import Report
 from maker.paper.keeper import Keeper
 from maker.paper.money import plain
 from maker.paper.prices import STEP_MS, ReferenceQuote
+from maker.paper.reference_venues import CLOSED, ReferenceVenue
 
 REPEAT_SECONDS: Final = 1.0  # longest silence about a symbol, and between heartbeats
 SUBSCRIBE_SECONDS_MAX: Final = 10.0  # handshake and first subscription, each
@@ -39,6 +45,7 @@ MESSAGES_MAX: Final = 8  # of a client not yet looked at
 SYMBOLS_MAX: Final = 100
 CONNECTIONS_MAX: Final = 64  # at once
 POLL_SECONDS: Final = STEP_MS / 1000
+NO_VENUES: Final[Mapping[str, ReferenceVenue]] = MappingProxyType({})
 
 
 class Subscription(msgspec.Struct):
@@ -78,10 +85,12 @@ ENCODE: Final = msgspec.json.Encoder().encode
 DECODER: Final = msgspec.json.Decoder(Subscription)
 
 
-async def serve_reference_stream(stream: trio.abc.Stream, keeper: Keeper, *, report: Report) -> None:
-    """Serve one connection to its end and close it; raises only cancellation."""
+async def serve_reference_stream(
+    stream: trio.abc.Stream, keeper: Keeper, *, report: Report, venues: Mapping[str, ReferenceVenue] = NO_VENUES
+) -> None:
+    """Serve one connection to its end and close it; raises only cancellation. `venues` by name."""
     try:
-        await serve_one(stream, keeper)
+        await serve_one(stream, keeper, venues)
     except Exception as error:  # noqa: BLE001 - the top of one connection: it ends here, the feed goes on
         report("a connection to the reference feed ended: it could not be served", error)
     finally:
@@ -89,7 +98,7 @@ async def serve_reference_stream(stream: trio.abc.Stream, keeper: Keeper, *, rep
             await stream.aclose()
 
 
-async def serve_one(stream: trio.abc.Stream, keeper: Keeper) -> None:
+async def serve_one(stream: trio.abc.Stream, keeper: Keeper, venues: Mapping[str, ReferenceVenue]) -> None:
     """Shake hands, then listen and talk at once until either ends."""
     async with trio.open_nursery() as nursery:
         try:
@@ -99,10 +108,15 @@ async def serve_one(stream: trio.abc.Stream, keeper: Keeper) -> None:
                 )
                 connection = await request.accept()
             if not handshake.cancelled_caught:
-                await Feed(connection, keeper).run()
+                await Feed(connection, keeper, venues.get(asked_for(request.path))).run()
         except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, trio.BrokenResourceError):
             pass  # the client left, or was no WebSocket client
         nursery.cancel_scope.cancel(reason="the reference connection is over; its reader has nothing to read")
+
+
+def asked_for(target: str) -> str:
+    """Read a venue's name off the target of a request: its path without the slash."""
+    return unquote(target.partition("?")[0].removeprefix("/"))
 
 
 @attrs.define
@@ -111,6 +125,7 @@ class Feed:
 
     connection: trio_websocket.WebSocketConnection
     keeper: Keeper
+    venue: ReferenceVenue | None = None  # None: tells the reference path as it is
     symbols: tuple[str, ...] = ()
     told: dict[str, tuple[ReferenceQuote, float]] = attrs.field(factory=dict)  # with when, seconds of Trio's clock
     sequence: int = 0
@@ -159,11 +174,16 @@ class Feed:
         return True
 
     async def _talk(self) -> None:
-        """Send what changed, what must be repeated, and heartbeats; returns when the client does not read."""
+        """Send what changed, what must be repeated, and heartbeats; returns when nobody reads or the venue closes."""
         beat_at = trio.current_time() + REPEAT_SECONDS
         while True:
             now_ms = self.keeper.now_ms()
-            quotes = self.keeper.place.reference_quotes()
+            if self.venue is not None and self.keeper.place.is_dead(self.venue):
+                if self.venue.dead_way == CLOSED:
+                    return
+                await self._wait()
+                continue
+            quotes = self.keeper.place.reference_quotes(self.venue)
             for symbol in self.symbols:
                 quote = quotes[symbol]
                 last, at = self.told.get(symbol, (None, 0.0))
@@ -177,7 +197,11 @@ class Feed:
                 self.sequence += 1
                 if not await self._send(Heartbeat(now_ms, self.sequence)):
                     return
-            await trio.sleep(max(POLL_SECONDS, self.keeper.place.step_ms / 1000))
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for the next step."""
+        await trio.sleep(max(POLL_SECONDS, self.keeper.place.step_ms / 1000))
 
     def _bbo(self, symbol: str, quote: ReferenceQuote, now_ms: int) -> Bbo:
         self.sequence += 1
@@ -203,6 +227,7 @@ async def serve_reference_tcp(
     keeper: Keeper,
     *,
     report: Report,
+    venues: Mapping[str, ReferenceVenue] = NO_VENUES,
     host: str = "127.0.0.1",
     ssl_context: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
@@ -219,7 +244,7 @@ async def serve_reference_tcp(
         try:
             stream = raw if ssl_context is None else await encrypted(raw, ssl_context, SUBSCRIBE_SECONDS_MAX)
             if stream is not None:
-                await serve_reference_stream(stream, keeper, report=report)
+                await serve_reference_stream(stream, keeper, report=report, venues=venues)
         finally:
             connections -= 1
 

@@ -30,6 +30,7 @@ from maker.paper.money import plain
 from maker.paper.prices import STEP_MS
 from maker.paper.ratelimit import LIMIT_DEFAULT
 from maker.paper.reference_feed import serve_reference_tcp
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.routes import Routes
 from maker.paper.state import ExchangeSettings
 from maker.paper.state_file import StateFile
@@ -45,6 +46,7 @@ class VenueSettings:
     host: str = "127.0.0.1"
     port: int = 8787  # 0: any free one
     reference_port: int = 0
+    references: tuple[ReferenceVenue, ...] = ()  # those that do not tell the reference path as it is
     seed: int = 1
     preset: str = "busy"  # quiet, normal, busy: of the reference path and the other traders; still: neither
     record: Path | None = None  # the witness's record
@@ -157,6 +159,7 @@ async def run_venue(
                     settings.reference_port,
                     keeper,
                     report=report,
+                    venues={each.name: each for each in settings.references},
                     host=settings.host,
                     ssl_context=settings.ssl_context,
                 )

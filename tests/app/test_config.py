@@ -84,7 +84,7 @@ def test_the_practice_configuration_loads() -> None:
     config = load(PAPER, "http://127.0.0.1:8787", "ws://127.0.0.1:8788")
     assert config.mode == "paper"
     assert config.exchange == Exchange("http://127.0.0.1:8787")
-    assert config.references["alpha"].url == "ws://127.0.0.1:8788"
+    assert config.references["alpha"].url == "ws://127.0.0.1:8788/alpha"
     assert sorted(config.markets) == ["BTC-PERP", "ETH-PERP"]
     assert config.state_folder == ROOT / "state"
     assert config.paper is not None
@@ -224,6 +224,15 @@ BROKEN: list[tuple[str, Any]] = [
     ("mode", "simulate"),
     ("account", ""),
     ("state_folder", ""),
+    ("paper.references", 3),
+    ("paper.references.beta", 3),
+    ("paper.references.beta.offset_bps", "2"),
+    ("paper.references.beta.offset_bps", 1001),
+    ("paper.references.beta.wander_bps", -1),
+    ("paper.references.beta.lag_seconds", Decimal("2.01")),
+    ("paper.references.beta.dies_per_hour", 121),
+    ("paper.references.beta.dead_seconds", 0),
+    ("paper.references.beta.dead_way", "loud"),
 ]
 
 
@@ -236,6 +245,9 @@ def test_each_relation_refuses_and_names_its_field(field: str, value: Any) -> No
 
 
 JUST_RIGHT: list[tuple[str, Any]] = [
+    ("paper.references.gamma.lag_seconds", 2),
+    ("paper.references.gamma.dies_per_hour", 60),
+    ("paper.references.gamma.offset_bps", -1000),
     ("cycle.quote_age_seconds_max", Decimal("0.31")),
     ("budget.requests_per_minute", 53),
     ("budget.burst", 1),
@@ -275,6 +287,22 @@ def test_just_inside_each_relation_loads(field: str, value: Any) -> None:
     check(tree)
 
 
+def test_a_practice_venue_that_no_feed_listens_to_refuses() -> None:
+    """A misspelled name would be a plain venue, and nobody would know."""
+    error = refused(paper_tree(), put("paper.references.betta", {}))
+    assert error.field == "paper.references.betta"
+    assert "beta" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "url"), [("alpha", "ws://127.0.0.1:8788/alpha"), ("a/b c", "ws://127.0.0.1:8788/a%2Fb%20c")]
+)
+def test_each_feed_has_its_own_path_on_the_practice_exchange(name: str, url: str) -> None:
+    tree = paper_tree()
+    tree["reference"] = {**tree["reference"], name: tree["reference"]["alpha"]}
+    assert check(tree, "http://127.0.0.1:8787", "ws://127.0.0.1:8788/").references[name].url == url
+
+
 def test_no_market_refuses() -> None:
     assert refused(paper_tree(), put("market", {})).field == "market"
 
@@ -290,6 +318,7 @@ def test_no_market_refuses() -> None:
         ("halt.tail_second_max", "tail_seconds_max"),
         ("budget.requests_per_second", "requests_per_minute"),
         ("paper.seeds", "seed"),
+        ("paper.references.beta.offset", "offset_bps"),
         (f"{BTC}.models.fixed.half_spread", "half_spread_bps"),
         (f"{BTC}.colar_bps", "collar_bps"),
         ("reference.beta.silent_seconds", "silent_seconds_max"),
@@ -505,7 +534,7 @@ def test_practice_speaks_the_practice_feed() -> None:
     """A venue's parser never meets the practice exchange's messages, nor practice a real venue's prices."""
     for tree in (json_tree(), live_tree()):
         found = check(tree, "http://127.0.0.1:1", "ws://127.0.0.1:2").references["alpha"]
-        assert found == Reference(5.0, "ws://127.0.0.1:2")
+        assert found == Reference(5.0, "ws://127.0.0.1:2/alpha")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from maker.app import practice
 from maker.app.practice import begin_record, parser, venue_settings
 from maker.errors import ConfigError
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings
 
@@ -75,6 +77,40 @@ def test_a_new_history_begins_a_new_record(goes_on: bool, tmp_path: Path) -> Non
     begin_record(VenueSettings(record=record, state=state))
     assert record.exists() == goes_on
     assert before.read_text() == ("older" if goes_on else "old")
+
+
+def test_reference_venues_are_read_from_both(tmp_path: Path) -> None:
+    """[paper.references] of a configuration; a word of the same name takes the whole venue's place."""
+    told = {each.name: each for each in settings_of("--conf", str(CONF)).references}
+    assert {name: str(each.offset_bps) for name, each in told.items()} == {"beta": "2.5", "gamma": "-1.5"}
+    words = ("--reference", "beta:lag_seconds=0.5,dead_way=closed", "--reference", "delta:offset_bps=-3")
+    over = {each.name: each for each in settings_of("--conf", str(CONF), *words).references}
+    assert over == {
+        "beta": ReferenceVenue(name="beta", lag_seconds=0.5, dead_way="closed"),
+        "gamma": told["gamma"],
+        "delta": ReferenceVenue(name="delta", offset_bps=Decimal(-3)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "field"),
+    [
+        ("", "--reference"),
+        (":offset_bps=1", "--reference"),
+        ("beta:offset_bps", "--reference"),
+        ("beta:offset=1", "paper.references.beta.offset"),
+        ("beta:name=gamma", "paper.references.beta.name"),
+        ("beta:offset_bps=much", "paper.references.beta.offset_bps"),
+        ("beta:wander_bps=nan", "paper.references.beta.wander_bps"),
+        ("beta:dead_way=1", "paper.references.beta.dead_way"),
+        ("beta:lag_seconds=3", "paper.references.beta.lag_seconds"),
+    ],
+)
+def test_a_reference_venue_that_cannot_be_is_refused_by_its_field(word: str, field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of("--reference", word)
+    assert caught.value.field == field
+    assert caught.value.fix
 
 
 def test_an_orphan_outlives_the_longest_tail() -> None:
