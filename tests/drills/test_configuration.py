@@ -88,7 +88,7 @@ def test_every_feed_becomes_the_practice_exchanges(speech: str, tmp_path: Path) 
     conf = live(tmp_path, ('venue = "binance-usdm"', speech))
     found = config.load(prepare(conf).write(tmp_path, HERE)).references["binance"]
     assert (found.venue, found.described) == ("practice", None)
-    assert found.url == f"{HERE.reference_url}/main"
+    assert found.url == f"{HERE.reference_url}/binance"
 
 
 def test_a_key_file_is_never_opened(tmp_path: Path) -> None:

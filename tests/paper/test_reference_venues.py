@@ -95,6 +95,15 @@ def test_a_price_stays_a_price(seconds: float, seed: int, wander: float) -> None
     assert Decimal(-1500) < shift < Decimal(-500)
 
 
+def test_the_exchanges_seed_is_the_venues() -> None:
+    """Another seed is another history of the venue too."""
+    wanders = venue(wander_bps=50.0)
+    ratios = [mid(place, wanders) / mid(place) for place in (opened(3), opened(4))]
+    assert abs(ratios[0] - ratios[1]) > Decimal("0.0001")
+    shift = wanders.shift_bps(SYMBOL, 3, 0.0) / 10_000
+    assert abs(ratios[0] - 1 - shift) < Decimal("0.00001")
+
+
 # -- lagging
 
 

@@ -17,6 +17,7 @@ import trio
 import trio.testing
 import trio_websocket
 
+from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import RATE_LIMIT_RESETS, Switches
 from maker.paper.venue import VenuePorts, VenueSettings, log_failure, open_venue, run_venue
 from tests.golden.transcript import START_MS
@@ -428,6 +429,7 @@ class TestOverSockets:
     async def test_whole_venue(self, tmp_path: Path) -> None:
         """Calls, an event stream and the reference feed over sockets; a restart on the same ports goes on at once."""
         settings = VenueSettings(port=0, preset="busy", state=tmp_path / "state", record=tmp_path / "record.jsonl")
+        settings = attrs.evolve(settings, references=(ReferenceVenue(name="beta", offset_bps=Decimal(100)),))
         with trio.fail_after(20):
             for run in range(2):
                 async with trio.open_nursery() as nursery:
@@ -451,11 +453,15 @@ class TestOverSockets:
                             piece = bytes(await stream.receive_some())
                             assert piece, said
                             said += piece
-                    url = f"ws://127.0.0.1:{ports.reference}"
-                    async with trio_websocket.open_websocket_url(url) as feed:
-                        await feed.send_message('{"op":"subscribe","symbols":["BTC-USD"]}')
-                        quote = json.loads(await feed.get_message())
-                        assert (quote["type"], quote["symbol"], quote["seq"]) == ("bbo", "BTC-USD", 1)
+                    bids = []
+                    for path in ("", "/beta"):
+                        url = f"ws://127.0.0.1:{ports.reference}{path}"
+                        async with trio_websocket.open_websocket_url(url) as feed:
+                            await feed.send_message('{"op":"subscribe","symbols":["BTC-USD"]}')
+                            quote = json.loads(await feed.get_message())
+                            assert (quote["type"], quote["symbol"], quote["seq"]) == ("bbo", "BTC-USD", 1)
+                            bids.append(Decimal(quote["bid"]))
+                    assert bids[1] / bids[0] == pytest.approx(Decimal("1.01"), abs=Decimal("0.002"))
                     nursery.cancel_scope.cancel(reason="the test stops the venue")
         kinds = [line["kind"] for line in record_lines(tmp_path / "record.jsonl")]
         assert [kind for kind in kinds if kind in ("start", "stop")] == ["start", "stop"] * 2
