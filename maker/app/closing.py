@@ -22,6 +22,7 @@ import trio
 from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch, halt
 from maker.app.reading import AccountReader
+from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import MarketSpec
 from maker.desk.units import BPS, Side, decimal_exact
@@ -74,6 +75,9 @@ class Flattening:
     tell: Callable[[str], None]
     outcome: Outcome
     specs: dict[str, MarketSpec] = attrs.field(factory=dict)
+    budget: Budget | None = None  # of the order path, where something is to be kept for cancels; None: nobody quotes
+    heard: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
+    sent: int = 0  # closing orders that left, or may have
     denied: int = 0  # the status of an order-path answer that did not accept our key
     pulling: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -207,11 +211,20 @@ class Flattening:
     async def send(self, market_id: str, path: str, body: bytes) -> float:
         """Send one reducing order; positions are read afterwards, so its outcome is not looked at but told."""
         answer = None
+        if self.budget is not None:
+            now = self.switch.clock()
+            wait = self.budget.wait_seconds(now)
+            if wait > 0:  # what is left of it is cancel-all's
+                return wait
+            self.budget.spend(now)
         try:
+            self.sent += 1
             with trio.move_on_after(CALL_SECONDS_MAX):
                 answer = await self.lane.call("POST", path, body)
         except (NotSent, OutcomeUnknown) as problem:
             self.tell(f"{market_id}: {problem}")
+        if answer is not None:
+            self.heard(answer)
         if answer is None or 200 <= answer.status < 300:
             return 0.0
         wait = limits.wait_seconds(answer.headers, answer.body, time.time()) if answer.status == 429 else 0.0

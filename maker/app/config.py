@@ -18,9 +18,11 @@ from maker.app.relations import relations
 from maker.app.values import build, known, positive, require, section, table, text
 from maker.desk.budget import BudgetSettings
 from maker.desk.fair import FairSettings, SourceSettings
+from maker.desk.funding import FundingSettings
 from maker.desk.identity import PREFIX_PATTERN
 from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings
+from maker.desk.margin import MarginSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits, Limits
 from maker.desk.spread import SpreadModel
@@ -113,6 +115,7 @@ class Market:
     intensity: IntensitySettings
     ladder: LadderSettings
     limits: Limits
+    funding: FundingSettings
     model: str  # the name of the one that quotes
     models: Mapping[str, SpreadModel]  # all that are configured, so that one line switches
 
@@ -135,13 +138,14 @@ class Config:
     cycle: CycleSettings
     budget: BudgetSettings
     limits: AccountLimits
+    margin: MarginSettings  # in [limits] too
     halt: Halt
     guard: Guard
     markets: Mapping[str, Market]
     paper: Paper | None
 
 
-TABLES_OF: Final = {"markets": "market", "references": "reference"}  # a field of many -> the table each has one in
+TABLES_OF: Final = {"markets": "market", "references": "reference", "margin": "limits"}  # a field -> the table it is in
 TOP_KEYS: Final = [TABLES_OF.get(field.name, field.name) for field in attrs.fields(Config)]
 
 
@@ -191,6 +195,7 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "",
     foreign = text(tree, "foreign_orders", "")
     require(foreign in FOREIGN_ORDERS, "foreign_orders", f"is {foreign!r}.", 'Write "refuse" or "cancel".')
     cycle = section(Cycle, tree, "cycle")
+    whole = shared(table(tree, "limits", ""), "limits", AccountLimits, MarginSettings)
     config = Config(
         mode=mode,
         account=text(tree, "account", ""),
@@ -207,7 +212,8 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "",
             stream_fresh_seconds_max=STREAM_FRESH_SECONDS,
         ),
         budget=section(BudgetSettings, tree, "budget"),
-        limits=section(AccountLimits, tree, "limits"),
+        limits=build(AccountLimits, whole[AccountLimits], "limits"),
+        margin=build(MarginSettings, whole[MarginSettings], "limits"),
         halt=section(Halt, tree, "halt"),
         guard=section(Guard, tree, "guard"),
         markets={name: market(tree["market"], name, folder or Path()) for name in table(tree, "market", "")},
@@ -343,22 +349,15 @@ def market(tables: Mapping[str, Any], name: str, folder: Path) -> Market:
         there = ", ".join(models) or "none"
         raise ConfigError(f"{path}.model", f"{model!r} has no table.", f"Add [{path}.models.{model}]; there: {there}.")
     del given["model"], given["models"]
-    rooms = (FairSettings, VolatilitySettings, IntensitySettings, LadderSettings, Limits)
-    parts: dict[type[Any], dict[str, Any]] = {room: {} for room in rooms}
-    owners: dict[str, list[type[Any]]] = {}
-    for room in parts:
-        for field in attrs.fields(room):
-            owners.setdefault(field.name, []).append(room)
-    known(given, list(owners), path)
-    for field_name, value in given.items():
-        for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
-            parts[room][field_name] = value
+    rooms = (FairSettings, VolatilitySettings, IntensitySettings, LadderSettings, Limits, FundingSettings)
+    parts = shared(given, path, *rooms)
     return Market(
         fair=fair(parts[FairSettings], path),
         volatility=build(VolatilitySettings, parts[VolatilitySettings], path),
         intensity=intensity(parts[IntensitySettings], path),
         ladder=build(LadderSettings, parts[LadderSettings], path),
         limits=build(Limits, parts[Limits], path),
+        funding=build(FundingSettings, parts[FundingSettings], path),
         model=model,
         models=models,
     )
@@ -381,6 +380,20 @@ def intensity(given: dict[str, Any], path: str) -> IntensitySettings:
         return build(IntensitySettings, given, path)
     except ValueError as wrong:
         raise own_model.config_error(wrong, path) from wrong
+
+
+def shared(given: Mapping[str, Any], path: str, *rooms: type[Any]) -> dict[type[Any], dict[str, Any]]:
+    """One table, its keys shared out among the rooms that want them. Raises ConfigError for one that nobody wants."""
+    owners: dict[str, list[type[Any]]] = {}
+    for room in rooms:
+        for field in attrs.fields(room):
+            owners.setdefault(field.name, []).append(room)
+    known(given, list(owners), path)
+    parts: dict[type[Any], dict[str, Any]] = {room: {} for room in rooms}
+    for field_name, value in given.items():
+        for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
+            parts[room][field_name] = value
+    return parts
 
 
 def fair(given: dict[str, Any], path: str) -> FairSettings:

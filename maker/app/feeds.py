@@ -165,7 +165,7 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
             for row in await poll(client, ocx.MARKET_STATS, {"marketId": market_id}, reads.market_stats):
                 if row.market_id in specs:  # a site that ignores the parameter answers all markets
                     inlet.deliver(row)
-        if began >= balance_at:
+        if began >= balance_at or inlet.engine.margin.read_due:
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances):
                 inlet.deliver(balance)

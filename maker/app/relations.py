@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from maker.app.values import positive, require
 from maker.desk.budget import reserve_calls
 from maker.desk.ladder import distances
+from maker.desk.margin import BALANCE_READ_SECONDS_MAX
 from maker.desk.spread import Fixed, Volatility
 from maker.errors import ConfigError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 LEVELS_MAX: Final = 20  # a side
 GROWTH_MAX: Final = 10  # of sizes from level to level
 HANG_SECONDS_MIN: Final = 1.0  # four heartbeats: less would kill a maker for one slow collection of garbage
+PREVIEW_SECONDS_MIN: Final = 5.0  # a read like any other, and yet one that the exchange has to reckon for
 STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
 WINDOW_SECONDS_MAX: Final = 600.0  # ten minutes back; longer, and a collar is a price limit
 
@@ -52,6 +54,7 @@ def relations(config: Config) -> None:
     ramp_seconds, ramp_ratio = config.limits.ramp_seconds, config.limits.ramp_ratio
     require(ramp_seconds >= 0, "limits.ramp_seconds", "must not be negative.", "Try 300; 0: no ramp.")
     require(0 < ramp_ratio <= 1, "limits.ramp_ratio", "must be above 0 and at most 1.", "Try 0.1; 1: no ramp.")
+    margin_relations(config)
     halt = config.halt
     require(
         halt.halt_seconds_max > halt.tail_seconds_max + halt.settle_seconds_max,
@@ -91,6 +94,33 @@ def relations(config: Config) -> None:
     for name, one in config.markets.items():
         market_relations(f"market.{name}", one)
         fair_relations(f"market.{name}", one, config.references)
+
+
+def margin_relations(config: Config) -> None:
+    margin = config.margin
+    steps = ("warn", "shrink", "reduce_only", "flatten")
+    above = Decimal(1)
+    for step in steps:
+        name = f"headroom_{step}_ratio"
+        ratio = getattr(margin, name)
+        require(0 < ratio < above, f"limits.{name}", f"must be above 0 and below {above}: each step is lower.", "")
+        above = ratio
+    require(
+        0 <= margin.margin_reserve_ratio < 1, "limits.margin_reserve_ratio", "must be from 0 to below 1.", "Try 0.1."
+    )
+    require(0 < margin.margin_ratio <= 1, "limits.margin_ratio", "must be above 0 and at most 1.", "Try 0.1.")
+    require(
+        margin.balance_stale_seconds_max > BALANCE_READ_SECONDS_MAX,
+        "limits.balance_stale_seconds_max",
+        f"must be above {BALANCE_READ_SECONDS_MAX}: the balance is read each 10 s, and a read may take 3.",
+        "Try 45: three reads may fail.",
+    )
+    require(
+        margin.preview_seconds == 0 or margin.preview_seconds >= PREVIEW_SECONDS_MIN,
+        "limits.preview_seconds",
+        f"must be 0 (never) or at least {PREVIEW_SECONDS_MIN}.",
+        "Try 60.",
+    )
 
 
 def market_relations(path: str, one: Market) -> None:
@@ -183,6 +213,16 @@ def market_relations(path: str, one: Market) -> None:
         f"{path}.jump_confirm_seconds",
         f"must be at most {WINDOW_SECONDS_MAX:.0f}: nothing is quoted for so long.",
         "Try 5.",
+    )
+    lean = one.funding.funding_lean_ratio
+    require(
+        0 <= lean <= ladder.position_soft_ratio,
+        f"{path}.funding_lean_ratio",
+        "must be from 0 to position_soft_ratio: beyond it the ladder shrinks away from where it should lean.",
+        "0 is no lean.",
+    )
+    require(
+        one.funding.funding_rate_min >= 0, f"{path}.funding_rate_min", "must not be negative.", "Both signs are meant."
     )
 
 

@@ -63,7 +63,7 @@ def conclude(run: Run, error: BaseException | None) -> Result:
         unknown_write_at=report.unknown_write_at,
     )
     if run.stop is not None:
-        result.reason = run.stop.sentence
+        result.reason = run.stop.sentence + (f"; {run.closed}" if run.closed else "")
         code = run.stop.reason.value.exit_code
     else:
         result.reason = describe(error) if error is not None else "ended without a reason"

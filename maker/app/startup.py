@@ -34,6 +34,7 @@ def make_engine(config: Config, identity: Identity) -> Engine:
         cycle=config.cycle,
         account_limits=config.limits,
         budget=Budget(config.budget, len(config.markets)),
+        margin_settings=config.margin,
     )
 
 
@@ -153,4 +154,4 @@ def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) ->
     for market_id, spec in specs.items():
         one = config.markets[market_id]
         rooms = (one.fair, one.volatility, one.ladder, one.limits, one.spread_model, one.model, one.intensity)
-        engine.add_market(MarketSettings(MarketAccount(spec), *rooms))
+        engine.add_market(MarketSettings(MarketAccount(spec), *rooms, one.funding))

@@ -4,7 +4,7 @@
       watchers          signals, the parent, the clock, the journal; panic lanes kept warm
         feeds           one stream a market, the reference feed, the polls
           quoting       start-up, then the quoting cycle; the ONLY scope a signal cancels
-            finally     halt, shielded and with a deadline
+            finally     halt, shielded and with a deadline; then positions, where the configuration says so
 
 An error in any task trips the switch first (latch and cancel-all, synchronously) and unwinds afterwards.
 """
@@ -22,12 +22,14 @@ import trio
 
 from maker.app import losses, startup
 from maker.app.causes import describe
+from maker.app.close_out import close_positions
 from maker.app.config import Config, trusted
 from maker.app.feeds import run_market_stream, run_polls
 from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.link import GuardLink
 from maker.app.losses import Keeper
+from maker.app.previews import run_previews
 from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
@@ -98,7 +100,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     await startup.sweep(switch.panic)
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
-                    engine.baseline(await reader.whole())
+                    engine.baseline(await reader.whole(), run.pulse.boot())
                     await startup.warm_up(reader, engine)
                     if run.link is not None:
                         await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
@@ -118,13 +120,16 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     for venue in reference_venues(config):
                         feeds.start_soon(run.guarded, partial(run_reference, venue, inlet, rng))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
+                    feeds.start_soon(run.guarded, partial(run_previews, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
                     run.pulse.unsteady()  # what the start took is no pause
                     await run.guarded(quoter.run)
                 finally:
                     run.pulse.only_halting(config.halt.halt_seconds_max + 1.0)
                     try:
+                        began = trio.current_time()
                         await last_halt(switch, config.halt.tail_seconds_max, config.halt.halt_seconds_max, run.report)
+                        await close_positions(run, began + config.halt.halt_seconds_max)
                     finally:
                         run.halted.set()
             feeds.cancel_scope.cancel(reason="quoting has ended")

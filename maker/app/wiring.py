@@ -75,6 +75,7 @@ class Run:
     halted: trio.Event = attrs.field(factory=trio.Event)  # the last halt is over
     stop: Trip | None = None  # the first reason to leave
     report: HaltReport = attrs.field(factory=HaltReport)
+    closed: str = ""  # what became of positions on the way out, as a sentence; empty: they were left alone
     pulse: Pulse = attrs.field(factory=Pulse)
     skew: Skew = attrs.field(factory=Skew)
     host: Host = THIS_MACHINE

@@ -66,7 +66,7 @@ from maker.wire import ocx, reads
 WAY_SECONDS_MAX: Final = 0.9  # the slowest way: an answer is back before any configuration calls it lost
 HEARD_SECONDS: Final = 0.4  # the reference feed's heartbeats, told when somebody looks
 STATS_SECONDS: Final = 5.0  # between two polls of index and mark; the basis they teach moves over minutes
-ACCOUNT_POLL_SECONDS: Final = 60.0  # between two polls of listing and balance
+ACCOUNT_POLL_SECONDS: Final = 30.0  # between two polls of listing and balance, before the balance goes stale
 PERSON_SECONDS: Final = 300.0  # from a stop that asks for a person to the next start
 
 Told = dict[int, int]  # lots by ticks: one side of the book as the stream last told it
@@ -112,7 +112,7 @@ class Seat:
         tier = reads.fee_tier(self.read(paper_reads.fees)) or (None, None)
         self.spec = reads.market_spec(self.market_id, rows[self.market_id], *tier)
         startup.add_markets(self.engine, self.config, {self.market_id: self.spec})
-        self.engine.baseline(self.account())
+        self.engine.baseline(self.account(), self.heap.now)
         candles = self.read(paper_reads.ohlc, marketId=self.market_id, interval="1m", limit=startup.CANDLES_READ)
         self.engine.markets[self.market_id].fair.volatility.warm_up(reads.closes(candles))
         self.told = ({}, {})

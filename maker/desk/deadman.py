@@ -26,6 +26,7 @@ class Row:
     thresholds: tuple[str, ...]
     exit_code: ExitCode | None = None
     latched: bool = False  # survives a restart: refused until a person clears it
+    closes: bool = False  # positions are closed on the way out, where `[limits] flatten` says so
 
 
 class Reason(enum.Enum):
@@ -56,7 +57,7 @@ class Reason(enum.Enum):
         "quotes rest that could not be replaced in time",
         ("[cycle] quote_age_seconds_max", "maker.desk.engine.QUOTE_AGE_PULL"),
     )
-    MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.market.MARGIN_REFUSALS_MAX",))
+    MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.margin.MARGIN_REFUSALS_MAX",))
     MARKET_HALTED = Row("the exchange has halted a market", AT_ONCE)
     ORDERS_DISAGREE = Row("an order rests that we do not know", AT_ONCE)
     # our position and our money
@@ -91,9 +92,21 @@ class Reason(enum.Enum):
         ("[limits] drawdown_max",),
         ExitCode.FAILED_EMPTY,
         latched=True,
+        closes=True,
     )
     DAILY_LOSS = Row(
-        "the account has lost too much today", ("[limits] daily_loss_max",), ExitCode.FAILED_EMPTY, latched=True
+        "the account has lost too much today",
+        ("[limits] daily_loss_max",),
+        ExitCode.FAILED_EMPTY,
+        latched=True,
+        closes=True,
+    )
+    MARGIN_HEADROOM = Row(
+        "positions leave too little margin free",
+        ("[limits] headroom_flatten_ratio", "maker.desk.margin.FLATTEN_READINGS"),
+        ExitCode.FAILED_EMPTY,
+        latched=True,
+        closes=True,
     )
     # this process and this machine
     LOOP_LAG = Row("this process stood still", ("maker.app.watches.LAG_SECONDS_MAX",))

@@ -24,6 +24,7 @@ from maker.desk.events import (
     LevelOrder,
     MarketStats,
     PlaceLadder,
+    PreviewOrder,
     ReadAccount,
     ReadOrders,
     ReferenceQuote,
@@ -182,7 +183,7 @@ class Engine(DeskState):
     def want(self, market: MarketDesk, now: float) -> ApprovedLadder | None:
         """The approved ladder of a market; a refusal of risk is noted and holds the market for a moment."""
         others = sum((other.worst_value(now) for other in self.markets.values() if other is not market), Decimal(0))
-        wanted = market.want(self.account_limits, others, self.ramp(now), now)
+        wanted = market.want(self.account_limits, others, self.ramp(now), now, self.allowed(market, now))
         if isinstance(wanted, Refused):
             self.notes.append(f"{market.market_id}: risk refused a ladder: {wanted.reason}")
             market.hold(now, f"risk refused its ladder ({wanted.reason})", RISK_HOLD_SECONDS)
@@ -206,6 +207,18 @@ class Engine(DeskState):
         fair = market.fair.value(now)
         assert isinstance(fair, FairValue), "decided at the same now"
         return PlaceLadder(market.market_id, quote_id, orders, why, fair.subticks)
+
+    def previews_due(self, now: float) -> tuple[PreviewOrder, ...]:
+        """Orders to ask the exchange about, beside all else; each is named once."""
+        asked: list[PreviewOrder] = []
+        for market in self.markets.values() if self.holding is None else ():
+            quoted, position_lots = market.quoted, market.account.position_lots
+            if quoted is None or quoted.empty:
+                continue
+            limit_lots = market.account.spec.grid.size.count_down(market.limits.position_limit)
+            if market.terms.due(position_lots, limit_lots, self.margin_settings.preview_seconds, now):
+                asked.extend(market.terms.ask(market.account, quoted, now))
+        return tuple(asked)
 
     def states(self, now: float) -> Iterator[tuple[str, str]]:
         """Each market with its sentence, empty while it is quoted."""

@@ -170,7 +170,8 @@ class AccountRead:
     positions: tuple[PositionSeen, ...]
     fills: tuple[Fill, ...]
     balance: Decimal  # perps bucket, quote: deposits + realised - fees - funding
-    available: Decimal  # free margin, quote
+    available: Decimal  # free margin, quote: equity less the initial margin of positions and of what rests
+    equity: Decimal | None = None  # quote, balance and unrealized profit at mark; None: not stated
 
 
 @attrs.frozen
@@ -179,6 +180,20 @@ class BalanceRead:
 
     balance: Decimal
     available: Decimal
+    equity: Decimal | None = None  # None: not stated
+
+
+@attrs.frozen
+class PreviewRead:
+    """What the exchange says that an order would take, were it placed; nothing was."""
+
+    market_id: str
+    side: Side
+    notional: Decimal  # quote
+    margin_required: Decimal  # quote, beside all that rests and is held already
+    fee_bps: Decimal  # negative: a rebate
+    liquidity: Liquidity  # whether it would make or take
+    volume_30d: Decimal  # quote, of the account: what its fee tier goes by
 
 
 @attrs.frozen
@@ -285,6 +300,7 @@ Event = (
     | OpenOrdersRead
     | AccountRead
     | BalanceRead
+    | PreviewRead
     | MarketStats
     | SpecRead
     | LadderPlaced
@@ -320,6 +336,16 @@ class PlaceLadder:
     orders: tuple[LevelOrder, ...]
     why: str  # what made it due, for the log and the journal
     fair_subticks: int = 0  # the fair value it stands around
+
+
+@attrs.frozen
+class PreviewOrder:
+    """An order to ask about, never to place."""
+
+    market_id: str
+    side: Side
+    ticks: int
+    lots: int
 
 
 @attrs.frozen

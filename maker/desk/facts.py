@@ -22,6 +22,7 @@ from maker.desk.events import (
     LadderUnsent,
     MarketStats,
     OpenOrdersRead,
+    PreviewRead,
     ReadEmpty,
     ReferenceHeard,
     ReferenceLost,
@@ -67,6 +68,7 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             market = desk.markets[event.market_id]
             market.fair.stats(event, now)
             market.marked(event.mark)
+            market.funding_rate = event.funding_rate
         case SpecRead():
             return listed(desk, event, now)
         case BudgetSeen():
@@ -76,7 +78,11 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
         case AccountRead():
             return account_read(desk, event, now)
         case BalanceRead():
-            desk.balance, desk.available = event.balance, event.available
+            desk.money_read(event, now)
+            return margin_lost(desk)
+        case PreviewRead():
+            note = desk.markets[event.market_id].previewed(event, now)
+            desk.notes.extend([note] if note else [])
         case ReadEmpty():
             desk.read_empty()
         case _:
@@ -191,12 +197,12 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
             trip = trip or desk.trip(Reason.POSITION_UNEXPLAINED, detail)
         desk.account_read_due = f"{detail}; reading it again"
         desk.account_read_after = now + POSITION_REREAD_SECONDS
-    desk.balance, desk.available = read.balance, read.available
+    desk.money_read(read, now)
     desk.balance_read = read.balance
     with exact():
         desk.balance_explained = sum((market.balance_change for market in desk.markets.values()), Decimal(0))
     desk.funding.read(read.balance, desk.balance_explained)
-    return trip
+    return trip or margin_lost(desk)
 
 
 def listed(desk: DeskState, event: SpecRead, now: float) -> Trip | None:
@@ -254,8 +260,17 @@ def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: floa
 def margin(desk: DeskState, market: MarketDesk, notes: list[str]) -> Trip | None:
     """Say that margin was refused; repeatedly: pull, for what rests stands on margin that is not there."""
     desk.notes.extend(notes)
-    if notes and not market.margin_refusals:  # it has just begun to be held
+    if notes:
+        desk.margin.refused()
+    if notes and not market.refusals.in_row:  # it has just begun to be held
         return desk.trip(Reason.MARGIN_REFUSED, market.market_id)
+    return None
+
+
+def margin_lost(desk: DeskState) -> Trip | None:
+    """Stop where positions leave too little margin; without one nothing can be lost, and quoting stands still."""
+    if desk.margin.lost and any(market.account.position_lots for market in desk.markets.values()):
+        return desk.trip(Reason.MARGIN_HEADROOM, desk.margin.lost)
     return None
 
 

@@ -10,25 +10,25 @@ import attrs
 from maker.desk.account import MarketAccount
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
-from maker.desk.events import Fill, LadderPlaced, MarketSpec
+from maker.desk.events import Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
+from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
 from maker.desk.intensity import IntensitySettings
 from maker.desk.jumps import Jumps
-from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps
+from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps, whole_sizes
+from maker.desk.margin import EVERYTHING, Allowed, Refusals, exits, refusal, side_room, worst_lots
 from maker.desk.pricing import Pricing, Quoted
 from maker.desk.profit import AttributionBook, BookedFill, Markouts
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
 from maker.desk.spread import SpreadModel
-from maker.desk.units import SUBTICKS, Side, exact, ticks_down
+from maker.desk.terms import Terms
+from maker.desk.units import Side, exact, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
 DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
 MARKET_HOLD_SECONDS = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
-MARGIN_REFUSALS_MAX = 3  # in a row, then the market is held
-MARGIN_STEP = Fraction(1, 2)  # each refusal leaves this much of the size
-MARGIN_RECOVERY_SECONDS = 60.0  # without a refusal, then the size doubles back towards whole
 PLACE_FAILURES_MAX = 3  # in a row, then everything is pulled
 FAILURE_BACKOFF_SECONDS = 0.5  # doubled with each failure in a row
 
@@ -60,6 +60,7 @@ class MarketSettings:
     model: SpreadModel
     model_name: str
     intensity: IntensitySettings
+    funding: FundingSettings = NO_LEAN
 
 
 @attrs.define
@@ -91,9 +92,10 @@ class MarketDesk:
     failures: int = 0
     hold_until: float = 0.0
     hold_sentence: str = ""
-    margin_refusals: int = 0
-    margin_refused_at: float = 0.0
-    size_factor: Fraction = Fraction(1)
+    refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
+    terms: Terms = attrs.field(factory=Terms)
+    funding: FundingSettings = NO_LEAN
+    funding_rate: Decimal | None = None  # as last polled, with the mark
     unexplained_since: float | None = None
     unexplained_read_at: float | None = None  # the first account read that did not explain the position
     mark: Decimal | None = None
@@ -205,6 +207,13 @@ class MarketDesk:
         with exact():
             return account.spec.grid.size.value(account.position_start_lots) * (self.mark_start - account.entry_start)
 
+    @property
+    def unrealized(self) -> Decimal:
+        """What closing the position at mark would realise, quote; 0 before there is a mark."""
+        account = self.account
+        gained = Decimal(0) if self.mark is None else self.mark - account.entry_price
+        return account.spec.grid.size.value(account.position_lots) * gained
+
     def worth_known(self, now: float) -> bool:
         """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
         fair = self.fair
@@ -220,7 +229,33 @@ class MarketDesk:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
         if spec.grid != self.account.spec.grid:
             raise GridChanged(f"{spec.market_id}: the exchange changed its tick or step size; start again to take it")
-        self.account.spec = spec
+        self.account.spec = self.at_previewed_fees(spec)
+
+    def at_previewed_fees(self, spec: MarketSpec) -> MarketSpec:
+        """A listing at the fees that a preview has told since: a listing states those of the start."""
+        maker, taker = Liquidity.MAKER, Liquidity.TAKER
+        return attrs.evolve(
+            spec,
+            maker_fee_bps=self.terms.fee_bps(maker, spec.maker_fee_bps),
+            taker_fee_bps=self.terms.fee_bps(taker, spec.taker_fee_bps),
+        )
+
+    def previewed(self, read: PreviewRead, now: float) -> str:
+        """Take what an order of ours would take. Returns a sentence for the log when a fee is another one."""
+        note = self.terms.learn(read, self.account.spec.fee_bps(read.liquidity), now)
+        self.account.spec = self.at_previewed_fees(self.account.spec)
+        return note
+
+    # -- margin and funding
+
+    def lot_margin(self, ratio: Decimal, preview_seconds: float, now: float) -> Decimal:
+        """Initial margin of one lot in quote currency; `ratio` of its value until previews taught another one."""
+        return self.price(now) * self.account.spec.grid.size.step * self.terms.margin_ratio(ratio, preview_seconds, now)
+
+    def target_lots(self) -> int:
+        """The position to lean towards for its funding, signed; 0 where that is not configured."""
+        limit_lots = self.account.spec.grid.size.count_down(self.limits.position_limit)
+        return target_lots(self.funding_rate, limit_lots, self.funding)
 
     # -- holding back
 
@@ -240,24 +275,10 @@ class MarketDesk:
 
     def margin_refused(self, now: float) -> str:
         """De-risk: the next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""
-        self.margin_refusals += 1
-        self.margin_refused_at = now
-        self.size_factor *= MARGIN_STEP
-        if self.margin_refusals >= MARGIN_REFUSALS_MAX:
-            self.margin_refusals = 0
+        if self.refusals.refused(now):
             self.hold(now, "its margin was refused repeatedly")
-        return f"{self.market_id}: margin refused, the next ladder is at {self.size_factor} of its size"
-
-    def margin_accepted(self, now: float) -> None:
-        """A ladder was accepted: after a while without refusals the size grows back."""
-        self.margin_refusals = 0
-        self.recover_size(now)
-
-    def recover_size(self, now: float) -> None:
-        """After a while without refusals the size grows back a step."""
-        if self.size_factor < 1 and now - self.margin_refused_at > MARGIN_RECOVERY_SECONDS:
-            self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
-            self.margin_refused_at = now
+        self.terms.asked_again = True
+        return f"{self.market_id}: margin refused, the next ladder is at {self.refusals.size_factor} of its size"
 
     @property
     def frozen_until(self) -> float:
@@ -317,7 +338,7 @@ class MarketDesk:
             self.orders_known = False  # it was applied before, so it may rest
         if MARGIN_CODE in codes:
             return [self.margin_refused(now)]
-        self.margin_accepted(now)
+        self.refusals.accepted(now)
         return []
 
     def ladder_refused(self) -> None:
@@ -335,9 +356,14 @@ class MarketDesk:
     # -- wanting
 
     def want(
-        self, limits: AccountLimits, other_markets_value: Decimal, ramp: Decimal, now: float
+        self,
+        limits: AccountLimits,
+        other_markets_value: Decimal,
+        ramp: Decimal,
+        now: float,
+        allowed: Allowed = EVERYTHING,
     ) -> ApprovedLadder | Refused | None:
-        """The ladder this market should have, if risk approves; None when there is nothing to do.
+        """The ladder this market should have, if margin and risk allow it; None when there is nothing to do.
 
         `ramp` is the share of the position caps that holds now. Where it leaves room for less than a whole ladder, its
         innermost levels are quoted, the last of them smaller, down to the exchange's minimum; for less than that, none.
@@ -345,8 +371,11 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, NoFair):
             return None
-        self.recover_size(now)
+        self.refusals.recover(now)
         account = self.account
+        spec, worst_fee_bps = account.spec, self.terms.worst_fee_bps(Liquidity.MAKER, account.spec.maker_fee_bps)
+        if worst_fee_bps != spec.maker_fee_bps:
+            spec = attrs.evolve(spec, maker_fee_bps=worst_fee_bps)
         bid, ask = self.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
         earlier = self.jumps.earlier(now)
         around = Surroundings(bid, ask, other_markets_value, self.fair.index_subticks, earlier, ramp)
@@ -364,24 +393,39 @@ class MarketDesk:
             position_lots=account.position_lots,
             best_bid_of_others=bid,
             best_ask_of_others=ask,
-            room_bid_lots=room_lots(account, self.limits, Side.BUY, cap),
-            room_ask_lots=room_lots(account, self.limits, Side.SELL, cap),
-            size_factor=self.size_factor,
+            room_bid_lots=self.room_lots(Side.BUY, cap, allowed),
+            room_ask_lots=self.room_lots(Side.SELL, cap, allowed),
+            size_factor=Fraction(1) if allowed.reducing_only else self.refusals.size_factor,
         )
-        ladder = build(account.spec, self.ladder_settings, inputs)
+        ladder = build(spec, self.ladder_settings, inputs)
+        if allowed.reducing_only:
+            ladder = exits(ladder, account)
         self.nothing, self.outside_band = "", False
         if ladder.empty and not account.exposed:
             self.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
-            self.nothing = self.why_empty(fair, ramp)
+            self.nothing = allowed.why or self.why_empty(fair, ramp)
             return None
+        short = refusal(ladder, account, allowed)
+        if short:
+            return Refused(short)
         return approve(ladder, account, fair, self.limits, limits, around)
 
+    def room_lots(self, side: Side, cap: int, allowed: Allowed) -> int:
+        """What one side's ladder may have, as caps and margin allow."""
+        settings, step, whole = self.ladder_settings, self.account.spec.grid.size.step, 0
+        if allowed.factor < 1:
+            whole = sum(whole_sizes(settings.level_size, settings.size_growth, settings.levels, step, Fraction(1)))
+        return side_room(self.account, side, allowed, whole, room_lots(self.account, self.limits, side, cap))
+
     def priced(self, fair: FairValue, now: float) -> Quoted:
-        """What the model would quote at this moment."""
+        """What the model would quote at this moment: as if the position we lean towards were none."""
         size, settings = self.account.spec.grid.size, self.ladder_settings
         exchange_ms = self.engine_ms + int((now - self.engine_at) * 1000)
         lots, limit = size.count_down(settings.level_size), size.count_down(settings.position_limit)
-        return self.pricing.quote(fair, self.account.position_lots, lots, limit, exchange_ms)
+        position = self.account.position_lots
+        if (target := self.target_lots()) and abs(position) < limit:
+            position = max(1 - limit, min(limit - 1, position - target))
+        return self.pricing.quote(fair, position, lots, limit, exchange_ms)
 
     def why_empty(self, fair: FairValue, ramp: Decimal) -> str:
         """Why a ladder has no level at all."""
@@ -408,9 +452,11 @@ class MarketDesk:
 
     def worst_value(self, now: float) -> Decimal:
         """Value of the worst-case position in quote currency, at fair value or else at mark."""
-        account = self.account
-        lots = max(0, *(side.sign * account.worst_position_lots(side) for side in Side))
+        return self.account.spec.grid.size.value(worst_lots(self.account)) * self.price(now)
+
+    def price(self, now: float) -> Decimal:
+        """Fair value, or else the mark, or else what the position was entered at; quote per base."""
         fair = self.fair.value(now)
         if isinstance(fair, FairValue):
-            return account.spec.grid.notional(1, lots) * fair.subticks / SUBTICKS
-        return account.spec.grid.size.value(lots) * (self.mark if self.mark is not None else account.entry_price)
+            return self.account.spec.grid.subticks_price(fair.subticks)
+        return self.mark if self.mark is not None else self.account.entry_price

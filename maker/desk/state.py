@@ -14,9 +14,10 @@ import attrs
 from maker.desk.breakers import Losses
 from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
-from maker.desk.events import AccountRead, Fill
+from maker.desk.events import AccountRead, BalanceRead, Fill
 from maker.desk.fair import FairValueEstimator
 from maker.desk.identity import Identity
+from maker.desk.margin import Allowed, Margin, MarginSettings, Reading, stake, worst_lots
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.pricing import Pricing
 from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
@@ -32,6 +33,7 @@ class DeskState:
     cycle: CycleSettings
     account_limits: AccountLimits
     budget: Budget
+    margin_settings: MarginSettings
     markets: dict[str, MarketDesk] = attrs.field(factory=dict)
     holding: Trip | None = None
     emptied: bool = False  # since `holding` began, the exchange was read back empty
@@ -39,6 +41,7 @@ class DeskState:
     account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
     exchange_ms: int | None = None  # the exchange's clock, as its streams told it
     losses: Losses = attrs.field(init=False)
+    margin: Margin = attrs.field(init=False)
     balance: Decimal | None = None  # perps bucket, as last read in passing
     balance_read: Decimal | None = None  # as last read together with positions and trades
     balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
@@ -54,15 +57,17 @@ class DeskState:
 
     def __attrs_post_init__(self) -> None:
         self.losses = Losses(self.account_limits)
+        self.margin = Margin(self.margin_settings)
 
     def add_market(self, settings: MarketSettings) -> None:
         """Add a market before the first fact."""
         spec = settings.account.spec
         fair = FairValueEstimator(spec.grid, settings.fair, settings.volatility)
         pricing = Pricing(spec.grid, settings.model_name, settings.model, settings.intensity)
-        self.markets[spec.market_id] = MarketDesk(settings.account, fair, settings.ladder, settings.limits, pricing)
+        one = MarketDesk(settings.account, fair, settings.ladder, settings.limits, pricing, funding=settings.funding)
+        self.markets[spec.market_id] = one
 
-    def baseline(self, read: AccountRead) -> None:
+    def baseline(self, read: AccountRead, now: float) -> None:
         """The account as found at the start: its old trades are known, its position is where we begin."""
         for fill in read.fills:
             if fill.market_id in self.markets:
@@ -73,8 +78,8 @@ class DeskState:
             market.account.position_start_lots = market.account.position_lots
             market.account.entry_start = market.account.entry_price
             market.attribution.begin(market.account.position_lots)
-        self.balance, self.available = read.balance, read.available
         self.balance_start = read.balance
+        self.money_read(read, now)
         self.funding.begin(read.balance)
         self.account_read_due = ""
 
@@ -120,6 +125,36 @@ class DeskState:
         limits, since = self.account_limits, self.quoting_since
         over = not limits.ramp_seconds or (since is not None and now - since >= limits.ramp_seconds)
         return WHOLE if over else limits.ramp_ratio
+
+    # -- margin
+
+    def money_read(self, read: AccountRead | BalanceRead, now: float) -> None:
+        """Take balance and margin as the exchange states them; what is quoted follows at the next decision."""
+        self.balance, self.available = read.balance, read.available
+        unrealized = sum((market.unrealized for market in self.markets.values()), Decimal(0))
+        equity = read.balance + unrealized if read.equity is None else read.equity
+        stakes = {name: stake(market.account, self.lot_margin(market, now)) for name, market in self.markets.items()}
+        before = self.margin.step, self.margin.factor
+        self.notes.extend(self.margin.read(Reading(read.available, equity, stakes, now)))
+        if before != (self.margin.step, self.margin.factor):
+            for market in self.markets.values():
+                market.disturbed = "margin headroom"
+
+    def lot_margin(self, market: MarketDesk, now: float) -> Decimal:
+        """Initial margin of one lot of a market, in quote currency."""
+        return market.lot_margin(self.margin_settings.margin_ratio, self.margin_settings.preview_seconds, now)
+
+    def allowed(self, market: MarketDesk, now: float) -> Allowed:
+        """What margin allows a market beside the worst case of all others."""
+        needs = sum(
+            (
+                self.margin.need(other.market_id, self.lot_margin(other, now), worst_lots(other.account))
+                for other in self.markets.values()
+                if other is not market
+            ),
+            Decimal(0),
+        )
+        return self.margin.allowed(market.market_id, self.lot_margin(market, now), needs, now)
 
     # -- money and messages
 

@@ -5,8 +5,9 @@
     async with client.stream("/perps/stream/events", {"marketId": "BTC-PERP"}) as events:
         data = await events.receive_some()
 
-No order goes this way (`lane` is for those), so an outcome unknown does no harm: read again. Deadlines are the caller's
-and total; there is none inside, since a drip-fed answer defeats a deadline per read.
+No order goes this way (`lane` is for those), so an outcome unknown does no harm: read again. The one POST, `ask`, is
+for questions that change nothing. Deadlines are the caller's and total; there is none inside, since a drip-fed answer
+defeats a deadline per read.
 
 What httpx and httpcore are kept from doing, each seen to go wrong: sharing a pool (a request cancelled while it waits
 there, or between connecting and sending, blocks its slot for ever; encode/httpcore #1093), looking up names on Trio's
@@ -33,9 +34,12 @@ from maker.edge.answer import BODY_BYTES_MAX, Answer, joined
 from maker.edge.endpoint import Endpoint, parse, resolve
 from maker.edge.lane import Connection, NotSent, check_headers
 from maker.errors import OutcomeUnknown, StreamBroken, StreamFault
+from maker.wire import ocx
 
 CONNECTIONS_MAX: Final = 8  # reads at once; the program has a handful of readers
 IDLE_SECONDS_MAX: Final = 30.0  # an idle connection is kept for the next round of reads; servers allow 60 to 75
+
+QUESTIONS: Final = frozenset({ocx.PREVIEW})  # POSTs without an effect
 
 Dial = Callable[[], Awaitable[Connection]]
 
@@ -68,17 +72,26 @@ class Client:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Read one answer of any status, queueing for a free read; raise `OutcomeUnknown` if none came whole."""
+        return await self.read(path, params, None)
+
+    async def ask(self, path: str, question: bytes) -> Answer:
+        """As `get`, for a question that is put as a JSON body and changes nothing: a preview, never an order."""
+        assert path in QUESTIONS, f"{path} may change something: that goes by a lane"
+        return await self.read(path, None, question)
+
+    async def read(self, path: str, params: Mapping[str, str] | None, question: bytes | None) -> Answer:
+        what = f"{'GET' if question is None else 'POST'} {path}"
         async with self.reads:
             own = self.idle.pop() if self.idle else self.open_http()
             body = bytearray()
             try:
-                async with answered(own, path, params, {}) as (response, chunks):
+                async with answered(own, path, params, {}, question) as (response, chunks):
                     async for chunk in chunks:
                         if len(body) + len(chunk) > BODY_BYTES_MAX:
-                            raise OutcomeUnknown(f"GET {path}: the body is over {BODY_BYTES_MAX} bytes")
+                            raise OutcomeUnknown(f"{what}: the body is over {BODY_BYTES_MAX} bytes")
                         body += chunk
             except httpx.HTTPError as error:
-                raise OutcomeUnknown(f"GET {path}: {what_happened(error)}") from None
+                raise OutcomeUnknown(f"{what}: {what_happened(error)}") from None
             self.idle.append(own)
             return Answer(response.status_code, joined(response.headers.raw), bytes(body))
 
@@ -139,7 +152,11 @@ class EventStream:
 
 @contextlib.asynccontextmanager
 async def answered(
-    own: httpx.AsyncClient, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str]
+    own: httpx.AsyncClient,
+    path: str,
+    params: Mapping[str, str] | None,
+    headers: Mapping[str, str],
+    question: bytes | None = None,
 ) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[bytes]]]:
     """Ask, and yield the head of the answer with the chunks of its body; unless those are read to the end, close `own`.
 
@@ -149,7 +166,9 @@ async def answered(
     response: httpx.Response | None = None
     chunks: AsyncIterator[bytes] | None = None
     try:
-        response = await own.send(own.build_request("GET", path, params=params, headers=headers), stream=True)
+        method, kind = ("GET", {}) if question is None else ("POST", {"content-type": "application/json"})
+        request = own.build_request(method, path, params=params, headers={**headers, **kind}, content=question)
+        response = await own.send(request, stream=True)
         chunks = response.aiter_raw()
         yield response, chunks
     finally:

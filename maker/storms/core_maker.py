@@ -84,7 +84,7 @@ class Maker(Hand):
         read = None
         while read is None:
             read = yield from self.whole()
-        engine.baseline(read)
+        engine.baseline(read, self.heap.now)
         for market_id, market in engine.markets.items():
             query = {"marketId": market_id, "interval": "1m", "limit": startup.CANDLES_READ}
             market.fair.volatility.warm_up(reads.closes(self.venue.read(paper_reads.ohlc, query)))

@@ -88,7 +88,8 @@ class Left(Entry):
 
     @property
     def is_read(self) -> bool:
-        return self.method == "GET"
+        """Whether it changes nothing: a preview places nothing, though it is a POST."""
+        return self.method == "GET" or self.path == ocx.PREVIEW
 
 
 @attrs.frozen(kw_only=True)

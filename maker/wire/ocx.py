@@ -194,7 +194,7 @@ class QuotesRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrderRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /perps/orders (and, without the ids, preview)."""
+    """POST /perps/orders. Preview is asked with the five fields of `PreviewRequest`."""
 
     market_id: str
     side: str
@@ -232,6 +232,16 @@ class CloseRequest(Wire, frozen=True, kw_only=True, omit_defaults=True):
 
     market_id: str
     quantity: str | None = None
+
+
+class PreviewRequest(Wire, frozen=True, kw_only=True):
+    """POST /perps/orders/preview."""
+
+    market_id: str
+    side: str
+    type: str
+    price: str
+    quantity: str
 
 
 class PreviewAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):

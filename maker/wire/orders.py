@@ -10,6 +10,7 @@ from maker.desk.events import (
     MarketSpec,
     PlacedOrder,
     PlaceLadder,
+    PreviewOrder,
 )
 from maker.errors import OutcomeUnknown, Refused, Throttled, Unauthorized
 from maker.wire import ocx
@@ -42,6 +43,13 @@ def ladder_quotes(spec: MarketSpec, action: PlaceLadder) -> list[ocx.Quote]:
         )
         for order in action.orders
     ]
+
+
+def preview_body(spec: MarketSpec, asked: PreviewOrder) -> bytes:
+    """The body of orders/preview: the documented five fields, no id and no flag."""
+    price, size = spec.grid.price.text(asked.ticks), spec.grid.size.text(asked.lots)
+    side, kind = asked.side.value, "limit"
+    return ocx.encode(ocx.PreviewRequest(market_id=asked.market_id, side=side, type=kind, price=price, quantity=size))
 
 
 def levels_json(spec: MarketSpec, action: PlaceLadder) -> bytes:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from maker.desk.events import AccountRead, BalanceRead, Fill, MarketSpec, MarketStats, OrderSeen, PositionSeen
+from maker.desk.events import (
+    AccountRead,
+    BalanceRead,
+    Fill,
+    Liquidity,
+    MarketSpec,
+    MarketStats,
+    OrderSeen,
+    PositionSeen,
+    PreviewOrder,
+    PreviewRead,
+)
 from maker.desk.units import Grid, Side, decimal_exact
 from maker.wire import ocx
 from maker.wire.stream import fill, position, unix_ms
@@ -128,13 +139,27 @@ def balance(body: bytes) -> BalanceRead:
     """The perps bucket."""
     for row in ocx.decode(body, ocx.Balances).balances:
         if row.bucket == PERPS:
-            return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available))
+            return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available), decimal_exact(row.equity))
     raise ValueError("the exchange states no perps balance")
 
 
 def account(seen: Iterable[PositionSeen], fills: Iterable[Fill], perps: BalanceRead) -> AccountRead:
     """Put the three reads together."""
-    return AccountRead(tuple(seen), tuple(fills), perps.balance, perps.available)
+    return AccountRead(tuple(seen), tuple(fills), perps.balance, perps.available, perps.equity)
+
+
+def preview(asked: PreviewOrder, body: bytes) -> PreviewRead:
+    """What an order would take; ValueError also where the exchange names neither role, for then the fee is nobody's."""
+    answer = ocx.decode(body, ocx.PreviewAnswer)
+    return PreviewRead(
+        asked.market_id,
+        asked.side,
+        decimal_exact(answer.notional),
+        decimal_exact(answer.margin_required),
+        decimal_exact(answer.fee_bps),
+        Liquidity(answer.fee_role.lower()),
+        decimal_exact(answer.rolling30d_volume),
+    )
 
 
 def market_stats(body: bytes) -> tuple[MarketStats, ...]:

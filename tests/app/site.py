@@ -43,6 +43,15 @@ BALANCES: Final = {
         }
     ]
 }
+PREVIEW: Final = {
+    "notional": "1000",
+    "marginRequired": "60",
+    "estFee": "0.1",
+    "feeBps": "1",
+    "feeRole": "maker",
+    "approved": True,
+    "rolling30dVolume": "0",
+}
 MARKET: Final = {
     "id": "BTC-PERP",
     "marketType": "perp",
@@ -126,6 +135,7 @@ class Site:
             ocx.POSITIONS: saying([]),
             ocx.TRADES: saying([]),
             ocx.BALANCES: saying(BALANCES),
+            ocx.PREVIEW: saying(PREVIEW),
             ocx.ORDERS: self.list_orders,
             ocx.CANCEL_ALL: self.cancel_all,
             ocx.QUOTES_BULK: self.bulk,

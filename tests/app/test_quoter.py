@@ -112,6 +112,7 @@ async def quoting(*, connected: bool = True) -> AsyncIterator[Quoting]:
     steps = Steps()
     fields = {field.name: getattr(ready.engine, field.name) for field in attrs.fields(Engine) if field.init}
     engine = ClockedEngine(**fields, steps=steps)
+    engine.margin = ready.engine.margin
     desk = Desk(engine, ready.now, ready.stream_ms)
     trio.lowlevel.add_instrument(steps)
     try:

@@ -23,7 +23,7 @@ from maker.edge.journal import MemoryJournal
 from maker.errors import ExitCode
 from maker.guard import latch
 from maker.wire import ocx
-from tests.app.site import Seen, reset, saying
+from tests.app.site import BALANCES, Seen, reset, saying
 from tests.app.whole import WALL, World, config, http_date, running
 from tests.desk.scripted import BTC, FAIR_TICKS, a_fill, at_position, dec
 
@@ -140,6 +140,13 @@ async def down(world: World) -> None:
     world.price(FAIR_TICKS - 1_100)
 
 
+async def margin_gone(world: World) -> None:
+    """A position, and nearly nothing of the equity is free, however often it is read."""
+    world.delta(a_fill("t1", Side.BUY, 100), positions=(at_position(100),))
+    (row,) = BALANCES["balances"]
+    world.site.usual[ocx.BALANCES] = saying({"balances": [{**row, "available": "500"}]})
+
+
 def unseen(boot: float, monotonic: float, wall: float) -> Callable[[World], Awaitable[None]]:
     async def fire(world: World) -> None:
         world.pass_unseen(boot, monotonic, wall)
@@ -200,6 +207,7 @@ CASES: Final[dict[Reason, Case]] = {
     ),
     Reason.DRAWDOWN: Case(up_and_down, account={"drawdown_max": dec("10"), "daily_loss_max": NEVER}),
     Reason.DAILY_LOSS: Case(down, account={"drawdown_max": NEVER, "daily_loss_max": dec("10")}),
+    Reason.MARGIN_HEADROOM: Case(margin_gone),
     Reason.LOOP_LAG: Case(unseen(0.7, 0.7, 0.7)),
     Reason.SUSPENDED: Case(unseen(60.0, 0.0, 60.0)),
     Reason.CLOCK_JUMPED: Case(unseen(0.0, 0.0, -3600.0)),
@@ -222,6 +230,7 @@ CHECKLIST: Final = {
     Reason.OVERFILLED: 15,
     Reason.DRAWDOWN: 16,
     Reason.DAILY_LOSS: 16,
+    Reason.MARGIN_HEADROOM: 8,
     Reason.CLOCK_SKEW: 19,
 }
 
@@ -262,7 +271,7 @@ async def test_each_row_fires_pulls_first_and_ends_as_it_says(
 
 def writes(world: World, before: int) -> list[Seen]:
     """What was written to the exchange since it had seen so many requests."""
-    return [seen for seen in world.site.log[before:] if seen.method == "POST"]
+    return [seen for seen in world.site.log[before:] if seen.method == "POST" and seen.path != ocx.PREVIEW]
 
 
 async def resumes(world: World, before: int) -> None:

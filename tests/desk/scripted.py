@@ -20,6 +20,7 @@ from maker.desk.engine import Engine
 from maker.desk.events import (
     AccountRead,
     Action,
+    BalanceRead,
     BudgetSeen,
     Event,
     Fill,
@@ -49,6 +50,7 @@ from maker.desk.fair import Combine, FairSettings, FairValue, PriceFrom, SourceS
 from maker.desk.identity import Identity
 from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings
+from maker.desk.margin import FlattenPolicy, MarginSettings
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.pricing import Pricing
 from maker.desk.risk import AccountLimits, Limits
@@ -146,6 +148,17 @@ ALL_MARKETS: Final = AccountLimits(
     ramp_seconds=0.0,
     ramp_ratio=dec("0.1"),
 )
+MARGIN: Final = MarginSettings(
+    headroom_warn_ratio=dec("0.5"),
+    headroom_shrink_ratio=dec("0.4"),
+    headroom_reduce_only_ratio=dec("0.2"),
+    headroom_flatten_ratio=dec("0.1"),
+    margin_reserve_ratio=dec("0.1"),
+    margin_ratio=dec("0.05"),
+    balance_stale_seconds_max=45.0,
+    preview_seconds=0.0,
+    flatten=FlattenPolicy.NEVER,
+)
 CYCLE: Final = CycleSettings(
     requote_bps=dec("1"),
     requote_seconds_min=0.25,
@@ -216,8 +229,9 @@ class Desk:
         cycle: CycleSettings = CYCLE,
         limits: AccountLimits = ALL_MARKETS,
         budget: BudgetSettings = BUDGET,
+        margin: MarginSettings = MARGIN,
     ) -> Desk:
-        engine = Engine(Identity.of("mk", 7), cycle, limits, Budget(budget))
+        engine = Engine(Identity.of("mk", 7), cycle, limits, Budget(budget), margin)
         for each in settings or (market(),):
             engine.add_market(each)
         for each_market in engine.markets.values():
@@ -231,9 +245,10 @@ class Desk:
         cycle: CycleSettings = CYCLE,
         limits: AccountLimits = ALL_MARKETS,
         budget: BudgetSettings = BUDGET,
+        margin: MarginSettings = MARGIN,
     ) -> Desk:
         """A desk that has everything it needs to quote."""
-        desk = cls.of(*settings, cycle=cycle, limits=limits, budget=budget)
+        desk = cls.of(*settings, cycle=cycle, limits=limits, budget=budget, margin=margin)
         desk.baseline()
         for market_id in desk.engine.markets:
             desk.snapshot(market_id)
@@ -249,8 +264,8 @@ class Desk:
     def apply(self, event: Event) -> Trip | None:
         return self.engine.apply(event, self.now)
 
-    def later(self, seconds: float, *, alive: bool = True) -> None:
-        """Let time pass; `alive`: every feed is heard at the end of it and the index read again."""
+    def later(self, seconds: float, *, alive: bool = True, money: bool = True) -> None:
+        """Let time pass; `alive`: every feed is heard at the end of it, index and (`money`) balance are read again."""
         self.now += seconds
         if alive:
             assert self.apply(ReferenceHeard(VENUE)) is None
@@ -258,12 +273,18 @@ class Desk:
                 assert self.apply(StreamHeard(market_id)) is None
                 if each.mark is not None:
                     self.stats(market_id=market_id)
+            if self.engine.balance is not None and money:
+                self.balance()
 
     def baseline(self, *fills: Fill, positions: tuple[PositionSeen, ...] = ()) -> None:
-        self.engine.baseline(AccountRead(positions, fills, dec("10000"), dec("9000")))
+        self.engine.baseline(AccountRead(positions, fills, dec("10000"), dec("9000")), self.now)
 
     def account_read(self, *fills: Fill, positions: tuple[PositionSeen, ...] = ()) -> None:
         assert self.apply(AccountRead(positions, fills, dec("10000"), dec("9000"))) is None
+
+    def balance(self, available: str = "9000", equity: str = "10000") -> Trip | None:
+        """The balance read again; the margin it states leaves everything as it is."""
+        return self.apply(BalanceRead(self.engine.balance or dec(equity), dec(available), dec(equity)))
 
     def snapshot(
         self,

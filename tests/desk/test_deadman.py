@@ -29,6 +29,7 @@ ENDS = {
     Reason.REPEATED_EXECUTION: ExitCode.FAILED_EMPTY,
     Reason.DRAWDOWN: ExitCode.FAILED_EMPTY,
     Reason.DAILY_LOSS: ExitCode.FAILED_EMPTY,
+    Reason.MARGIN_HEADROOM: ExitCode.FAILED_EMPTY,
 }
 LATCHED = {
     Reason.KILLED,
@@ -37,7 +38,9 @@ LATCHED = {
     Reason.REPEATED_EXECUTION,
     Reason.DRAWDOWN,
     Reason.DAILY_LOSS,
+    Reason.MARGIN_HEADROOM,
 }
+CLOSES = {Reason.DRAWDOWN, Reason.DAILY_LOSS, Reason.MARGIN_HEADROOM}  # positions, where the configuration says so
 CONF = tomllib.loads((Path(__file__).parents[2] / "conf" / "paper.toml").read_text(encoding="utf-8"))
 
 
@@ -47,6 +50,8 @@ def test_every_reason_is_decided_here_too(reason: Reason) -> None:
     assert reason.value.exit_code == ENDS.get(reason)
     assert reason.recoverable == (reason not in ENDS)
     assert reason.latched == (reason in LATCHED)
+    assert reason.value.closes == (reason in CLOSES)
+    assert not reason.value.closes or reason.latched, "nobody is sold out by a run that starts again by itself"
     assert not (reason.latched and reason.recoverable), "what goes on by itself cannot wait for a person"
 
 

@@ -24,7 +24,7 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.fair import Combine, SourceSettings
-from maker.desk.market import MARGIN_REFUSALS_MAX
+from maker.desk.margin import MARGIN_REFUSALS_MAX
 from maker.desk.units import Side
 
 from .scripted import (

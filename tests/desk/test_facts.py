@@ -21,7 +21,8 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.facts import OLD_SECONDS, POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
-from maker.desk.market import MARGIN_REFUSALS_MAX, MARKET_HOLD_SECONDS
+from maker.desk.margin import MARGIN_REFUSALS_MAX
+from maker.desk.market import MARKET_HOLD_SECONDS
 from maker.desk.units import Side
 from maker.errors import StreamBroken
 
@@ -254,7 +255,9 @@ def test_size_comes_back_after_margin_was_refused_however_small_it_had_become() 
             desk.delta()
             if lots_of(action) == 60:
                 return
-    pytest.fail(f"an hour without a whole ladder: {desk.said(desk.decide())}, {desk.market().size_factor} of the size")
+    pytest.fail(
+        f"an hour without a whole ladder: {desk.said(desk.decide())}, {desk.market().refusals.size_factor} of the size"
+    )
 
 
 def test_levels_refused_one_by_one_do_not_rest_and_the_same_ladder_is_not_repeated() -> None:

@@ -11,10 +11,9 @@ import pytest
 from maker.desk.events import SpecRead
 from maker.desk.fair import FairValueEstimator
 from maker.desk.ladder import Ladder, Level
+from maker.desk.margin import MARGIN_REFUSALS_MAX
 from maker.desk.market import (
     FAILURE_BACKOFF_SECONDS,
-    MARGIN_RECOVERY_SECONDS,
-    MARGIN_REFUSALS_MAX,
     MARKET_HOLD_SECONDS,
     PLACE_FAILURES_MAX,
     GridChanged,
@@ -53,25 +52,10 @@ def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
     each = fresh()
     for number in range(1, MARGIN_REFUSALS_MAX):
         each.margin_refused(START)
-        assert each.size_factor == Fraction(1, 2**number)
+        assert each.refusals.size_factor == Fraction(1, 2**number)
         assert each.hold_until == 0
     each.margin_refused(START)
     assert each.hold_until == START + MARKET_HOLD_SECONDS
-
-
-def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
-    each = fresh()
-    each.margin_refused(START)
-    each.margin_refused(START)
-    each.margin_accepted(START + 1)
-    assert each.size_factor == Fraction(1, 4)
-    assert each.margin_refusals == 0
-    each.margin_accepted(START + MARGIN_RECOVERY_SECONDS + 1)
-    assert each.size_factor == Fraction(1, 2)
-    each.margin_accepted(START + MARGIN_RECOVERY_SECONDS + 2)
-    assert each.size_factor == Fraction(1, 2)
-    each.margin_accepted(START + 2 * MARGIN_RECOVERY_SECONDS + 2)
-    assert each.size_factor == 1
 
 
 def test_each_reason_not_to_quote_has_its_sentence() -> None:

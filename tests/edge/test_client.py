@@ -16,6 +16,7 @@ from maker.edge import answer as answer_room
 from maker.edge import client as client_room
 from maker.edge.client import Client
 from maker.errors import ConfigError, OutcomeUnknown, StreamBroken, StreamFault
+from maker.wire import ocx
 from tests.support.wires import (
     MemoryExchange,
     Script,
@@ -59,6 +60,24 @@ async def test_a_read_sends_our_headers_and_returns_any_status() -> None:
         assert request.startswith(b"GET /v1/perps/orderbook/BTC-PERP?depth=25 HTTP/1.1\r\nHost: ocx.test\r\n")
         assert b"x-api-key: " + KEY.encode() + b"\r\n" in request
         assert b"accept-encoding: identity\r\n" in request
+
+
+async def test_a_question_is_put_as_json_and_answered_like_a_read() -> None:
+    async with client_to(answering(answer_bytes(200, b"x"))) as (client, exchange):
+        assert (await client.ask(ocx.PREVIEW, b'{"side":"buy"}')).body == b"x"
+        request = bytes(exchange.connections[0].sent)
+        assert request.startswith(b"POST /v1/perps/orders/preview HTTP/1.1\r\n")
+        assert b"content-type: application/json\r\n" in request.lower()
+        assert request.endswith(b'\r\n\r\n{"side":"buy"}')
+
+
+@pytest.mark.parametrize("path", [ocx.ORDERS, ocx.QUOTES_BULK, ocx.CANCEL_ALL, ocx.POSITIONS_CLOSE])
+async def test_nothing_that_changes_something_goes_this_way(path: str) -> None:
+    """An order here would pass latch, limits and journal by."""
+    async with client_to(answering(answer_bytes(200, b"x"))) as (client, exchange):
+        with pytest.raises(AssertionError, match="goes by a lane"):
+            await client.ask(path, b"{}")
+        assert exchange.connections == []
 
 
 async def test_reads_in_turn_share_a_connection_and_reads_at_once_do_not() -> None:

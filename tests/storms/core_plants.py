@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import pytest
 
-from maker.desk import account, book, budget, facts, fair, identity, market, risk
+from maker.desk import account, book, budget, facts, fair, identity, margin, market, risk
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     AccountRead,
@@ -214,7 +214,7 @@ def trust_the_old_ladder_after_a_refusal(patch: Patch) -> None:
 
 
 def keep_the_size_after_a_margin_refusal(patch: Patch) -> None:
-    patch.setattr(market, "MARGIN_STEP", 1)
+    patch.setattr(margin, "MARGIN_STEP", 1)
 
 
 def book_a_refusal_as_success(patch: Patch) -> None:

@@ -103,6 +103,7 @@ FACTS: Final = "maker/desk/facts.py"
 FAIR: Final = "maker/desk/fair.py"
 IDENTITY: Final = "maker/desk/identity.py"
 LADDER: Final = "maker/desk/ladder.py"
+MARGIN: Final = "maker/desk/margin.py"
 MARKET: Final = "maker/desk/market.py"
 RISK: Final = "maker/desk/risk.py"
 UNITS: Final = "maker/desk/units.py"
@@ -325,7 +326,7 @@ PLANTS: Final = {
         ("margin_refused", "refused", "margin_refused_after_cancel"),
     ),
     "refused margin is asked for again": Plant(
-        ("S11",), (Edit(MARKET, "        self.size_factor *= MARGIN_STEP\n", ""),), ("margin_refused",)
+        ("S11",), (Edit(MARGIN, "        self.size_factor *= MARGIN_STEP\n", ""),), ("margin_refused",)
     ),
     "what rests after a refusal is not read": Plant(
         ("S11",),

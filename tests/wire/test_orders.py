@@ -21,10 +21,11 @@ from maker.desk.events import (
     MarketSpec,
     PlacedOrder,
     PlaceLadder,
+    PreviewOrder,
 )
 from maker.desk.units import Grid, Side
 from maker.errors import Unauthorized
-from maker.wire.orders import LadderOutcome, ladder_body, ladder_outcome, levels_json
+from maker.wire.orders import LadderOutcome, ladder_body, ladder_outcome, levels_json, preview_body
 
 NUMBER = re.compile(r"^-?(0|[1-9]\d*)(\.\d+)?$", re.ASCII)  # S19
 WAIT_SECONDS = 7.5  # what the headers asked for; counts for 429 only
@@ -66,6 +67,13 @@ def test_the_body_of_a_ladder() -> None:
         b'{"marketId":"BTC-PERP","quoteId":"mk-e-q1","cancelAll":true,"quotes":' + LEVELS + b"}"
     )
     assert levels_json(spec(), LADDER) == LEVELS
+
+
+def test_the_body_of_a_preview() -> None:
+    """The documented five fields, every number a text; no id and no flag: nothing is placed."""
+    assert preview_body(spec(), PreviewOrder("BTC-PERP", Side.SELL, 500_010, 20)) == (
+        b'{"marketId":"BTC-PERP","side":"sell","type":"limit","price":"50001.0","quantity":"0.020"}'
+    )
 
 
 def test_the_body_of_an_empty_ladder() -> None:

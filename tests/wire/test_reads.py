@@ -20,6 +20,8 @@ from maker.desk.events import (
     MarketStats,
     OrderSeen,
     PositionSeen,
+    PreviewOrder,
+    PreviewRead,
 )
 from maker.desk.units import Grid, Side
 from maker.wire import reads
@@ -371,7 +373,7 @@ BUCKET = {
 
 def test_the_perps_bucket_is_the_balance() -> None:
     body = packed({"balances": [{**BUCKET, "bucket": "wallet", "balance": "7"}, BUCKET]})
-    assert reads.balance(body) == BalanceRead(Decimal("1000.25"), Decimal("-0.5"))
+    assert reads.balance(body) == BalanceRead(Decimal("1000.25"), Decimal("-0.5"), Decimal(999))
 
 
 @pytest.mark.parametrize(
@@ -382,10 +384,45 @@ def test_a_balance_that_is_not_there(balances: object) -> None:
         reads.balance(packed({"balances": balances}))
 
 
+# -- previews -----------------------------------------------------------------------------------------------------
+
+ASKED = PreviewOrder("BTC-PERP", Side.SELL, 500_010, 20)
+PREVIEWED = {
+    "notional": "1000.02",
+    "marginRequired": "60.0012",
+    "estFee": "-0.02",
+    "feeBps": "-0.2",
+    "feeRole": "maker",
+    "approved": False,
+    "reason": "INSUFFICIENT_MARGIN",
+    "rolling30dVolume": "123456.7",
+}
+
+
+def test_a_preview() -> None:
+    """Also of an order that would be refused: what it would take is stated all the same."""
+    assert reads.preview(ASKED, packed(PREVIEWED)) == PreviewRead(
+        "BTC-PERP",
+        Side.SELL,
+        Decimal("1000.02"),
+        Decimal("60.0012"),
+        Decimal("-0.2"),
+        Liquidity.MAKER,
+        Decimal("123456.7"),
+    )
+
+
+@pytest.mark.parametrize("field", ["notional", "marginRequired", "feeBps", "feeRole", "rolling30dVolume"])
+@pytest.mark.parametrize("value", [None, "NaN", "1e5", 5, "both"])
+def test_a_preview_that_makes_no_sense(field: str, value: object) -> None:
+    with pytest.raises(ValueError):
+        reads.preview(ASKED, packed({**PREVIEWED, field: value}))
+
+
 def test_the_reads_together() -> None:
     seen = PositionSeen("BTC-PERP", "P1", 20, Decimal(1), Decimal(0))
-    assert reads.account([seen], iter([FILL]), BalanceRead(Decimal(3), Decimal(2))) == AccountRead(
-        (seen,), (FILL,), Decimal(3), Decimal(2)
+    assert reads.account([seen], iter([FILL]), BalanceRead(Decimal(3), Decimal(2), Decimal(4))) == AccountRead(
+        (seen,), (FILL,), Decimal(3), Decimal(2), Decimal(4)
     )
 
 
