@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
-from maker.desk.budget import reserve_calls
+from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS
 from maker.desk.ladder import distances
 from maker.desk.margin import BALANCE_READ_SECONDS_MAX
 from maker.desk.spread import Fixed, Volatility
@@ -43,10 +44,26 @@ def relations(config: Config) -> None:
     budget = config.budget
     require(0 < budget.reserve_ratio < 1, "budget.reserve_ratio", "must be between 0 and 1.", "Try 0.2.")
     require(
-        budget.requests_per_minute > 2 * (reserve := reserve_calls(len(config.markets))),
+        budget.requests_per_minute > 2 * RESERVE_CALLS,
         "budget.requests_per_minute",
-        f"must be above {2 * reserve}: a reserve of {reserve} is kept for cancels, more with each market.",
+        f"must be above {2 * RESERVE_CALLS}: {RESERVE_CALLS} requests are kept for cancels at least.",
         "OCX's standard tier is 120.",
+    )
+    require(
+        0 <= budget.reduce_ratio < 1 - budget.reserve_ratio,
+        "budget.reduce_ratio",
+        "must not be negative, and leave something besides budget.reserve_ratio.",
+        "Try 0.05.",
+    )
+    spendable = budget.requests_per_minute - budget.reserve(budget.requests_per_minute)
+    refreshes = len(config.markets) * WINDOW_SECONDS / config.cycle.quote_age_seconds_max
+    require(
+        refreshes <= spendable,
+        "cycle.quote_age_seconds_max",
+        f"makes {len(config.markets)} markets need {refreshes:.0f} requests a minute for their age alone, and only "
+        f"{spendable} are not kept for cancels.",
+        f"Raise it to {math.ceil(len(config.markets) * WINDOW_SECONDS / max(1, spendable))}, quote fewer markets, or "
+        "state the larger tier you have in budget.requests_per_minute.",
     )
     require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
     for name in ("value_max", "drawdown_max", "daily_loss_max"):

@@ -74,5 +74,5 @@ class Routes:
         return self.build("POST", ocx.QUOTES_BULK, ocx.encode(body))
 
     def where(self, seen: Seen) -> list[str]:
-        """Our markets, and those in which orders were seen."""
-        return list(dict.fromkeys((*self.markets, *(order.market_id for order in seen or ()))))
+        """The markets in which orders were seen, then the rest of ours: a window may end before a round does."""
+        return list(dict.fromkeys((*(order.market_id for order in seen or ()), *self.markets)))

@@ -33,7 +33,7 @@ def make_engine(config: Config, identity: Identity) -> Engine:
         identity=identity,
         cycle=config.cycle,
         account_limits=config.limits,
-        budget=Budget(config.budget, len(config.markets)),
+        budget=Budget(config.budget),
         margin_settings=config.margin,
     )
 

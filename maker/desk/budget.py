@@ -3,32 +3,77 @@
 The exchange counts a window per user over all keys; cancel-all counts too, so a quoting loop that spends the last one
 has disarmed its own dead-man switch. We spend evenly: a bucket fills at what the window leaves beyond the reserve, and
 besides, nothing is sent when the exchange's own count is at the reserve.
+
+    cancel   > reduce                > reprice, add
+    reserve    a share of the window   the rest
+
+`reduce` is a ladder that takes risk away. A share of the window is its own: ordinary ladders leave it alone, and it may
+run ahead of the bucket by as much. What of it nobody has needed is given back evenly as the window runs out.
+
+The reserve is the larger of `reserve_ratio` and RESERVE_CALLS, whatever the number of markets: one full tail, and a
+dozen scoped calls for an exchange that refuses the unscoped cancel-all. What is given up with many markets: where the
+window has no more left than the reserve, the exchange refuses cancel-all for everything, AND more orders or markets are
+to be cancelled one by one than that, the rest of them waits for the next window, that is for less than a minute. A
+reserve for three rounds of twenty markets would be half of the standard tier, spent never.
+
+After a restart what an earlier run left counts (`Left`, `recall`), on the wall clock, for CLOCK_BOOTTIME may have begun
+anew. Whatever could have been spent since that was written counts as spent; the next answer's headers say what was.
 """
 
 from __future__ import annotations
+
+import enum
+import math
 
 import attrs
 
 WINDOW_SECONDS = 60.0  # documented: requests a minute
 TAIL_CALLS = 12  # cancel-alls of one full tail (0, 0.25, 1 … 60 s), one over a write, and two hedges
 SCOPED_ORDERS_MAX = 10  # orders cancelled one by one in a round of scoped routes: the rest have their turn in the next
+SCOPED_CALLS = SCOPED_ORDERS_MAX + 2  # one round of the scoped routes for one market: itself, orders, an empty ladder
+RESERVE_CALLS = TAIL_CALLS + SCOPED_CALLS  # the least reserve
 PACE_AFTER_THROTTLE = 0.5
+PACE_MIN = 0.05
 WAIT_MARGIN_SECONDS = 0.001  # a clock of floats must move, and be past the moment
 PACE_RECOVERY_SECONDS = 60.0  # from half the pace back to all of it
+LEFT_SECONDS_MAX = 120.0  # two windows: a wait or a window's end further ahead was written by another clock
 
 
-def reserve_calls(markets: int) -> int:
-    """The least reserve: one full tail and one round of scoped routes (each market twice, some orders by name)."""
-    return TAIL_CALLS + 2 * markets + SCOPED_ORDERS_MAX
+class Spend(enum.IntEnum):
+    """What a request is for, the most important first."""
+
+    CANCEL = 0
+    REDUCE = 1  # a ladder that takes risk away
+    REPRICE = 2  # a ladder in the place of one that rests
+    ADD = 3  # a ladder where nothing rests
 
 
 @attrs.frozen
 class BudgetSettings:
-    """Requests a minute until the exchange states its own limit."""
+    """Requests a minute until the exchange states its own limit, and who may spend them."""
 
     requests_per_minute: int
     reserve_ratio: float  # of the limit, kept for cancels
     burst: int  # requests that may be spent at once after a quiet time
+    reduce_ratio: float = 0.05  # of the limit, kept for ladders that take risk away
+
+    def reserve(self, limit: int) -> int:
+        """Requests of a window that only cancels may spend."""
+        return max(RESERVE_CALLS, round(limit * self.reserve_ratio))
+
+
+@attrs.frozen
+class Left:
+    """What a run leaves to the next one; times in unix seconds."""
+
+    at: float  # when this was true
+    limit: int
+    remaining: int
+    window_ends_at: float
+    throttled_until: float
+    pace: float
+    tokens: float
+    closed: bool  # nothing was sent after it
 
 
 @attrs.define
@@ -36,7 +81,6 @@ class Budget:
     """Requests left, as far as we know."""
 
     settings: BudgetSettings
-    markets: int = 1  # ours: a round of scoped cancels visits each
     limit: int = 0
     remaining: int = 0
     window_ends_at: float = 0.0  # our clock
@@ -46,6 +90,7 @@ class Budget:
     throttles: int = 0
     pace: float = 1.0  # share of the even pace we allow ourselves
     spent: int = 0
+    assumed: bool = False  # since a restart no answer has said what is left: the worst is assumed
 
     def __attrs_post_init__(self) -> None:
         self.limit = self.remaining = self.settings.requests_per_minute
@@ -54,7 +99,12 @@ class Budget:
     @property
     def reserve(self) -> int:
         """Requests only cancels may spend."""
-        return max(reserve_calls(self.markets), round(self.limit * self.settings.reserve_ratio))
+        return self.settings.reserve(self.limit)
+
+    @property
+    def reduce_share(self) -> float:
+        """Requests of a window that only cancels and ladders that reduce may spend, while the window is whole."""
+        return max(0.0, min(self.limit * self.settings.reduce_ratio, self.limit - self.reserve - 1.0))
 
     @property
     def tokens_per_second(self) -> float:
@@ -65,13 +115,17 @@ class Budget:
         self.limit = limit
         self.remaining = remaining
         self.window_ends_at = now + reset_seconds
+        if self.assumed:  # the first answer since the restart: no need to assume any more
+            self.assumed = False
+            self.refill(now)
+            self.tokens = max(self.tokens, float(min(self.settings.burst, max(0, remaining - self.reserve))))
 
     def throttled(self, seconds: float, now: float) -> None:
         """429: wait as told, then at half the pace, recovering slowly."""
         self.throttles += 1
         self.throttled_until = max(self.throttled_until, now + seconds)
-        self.pace = max(0.05, self.pace * PACE_AFTER_THROTTLE)
-        self.tokens = 0.0
+        self.pace = max(PACE_MIN, self.pace * PACE_AFTER_THROTTLE)
+        self.tokens = min(self.tokens, 0.0)
         self.remaining = 0
         self.window_ends_at = max(self.window_ends_at, now + seconds)
 
@@ -79,25 +133,39 @@ class Budget:
         """Bring the bucket and the window up to now."""
         if self.filled_at is not None:
             elapsed = max(0.0, now - self.filled_at)
-            self.pace = min(1.0, self.pace + elapsed / PACE_RECOVERY_SECONDS * (1 - PACE_AFTER_THROTTLE))
+            self.pace = recovered(self.pace, elapsed)
             self.tokens = min(float(self.settings.burst), self.tokens + elapsed * self.tokens_per_second)
         self.filled_at = now
         if now >= self.window_ends_at:
             self.remaining = self.limit
             self.window_ends_at = now + WINDOW_SECONDS
 
-    def wait_seconds(self, now: float) -> float:
-        """Seconds until quoting may send its next request; 0: now."""
+    def wait_seconds(self, now: float, spend: Spend = Spend.REPRICE) -> float:
+        """Seconds until a ladder of this kind may leave; 0: now."""
         self.refill(now)
         wait = max(0.0, self.throttled_until - now)
-        if self.remaining <= self.reserve:
-            wait = max(wait, self.window_ends_at - now)
-        if self.tokens < 1:
-            wait = max(wait, (1 - self.tokens) / max(self.tokens_per_second, 1e-3))
+        free, window_left = self.remaining - self.reserve, self.window_ends_at - now
+        share = self.reduce_share
+        ahead = share if spend is Spend.REDUCE else 0.0
+        if free < 1:
+            wait = max(wait, window_left)
+        elif spend is not Spend.REDUCE and share > 0:  # until so much of the share is given back that one is left
+            wait = max(wait, window_left - free * WINDOW_SECONDS / share)
+        short = 1 - ahead - self.tokens
+        if short > 0:
+            wait = max(wait, short / max(self.tokens_per_second, 1e-3))
         return wait + WAIT_MARGIN_SECONDS if wait > 0 else 0.0
 
+    def capacity(self, until: float, now: float) -> float:
+        """Ordinary ladders that may leave from now to a moment, as far as we know; the window's end renews it."""
+        wait = max(0.0, self.throttled_until - now)
+        by_pace = self.tokens + max(0.0, until - now) * self.tokens_per_second
+        if until < now + wait:
+            return 0.0
+        return by_pace if until >= self.window_ends_at else min(by_pace, float(self.remaining - self.reserve))
+
     def spend(self, now: float) -> None:
-        """A quoting request leaves."""
+        """A ladder leaves."""
         self.cancel_spent(now)
         self.tokens -= 1
 
@@ -106,3 +174,53 @@ class Budget:
         self.refill(now)
         self.remaining = max(0, self.remaining - 1)
         self.spent += 1
+
+    # -- from one run to the next
+
+    def left(self, now: float, unix_seconds: float, *, closed: bool = False) -> Left:
+        """What the next run should know, were this one to end now."""
+        self.refill(now)
+        offset = unix_seconds - now
+        return Left(
+            at=unix_seconds,
+            limit=self.limit,
+            remaining=self.remaining,
+            window_ends_at=self.window_ends_at + offset,
+            throttled_until=self.throttled_until + offset,
+            pace=self.pace,
+            tokens=self.tokens,
+            closed=closed,
+        )
+
+    def recall(self, left: Left | None, now: float, unix_seconds: float) -> None:
+        """Take up what an earlier run left; None where nobody can say.
+
+        The worst is assumed until an answer says better: that whoever was killed had first spent what it could, and
+        that its guard cancelled through a whole tail. Where nothing can be read, all of a window that began just now.
+        """
+        self.assumed = True
+        self.filled_at, self.tokens = now, 0.0
+        self.remaining, self.window_ends_at = 0, now + WINDOW_SECONDS
+        if left is None:
+            return
+        self.limit = left.limit
+        elapsed = unix_seconds - left.at
+        self.pace = recovered(left.pace, max(0.0, elapsed))
+        self.throttled_until = now + min(max(0.0, left.throttled_until - unix_seconds), LEFT_SECONDS_MAX)
+        if elapsed < 0:
+            return  # the clock was set back: nobody can say what has been spent since
+        spent = TAIL_CALLS
+        if not left.closed:
+            even = max(0, self.limit - self.reserve) / WINDOW_SECONDS
+            spent += math.ceil(max(0.0, left.tokens) + self.reduce_share + elapsed * even)
+        window_left = left.window_ends_at - unix_seconds
+        if 0 < window_left <= LEFT_SECONDS_MAX:
+            self.remaining = max(0, left.remaining - spent)
+            self.window_ends_at = now + window_left
+        else:
+            self.remaining = max(0, self.limit - spent)
+
+
+def recovered(pace: float, seconds: float) -> float:
+    """The pace after so long without a 429."""
+    return min(1.0, pace + seconds / PACE_RECOVERY_SECONDS * (1 - PACE_AFTER_THROTTLE))

@@ -10,12 +10,16 @@ holding after a trip · account not read back · stream not live · open orders 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 
 import attrs
 
 from maker.desk import facts
+from maker.desk.allocation import Shape, Stale, endangered, spend_of
+from maker.desk.budget import Spend
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import (
     AccountRead,
@@ -25,6 +29,7 @@ from maker.desk.events import (
     MarketStats,
     PlaceLadder,
     PreviewOrder,
+    QuoteValue,
     ReadAccount,
     ReadOrders,
     ReferenceQuote,
@@ -35,13 +40,16 @@ from maker.desk.events import (
 from maker.desk.fair import FairValue, NoFair
 from maker.desk.market import MarketDesk
 from maker.desk.risk import ApprovedLadder, Refused, beyond_limit
+from maker.desk.staleness import judge, saw
 from maker.desk.state import DeskState
-from maker.desk.units import Side
+from maker.desk.units import SUBTICKS, Side
 
 RISK_HOLD_SECONDS = 1.0  # between two looks at a ladder that risk refused
 QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it is pulled instead
 WAIT_SECONDS_MIN = 0.001  # a clock of floats must move
 WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
+LOOKS_MAX = 3  # ladders built in one decision only to see whether anything but the fair value has changed
+PATIENCE_SECONDS = 0.25  # after which a ladder not worth its request is judged again: the price of one falls slowly
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
 
 
@@ -154,31 +162,89 @@ class Engine(DeskState):
         for market in self.markets.values():
             if not market.orders_known:
                 return ReadOrders(market.market_id)
-        wait = WAIT_SECONDS_MAX
-        best: tuple[float, MarketDesk, ApprovedLadder, str] | None = None
+        return self.allocate(now)
+
+    def allocate(self, now: float) -> PlaceLadder | Wait:
+        """Spend the next request where it is worth most, or say how long to wait for one that is worth it."""
+        budget = self.budget
+        token_wait = {spend: budget.wait_seconds(now, spend) for spend in (Spend.REDUCE, Spend.REPRICE)}
+        self.token_price.move(budget.tokens, budget.settings.burst, now)
+        wait, stale, deadlines = WAIT_SECONDS_MAX, list[Stale](), list[float]()
         for market in self.markets.values():
             if self.not_quoting(market, now):
+                market.waits_since = None
                 continue
+            one = judge(market, self.cycle, now)
+            if one.deadline < math.inf:
+                deadlines.append(one.deadline)
             resting_seconds = now - market.quoted_at
             if market.quoted is not None and resting_seconds < self.cycle.requote_seconds_min:
                 wait = min(wait, self.cycle.requote_seconds_min - resting_seconds + WAIT_SECONDS_MIN)
                 continue
-            approved = self.want(market, now)
-            if approved is None:
+            stale.append(one)
+            if one.deadline > now:
+                wait = min(wait, one.deadline - now + WAIT_SECONDS_MIN)
+        deadlines.sort()
+        hurry = bool(deadlines) and self.hurry(deadlines, now)
+        looks = LOOKS_MAX
+        for one in self.in_order(stale, hurry=hurry):
+            early = now >= one.deadline or (hurry and one.deadline == deadlines[0])
+            if not (one.look or one.look_due or early):
                 continue
-            if approved.ladder == market.refused:
-                market.nothing = "the exchange refused this very ladder; the next follows when it is another"
-                continue
-            urgency, why = market.urgency(approved.ladder, self.cycle, now)
-            if urgency >= 1 and (best is None or urgency > best[0]):
-                best = (urgency, market, approved, why)
-        if best is None:
-            return Wait(wait)
-        budget_wait = self.budget.wait_seconds(now)
-        if budget_wait > 0:
-            return Wait(min(wait, budget_wait))
-        _, market, approved, why = best
-        return self.begin(market, approved, why, now)
+            least = token_wait[Spend.REDUCE if one.must or one.spend is Spend.REDUCE else Spend.REPRICE]
+            if least > 0 or not (one.must or early or self.affords(one.worth)):
+                due = one.worth > 0 or one.must or early
+                wait = min(wait, (least or PATIENCE_SECONDS) if due else WAIT_SECONDS_MAX)
+                if not one.look_due or looks == 0:  # the ladder itself may know better than the fair value
+                    continue
+                looks -= 1
+            action = self.attempt(self.markets[one.market_id], token_wait, early=early, now=now)
+            if isinstance(action, PlaceLadder):
+                return action
+            wait = min(wait, action)
+        return Wait(wait)
+
+    def attempt(
+        self, market: MarketDesk, token_wait: Mapping[Spend, float], *, early: bool, now: float
+    ) -> PlaceLadder | float:
+        """Build a market's ladder and begin it, if it is due and worth its request; else seconds to the next look."""
+        approved = self.want(market, now)
+        blocked = approved is None or approved.ladder == market.refused
+        saw(market, None if approved is None else approved.ladder, now, blocked=blocked)
+        if approved is None:
+            return WAIT_SECONDS_MAX
+        if blocked:
+            market.nothing = "the exchange refused this very ladder; the next follows when it is another"
+            return WAIT_SECONDS_MAX
+        urgency, why = market.urgency(approved.ladder, self.cycle, now)
+        if urgency < 1 and not early:
+            return WAIT_SECONDS_MAX
+        resting = market.quoted if market.account.resting else None
+        spend = spend_of(approved.ladder, resting, market.account.position_lots)
+        if (seconds := token_wait[Spend.REDUCE if spend is Spend.REDUCE else Spend.REPRICE]) > 0:
+            return seconds
+        one = judge(market, self.cycle, now)  # once more: the ladder may have moved for another reason than fair value
+        if not (early or one.must or spend is not Spend.REPRICE or self.affords(one.worth)):
+            return PATIENCE_SECONDS
+        age = now - market.quoted_at if resting is not None else 0.0
+        price = self.token_price.value
+        value = QuoteValue(spend.name.lower(), one.cost_rate, one.worth, price, age, self.budget.tokens)
+        return self.begin(market, approved, why, now, value)
+
+    def affords(self, worth: float) -> bool:
+        """Whether so much is worth one of the requests left."""
+        return worth > 0 and self.token_price.affords(worth, self.budget.tokens, self.budget.settings.burst)
+
+    def hurry(self, deadlines: list[float], now: float) -> bool:
+        """Whether the next request must go to the earliest of these, which are sorted."""
+        return deadlines[0] <= now or endangered(deadlines, partial(self.budget.capacity, now=now))
+
+    @staticmethod
+    def in_order(stale: list[Stale], *, hurry: bool) -> list[Stale]:
+        """Who may spend first: what reduces; then, in a hurry, by deadline; then by worth what rests; then the rest."""
+        if hurry:
+            return sorted(stale, key=lambda one: (one.spend is not Spend.REDUCE, one.deadline))
+        return sorted(stale, key=lambda one: (one.spend, -one.worth, one.deadline))
 
     def want(self, market: MarketDesk, now: float) -> ApprovedLadder | None:
         """The approved ladder of a market; a refusal of risk is noted and holds the market for a moment."""
@@ -190,7 +256,9 @@ class Engine(DeskState):
             return None
         return wanted
 
-    def begin(self, market: MarketDesk, approved: ApprovedLadder, why: str, now: float) -> PlaceLadder:
+    def begin(
+        self, market: MarketDesk, approved: ApprovedLadder, why: str, now: float, value: QuoteValue | None = None
+    ) -> PlaceLadder:
         """Book a ladder as in flight and name its levels. From here on it counts."""
         ladder = approved.ladder
         quote_id = self.identity.quote_id()
@@ -206,7 +274,9 @@ class Engine(DeskState):
         self.budget.spend(now)
         fair = market.fair.value(now)
         assert isinstance(fair, FairValue), "decided at the same now"
-        return PlaceLadder(market.market_id, quote_id, orders, why, fair.subticks)
+        lot_value = float(market.account.spec.grid.notional(1, 1)) * fair.subticks / SUBTICKS
+        market.sent_as = Shape.of(ladder, fair.subticks, lot_value)
+        return PlaceLadder(market.market_id, quote_id, orders, why, fair.subticks, value)
 
     def previews_due(self, now: float) -> tuple[PreviewOrder, ...]:
         """Orders to ask the exchange about, beside all else; each is named once."""

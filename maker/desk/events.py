@@ -328,6 +328,24 @@ class LevelOrder:
 
 
 @attrs.frozen
+class QuoteValue:
+    """Why a request is spent here and now; see `maker.desk.allocation`."""
+
+    spend: str  # reduce, reprice or add
+    cost_rate: float  # quote currency: what the old ladder costs, each second
+    worth: float  # quote currency seconds
+    price: float  # quote currency seconds: what a request had to be worth
+    age_seconds: float  # of the ladder that is replaced; 0: nothing rests
+    tokens: float  # before this one was spent
+
+    def __str__(self) -> str:
+        return (
+            f"{self.spend}: {self.age_seconds:.1f} s old, at risk {self.cost_rate:.4g}, worth {self.worth:.4g}, "
+            f"price {self.price:.4g}, {self.tokens:.1f} tokens"
+        )
+
+
+@attrs.frozen
 class PlaceLadder:
     """Replace all our quotes on a market by these, in one request. May be empty: then it only removes."""
 
@@ -336,6 +354,7 @@ class PlaceLadder:
     orders: tuple[LevelOrder, ...]
     why: str  # what made it due, for the log and the journal
     fair_subticks: int = 0  # the fair value it stands around
+    quote_value: QuoteValue | None = None  # why this market now
 
 
 @attrs.frozen

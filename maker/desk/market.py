@@ -8,6 +8,7 @@ from fractions import Fraction
 import attrs
 
 from maker.desk.account import MarketAccount
+from maker.desk.allocation import Looked, Shape
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.events import Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
@@ -84,7 +85,11 @@ class MarketDesk:
     orders_known: bool = True
     quoted: Ladder | None = None  # what the last applied replace asked for
     quoted_at: float = 0.0
+    quoted_as: Shape | None = None
     sent: Ladder | None = None  # in flight
+    sent_as: Shape | None = None
+    looked: Looked | None = None  # since the last ladder was placed
+    waits_since: float | None = None  # a request is due for another reason than price and age, since this decision
     refused: Ladder | None = None  # never sent again unchanged
     nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
     outside_band: bool = False  # ... for its fair value is outside the exchange's price band
@@ -110,6 +115,11 @@ class MarketDesk:
         self.jumps = Jumps(self.limits)
         self.attribution = AttributionBook(self.account.spec.grid)
         self.markouts = Markouts(self.account.spec.grid)
+
+    @property
+    def limit_lots(self) -> int:
+        """The largest position, either side; from there on only exits are quoted."""
+        return self.account.spec.grid.size.count_down(self.limits.position_limit)
 
     @property
     def market_id(self) -> str:
@@ -230,6 +240,7 @@ class MarketDesk:
         if spec.grid != self.account.spec.grid:
             raise GridChanged(f"{spec.market_id}: the exchange changed its tick or step size; start again to take it")
         self.account.spec = self.at_previewed_fees(spec)
+        self.looked = None
 
     def at_previewed_fees(self, spec: MarketSpec) -> MarketSpec:
         """A listing at the fees that a preview has told since: a listing states those of the start."""
@@ -329,6 +340,8 @@ class MarketDesk:
         """The replace was applied, whole or in part. Returns sentences for the log."""
         self.orders_known = self.account.placed(event.orders, event.engine_ms, now)
         self.quoted, self.sent = self.sent, None
+        self.quoted_as, self.sent_as = self.sent_as, None
+        self.looked = self.waits_since = None
         self.quoted_at = now
         self.failures = 0
         codes = {order.code for order in event.orders or () if order.code is not None}
@@ -343,7 +356,7 @@ class MarketDesk:
 
     def ladder_refused(self) -> None:
         """Nothing of it was placed; whether the old one still rests is not known."""
-        self.refused, self.sent = self.sent, None
+        self.refused, self.sent, self.looked = self.sent, None, None
         self.account.not_placed()
         self.orders_known = False
         self.disturbed = "the last ladder was refused"
@@ -351,7 +364,7 @@ class MarketDesk:
     def ladder_unsent(self) -> None:
         """Nothing was applied: what rested rests."""
         self.account.not_placed()
-        self.sent = None
+        self.sent = self.looked = None
 
     # -- wanting
 

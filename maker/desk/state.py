@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import attrs
 
+from maker.desk.allocation import TokenPrice
 from maker.desk.breakers import Losses
 from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
@@ -54,6 +55,7 @@ class DeskState:
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
     ladders_placed: int = 0
     quoting_since: float | None = None  # our clock: the first ladder of the run left
+    token_price: TokenPrice = attrs.field(factory=TokenPrice)
 
     def __attrs_post_init__(self) -> None:
         self.losses = Losses(self.account_limits)
@@ -109,7 +111,7 @@ class DeskState:
         self.emptied = True
         for market in self.markets.values():
             market.account.nothing_rests()
-            market.quoted = market.sent = None
+            market.quoted = market.sent = market.looked = market.waits_since = None
             market.orders_known = True
 
     def resume(self) -> None:

@@ -44,8 +44,7 @@ from maker.storms.schedule import Schedule
 LADDERS_MIN: Final = 10  # applied, or the schedule proves nothing
 LEVELS: Final = (1, 1, 1, 2, 2, 100)  # a side, at most: what each level does is the same, and costs the same
 QUOTED_SECONDS: Final = 30.0  # L2: a market whose last ladder is no older is quoted, whatever has been filled of it
-RESERVE_MIN: Final = 22  # requests kept for cancels whatever the configuration says, as it promises
-RESERVE_A_MARKET: Final = 2  # ... and so many more for each market
+RESERVE_MIN: Final = 24  # requests kept for cancels whatever the configuration says, as it promises
 DEPOSIT: Final = Decimal(100_000)
 SAFETY_CHECKS: Final = ("S5", "S6", "S7", "S8", "S9", "S11", "S12", "S19")
 
@@ -182,7 +181,7 @@ def make(config: Config, schedule: Schedule, minutes: float, specs: tuple[Market
     deposit = DEPOSIT if small is None else Decimal(int(small.numbers["deposit"]))
     place = make_place(specs, seed, switches, deposit)
     throttles = any(fault.name in THROTTLES for fault in schedule.faults)
-    reserve = max(RESERVE_MIN + RESERVE_A_MARKET * len(names), round(LIMIT_DEFAULT * config.budget.reserve_ratio))
+    reserve = max(RESERVE_MIN, round(LIMIT_DEFAULT * config.budget.reserve_ratio))
     judge = Judge(heap, names, config.limits.value_max, reserve, throttles)
     judge.exchange = place.exchange
     faults = Faults(schedule, names, random.Random(f"core bites {seed}"))

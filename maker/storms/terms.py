@@ -12,7 +12,7 @@ from maker.paper.market import default_markets
 from maker.storms import record as r
 from maker.storms.schedule import Schedule
 
-RESERVE_MIN: Final = 22  # requests for cancels, and two a market: reckoned here, not asked of the maker (S9)
+RESERVE_MIN: Final = 24  # requests for cancels: reckoned here, not asked of the maker (S9)
 
 
 def narrowed(config: Config, markets: int, folder: Path) -> Config:
@@ -61,7 +61,7 @@ def terms_of(config: Config, schedule: Schedule) -> r.Terms:
         stream_silent_seconds_max=STREAM_SILENT_SECONDS,
         halt_seconds_max=config.halt.halt_seconds_max,
         write_delay_seconds_max=config.guard.write_delay_seconds_max,
-        reserve=max(RESERVE_MIN + 2 * len(config.markets), round(limit * config.budget.reserve_ratio)),
+        reserve=max(RESERVE_MIN, round(limit * config.budget.reserve_ratio)),
         requests_per_minute=config.budget.requests_per_minute,
         throttle_faults=any(fault.name in ("throttled", "tokens_taken") for fault in schedule.faults),
     )

@@ -30,7 +30,7 @@ from maker.app.routes import Routes
 from maker.app.startup import sweep
 from maker.app.wiring import Route as Place
 from maker.app.wiring import wire
-from maker.desk.budget import SCOPED_ORDERS_MAX, TAIL_CALLS, Budget, reserve_calls
+from maker.desk.budget import RESERVE_CALLS, SCOPED_ORDERS_MAX, TAIL_CALLS, Budget
 from maker.desk.deadman import Reason, Trip
 from maker.edge.answer import Answer
 from maker.edge.endpoint import resolve
@@ -990,8 +990,11 @@ async def test_what_never_left_is_not_counted(autojump_clock: Clock) -> None:
         assert world.panic.budget.spent == 0
 
 
-async def test_the_reserve_covers_a_tail_and_a_round_of_scoped_routes(autojump_clock: Clock) -> None:
-    """H26: the whole tail after a write over the trip, and every route for as many orders as may be named at once."""
+async def test_the_reserve_covers_a_tail_and_a_market_s_round_of_scoped_routes(autojump_clock: Clock) -> None:
+    """H26: the whole tail after a write over the trip, and every route for as many orders as may be named at once.
+
+    A second market's two calls are beyond it: see `maker.desk.budget` for what is given up.
+    """
     async with a_world(*(f"o{number}" for number in range(30))) as world:
         world.lose_a_write()
         world.switch.trip(BROKEN)
@@ -1005,7 +1008,7 @@ async def test_the_reserve_covers_a_tail_and_a_round_of_scoped_routes(autojump_c
         await world.panic.other_routes()
         names = [request.scope for request in world.exchange.order_path][len(MARKETS) : -len(MARKETS)]
         assert names == [f"mk-o{number}" for number in range(SCOPED_ORDERS_MAX)]
-        assert len(world.exchange.order_path) <= reserve_calls(len(MARKETS)) - TAIL_CALLS
+        assert len(world.exchange.order_path) - 2 * (len(MARKETS) - 1) <= RESERVE_CALLS - TAIL_CALLS
         await world.panic.other_routes()  # the others have their turn
         assert world.exchange.scopes.index("mk-o10") > world.exchange.scopes.index("mk-o9")
         assert "mk-o19" in world.exchange.scopes

@@ -70,11 +70,11 @@ async def test_each_route_alone_empties_the_practice_exchange(
         assert rests == []
 
 
-def test_markets_are_prebuilt_and_those_seen_are_added() -> None:
+def test_markets_are_prebuilt_and_those_in_which_orders_were_seen_come_first() -> None:
     routes = some_routes()
     requests, whole = routes.by_market(seen("x", market_id="SOL-PERP"))
-    assert [body(request()) for request in requests] == [{"marketId": name} for name in (*MARKETS, "SOL-PERP")]
-    assert [request() is routes.market_requests[name] for request, name in zip(requests, MARKETS, strict=False)] == [
+    assert [body(request()) for request in requests] == [{"marketId": name} for name in ("SOL-PERP", *MARKETS)]
+    assert [request() is routes.market_requests[name] for request, name in zip(requests[1:], MARKETS, strict=True)] == [
         True,
         True,
     ]

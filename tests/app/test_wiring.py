@@ -16,7 +16,7 @@ import trio.testing
 from maker.app.causes import first_cause
 from maker.app.result import conclude
 from maker.app.wiring import Route, may_rest, wire
-from maker.desk.budget import reserve_calls
+from maker.desk.budget import RESERVE_CALLS
 from maker.desk.deadman import Reason, Trip
 from maker.edge.endpoint import resolve
 from maker.errors import ExitCode
@@ -180,7 +180,7 @@ async def test_the_panic_lanes_are_told_what_they_need(autojump_clock: Clock) ->
     run = wire(CONFIG, KEY, Route("http://127.0.0.1:1", await resolve("http://127.0.0.1:1")), a_recorder().recorder)
     panic = run.switch.panic
     assert panic.budget is run.engine.budget
-    assert panic.budget.reserve >= reserve_calls(len(CONFIG.markets))
+    assert panic.budget.reserve >= RESERVE_CALLS
     assert panic.routes.markets == tuple(CONFIG.markets)
     assert panic.routes.new_quote_id == run.engine.identity.quote_id
     assert list(panic.routes.may_rest()) == []

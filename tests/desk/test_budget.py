@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.budget import WINDOW_SECONDS, Budget, BudgetSettings, reserve_calls
+from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS, Budget, BudgetSettings, Spend
 
 from .scripted import BUDGET, START, quick, thorough
 
@@ -32,11 +32,11 @@ def after_waiting(budget: Budget, now: float) -> float:
     raise AssertionError(f"{WAITS_MAX} waits were not enough: {budget!r}")
 
 
-def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_a_tail_and_the_scoped_routes() -> None:
-    """H26: max(20 %, the calls of one full tail and of one round of scoped routes)."""
+def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_a_tail_and_scoped_calls() -> None:
+    """H26: max(20 %, the calls of one full tail and of a market's round of scoped routes), however many markets."""
     assert Budget(BUDGET).reserve == 24
-    assert Budget(attrs.evolve(BUDGET, requests_per_minute=30)).reserve == reserve_calls(1) == 24
-    assert Budget(BUDGET, markets=5).reserve == reserve_calls(5) == 32
+    assert Budget(attrs.evolve(BUDGET, requests_per_minute=30)).reserve == RESERVE_CALLS == 24
+    assert Budget(attrs.evolve(BUDGET, requests_per_minute=1200)).reserve == 240
 
 
 def test_a_burst_then_the_even_pace() -> None:
@@ -51,10 +51,13 @@ def test_a_burst_then_the_even_pace() -> None:
 def test_at_the_reserve_quoting_waits_for_the_window_and_cancels_go_on() -> None:
     """S9: the exchange's own count decides."""
     budget = Budget(BUDGET)
-    budget.seen(120, 25, 17.0, START)
+    budget.seen(120, 27, 17.0, START)
     assert budget.wait_seconds(START) == 0
     budget.spend(START)
-    assert budget.wait_seconds(START) == pytest.approx(17.0, abs=0.01)
+    budget.spend(START)
+    budget.spend(START)
+    for spend in (Spend.REDUCE, Spend.REPRICE, Spend.ADD):
+        assert budget.wait_seconds(START, spend) == pytest.approx(17.0, abs=0.01)
     for left in range(23, -1, -1):
         budget.cancel_spent(START)
         assert budget.remaining == left

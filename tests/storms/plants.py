@@ -349,7 +349,7 @@ PLANTS: Final = {
         (
             Edit(
                 BUDGET,
-                "        return max(reserve_calls(self.markets), round(self.limit * self.settings.reserve_ratio))\n",
+                "        return self.settings.reserve(self.limit)\n",
                 "        return 0\n",
             ),
         ),
