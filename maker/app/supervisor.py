@@ -20,7 +20,7 @@ from typing import Final
 import attrs
 import trio
 
-from maker.app import losses, startup
+from maker.app import budget_file, losses, startup
 from maker.app.causes import describe
 from maker.app.close_out import close_positions
 from maker.app.config import Config, trusted
@@ -93,6 +93,10 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                 reader = AccountReader(client, {}, partial(run.recorder.state, "account", "waiting"))
                 startup.refuse_latched(config.state_folder)
                 losses.restore(config, engine.losses)
+                now, wall = run.pulse.boot(), run.pulse.wall
+                budget_file.recall(config.state_folder, engine.budget, run.recorder, now, wall())
+                kept = run.host.lasting(config.state_folder / budget_file.BUDGET_FILE)
+                run.budget_keeper = budget_file.BudgetKeeper(engine.budget, kept, run.recorder, wall)
                 with trio.fail_after(startup.START_SECONDS_MAX):
                     specs = await startup.read_markets(reader, config)
                     if config.foreign_orders == "refuse":
@@ -113,7 +117,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     inlet = quoter.inlet
                     switch.panic.on_orders = quoter.look_for_strangers
                     run.losses = Keeper(engine.losses, run.host.lasting(config.state_folder / LOSSES_FILE), recorder)
-                    watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave, run.losses.look)
+                    watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave, run.keep)
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
                         feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
@@ -174,6 +178,8 @@ async def take_down(run: Run) -> None:
             run.recorder.warning("no final read", f"the account could not be read for the report: {error!r}")
     if run.losses is not None:
         run.losses.close()
+    if run.budget_keeper is not None:
+        run.budget_keeper.close(run.pulse.boot())
     run.quoting_lane.close()
     run.switch.panic.close()
     with trio.move_on_after(1.0, shield=True):

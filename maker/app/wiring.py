@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from maker.app import startup
+from maker.app.budget_file import BudgetKeeper
 from maker.app.causes import describe, reason_of
 from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch
@@ -80,6 +81,7 @@ class Run:
     skew: Skew = attrs.field(factory=Skew)
     host: Host = THIS_MACHINE
     losses: Keeper | None = None  # None: nothing was quoted, so nothing can have been lost
+    budget_keeper: BudgetKeeper | None = None  # None: it has not begun
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
@@ -91,6 +93,12 @@ class Run:
         self.quoting.cancel(reason=trip.sentence)
         if self.armed and trip.reason.latched:
             self.latch(trip)
+
+    def keep(self, now: float) -> None:
+        """Put down what outlives the run."""
+        for keeper in (self.losses, self.budget_keeper):
+            if keeper is not None:
+                keeper.look(now)
 
     def latch(self, trip: Trip) -> None:
         """Leave word for whoever starts next; the cancel-all has left, and a full disk changes nothing else."""

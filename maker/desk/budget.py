@@ -210,7 +210,9 @@ class Budget:
         if elapsed < 0:
             return  # the clock was set back: nobody can say what has been spent since
         spent = TAIL_CALLS
-        if not left.closed:
+        if left.closed:
+            self.tokens = max(0.0, left.tokens)
+        else:
             even = max(0, self.limit - self.reserve) / WINDOW_SECONDS
             spent += math.ceil(max(0.0, left.tokens) + self.reduce_share + elapsed * even)
         window_left = left.window_ends_at - unix_seconds

@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from maker.app import startup, supervisor
+from maker.app.budget_file import BUDGET_FILE, spell
 from maker.app.config import Config, load
 from maker.app.feeds import Inlet
 from maker.app.halt import Switch
@@ -26,6 +27,7 @@ from maker.app.result import Result, conclude
 from maker.app.supervisor import Options, run_nurseries
 from maker.app.watches import PANIC, Pulse
 from maker.app.wiring import Route, Run, link_to_guard
+from maker.desk.budget import Left
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     Fill,
@@ -201,6 +203,9 @@ class World:
                 self.snapshot()
 
 
+RESTED = Left(WALL - 600.0, 120, 120, WALL - 540.0, 0.0, 1.0, 6.0, closed=True)  # the last run ended long ago
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Config, monkeypatch: pytest.MonkeyPatch, *, for_seconds: float = float("inf")
@@ -209,6 +214,8 @@ async def running(
     async with trio.open_nursery() as nursery:
         site = Site(nursery)
         told = a_recorder()
+        settings.state_folder.mkdir(parents=True, exist_ok=True)
+        (settings.state_folder / BUDGET_FILE).write_text(spell(RESTED))
         panic = Panic((site.lane("panic-1"), site.lane("panic-2")))
         switch = SeenSwitch(panic, settings.halt.settle_seconds_max, folder=settings.state_folder, requests=site.log)
         engine = startup.make_engine(settings, Identity.of("mk", 7))

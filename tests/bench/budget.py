@@ -30,7 +30,6 @@ from typing import Any, Final
 
 import attrs
 
-from maker.desk.account import MarketAccount
 from maker.desk.budget import WINDOW_SECONDS, Budget, BudgetSettings, Spend
 from maker.desk.engine import WAIT_SECONDS_MAX, WAIT_SECONDS_MIN, Engine
 from maker.desk.events import (
@@ -47,16 +46,15 @@ from maker.desk.events import (
     StreamSnapshot,
     Wait,
 )
-from maker.desk.fair import Combine, FairSettings, PriceFrom, SourceSettings
+from maker.desk.fair import SourceSettings
 from maker.desk.identity import Identity
-from maker.desk.ladder import LadderSettings
 from maker.desk.market import CycleSettings, MarketSettings
-from maker.desk.risk import AccountLimits, Limits
+from maker.desk.spread import Fixed
 from maker.desk.staleness import judge
 from maker.desk.units import Grid
-from maker.desk.volatility import VolatilitySettings
 from maker.paper.ratelimit import RateWindow
 from maker.paper.rejection import Rejection
+from tests.desk import scripted
 
 USED_SHARE_MIN: Final = 0.9  # of the requests beyond the reserve
 SAVED_SHARE_MIN: Final = 0.3  # of what stale quotes cost when markets take turns
@@ -69,7 +67,8 @@ MINUTE_BPS: Final = (1.5, 13.4)  # one-minute volatility: average and largest of
 HALF_SPREADS_BPS: Final = (2, 3, 4, 6, 8)
 VALUES: Final = (1_000.0, 100_000.0)  # quote currency a side
 PRICE: Final = 10_000.0
-TICK, LOT = Decimal("0.01"), Decimal("0.00001")
+TICK, LOT, FREE = Decimal("0.01"), Decimal("0.00001"), Decimal(0)
+GRID: Final = Grid.of(TICK, LOT)
 SOURCE: Final = "bench"
 START: Final = 100_000.0
 START_MS: Final = 1_700_000_000_000
@@ -84,6 +83,7 @@ CYCLE: Final = CycleSettings(
 )
 BUDGET: Final = BudgetSettings(requests_per_minute=120, reserve_ratio=0.2, burst=6)
 HUGE: Final = Decimal(10**9)
+ALL_MARKETS: Final = attrs.evolve(scripted.ALL_MARKETS, value_max=HUGE, drawdown_max=HUGE, daily_loss_max=HUGE)
 
 
 @attrs.define
@@ -99,47 +99,34 @@ class Place:
     quoted_at: float = START
 
     def settings(self) -> MarketSettings:
-        grid = Grid.of(TICK, LOT)
-        size = grid.size.value(round(self.value / PRICE / float(LOT)))
-        fair = FairSettings(
-            sources={SOURCE: SourceSettings(self.market_id, 2.0)},
-            sources_min=1,
-            combine=Combine.MEDIAN,
-            outlier_bps_max=Decimal(20),
-            price_from=PriceFrom.MID,
-            index_weight=Decimal(0),
-            index_stale_seconds_max=10.0,
-            basis_half_life_seconds=300.0,
-            basis_bps_max=Decimal(5000),
-            mark_index_bps_max=Decimal(100),
+        """The tests' round figures, but for what is drawn."""
+        round_one = scripted.market(
+            self.market_id, market_spec=MarketSpec(self.market_id, GRID, 1, None, None, FREE, FREE)
         )
-        volatility = VolatilitySettings(
-            volatility_grid_seconds=1.0,
-            volatility_half_life_seconds=120.0,
-            volatility_samples_min=30,
-            volatility_bps_min=Decimal(1),
+        size = GRID.size.value(round(self.value / PRICE / float(LOT)))
+        return attrs.evolve(
+            round_one,
+            volatility=attrs.evolve(
+                scripted.VOLATILITY, volatility_half_life_seconds=120.0, volatility_bps_min=Decimal(1)
+            ),
+            model=Fixed(half_spread_bps=Decimal(self.half_bps), skew_bps=Decimal(4)),
+            ladder=attrs.evolve(scripted.LADDER, levels=1, level_size=size, position_limit=10 * size),
+            fair=attrs.evolve(round_one.fair, sources=self.sources, basis_bps_max=Decimal(5000)),
+            limits=attrs.evolve(
+                scripted.LIMITS,
+                position_limit=10 * size,
+                order_size_max=10 * size,
+                open_size_max=100 * size,
+                order_value_max=HUGE,
+                position_value_max=HUGE,
+                burst_size_max=100 * size,
+                burst_value_max=HUGE,
+            ),
         )
-        ladder = LadderSettings(
-            levels=1,
-            half_spread_bps=Decimal(self.half_bps),
-            level_step_bps=Decimal(1),
-            level_size=size,
-            size_growth=Decimal(1),
-            edge_bps_min=Decimal("0.5"),
-            skew_bps=Decimal(4),
-            position_limit=10 * size,
-            position_soft_ratio=Decimal("0.5"),
-        )
-        limits = Limits(
-            position_limit=10 * size,
-            order_size_max=10 * size,
-            order_value_max=HUGE,
-            collar_bps=Decimal(100),
-            burst_size_max=100 * size,
-            burst_seconds=10.0,
-        )
-        spec = MarketSpec(self.market_id, grid, 1, None, None, Decimal(0), Decimal(5))
-        return MarketSettings(MarketAccount(spec), fair, volatility, ladder, limits)
+
+    @property
+    def sources(self) -> dict[str, SourceSettings]:
+        return {SOURCE: SourceSettings(self.market_id, 2.0)}
 
 
 class InTurn(Engine):
@@ -192,7 +179,7 @@ class Simulation:
     def of(cls, kind: type[Engine], markets: int, seed: int, budget: BudgetSettings = BUDGET) -> Simulation:
         """The same seed gives every policy the same markets and prices."""
         draw = random.Random(f"markets {seed}")
-        engine = kind(Identity.of("mk", seed), CYCLE, AccountLimits(HUGE, HUGE, HUGE), Budget(budget))
+        engine = kind(Identity.of("mk", seed), CYCLE, ALL_MARKETS, Budget(budget))
         places: dict[str, Place] = {}
         for number in range(markets):
             minute_bps = math.exp(draw.uniform(*map(math.log, MINUTE_BPS)))
