@@ -51,7 +51,7 @@ def in_words(action: PlaceLadder, outcome: orders.LadderOutcome | LadderUnsent) 
     """An outcome's name in the journal, and its detail."""
     match outcome:
         case LadderPlaced():
-            return "applied", action.why
+            return "applied", action.why if action.quote_value is None else f"{action.why}; {action.quote_value}"
         case LadderRefused():
             return "refused", f"{outcome.status} {outcome.code} {outcome.message}"
         case LadderThrottled():

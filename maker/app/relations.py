@@ -55,13 +55,13 @@ def relations(config: Config) -> None:
         "must not be negative, and leave something besides budget.reserve_ratio.",
         "Try 0.05.",
     )
-    spendable = budget.requests_per_minute - budget.reserve(budget.requests_per_minute)
+    spendable = budget.requests_per_minute - budget.reserve(budget.requests_per_minute) - budget.burst
     refreshes = len(config.markets) * WINDOW_SECONDS / config.cycle.quote_age_seconds_max
     require(
         refreshes <= spendable,
         "cycle.quote_age_seconds_max",
         f"makes {len(config.markets)} markets need {refreshes:.0f} requests a minute for their age alone, and only "
-        f"{spendable} are not kept for cancels.",
+        f"{spendable} are neither kept for cancels nor spent in a burst.",
         f"Raise it to {math.ceil(len(config.markets) * WINDOW_SECONDS / max(1, spendable))}, quote fewer markets, or "
         "state the larger tier you have in budget.requests_per_minute.",
     )

@@ -1,8 +1,9 @@
 """Order-path requests: a scarce budget, learned from headers, with a reserve that only cancels may spend.
 
 The exchange counts a window per user over all keys; cancel-all counts too, so a quoting loop that spends the last one
-has disarmed its own dead-man switch. We spend evenly: a bucket fills at what the window leaves beyond the reserve, and
-besides, nothing is sent when the exchange's own count is at the reserve.
+has disarmed its own dead-man switch. We spend evenly: a bucket fills at what the window leaves beyond the reserve, more
+slowly after a burst, so that something is left to its end; and nothing is sent when the exchange's own count is at the
+reserve.
 
     cancel   > reduce                > reprice, add
     reserve    a share of the window   the rest
@@ -134,11 +135,18 @@ class Budget:
         if self.filled_at is not None:
             elapsed = max(0.0, now - self.filled_at)
             self.pace = recovered(self.pace, elapsed)
-            self.tokens = min(float(self.settings.burst), self.tokens + elapsed * self.tokens_per_second)
+            filled = self.filling(self.filled_at, now)
+            self.tokens = min(float(self.settings.burst), self.tokens + filled)
         self.filled_at = now
         if now >= self.window_ends_at:
             self.remaining = self.limit
             self.window_ends_at = now + WINDOW_SECONDS
+
+    def filling(self, since: float, until: float) -> float:
+        """Tokens that come in between: evenly over what the window has left, never faster than the even pace."""
+        even, within = self.tokens_per_second, max(0.0, min(until, self.window_ends_at) - since)
+        left = max(0, self.remaining - self.reserve) / max(self.window_ends_at - since, 1e-3)
+        return within * min(even, left) + max(0.0, until - max(since, self.window_ends_at)) * even
 
     def wait_seconds(self, now: float, spend: Spend = Spend.REPRICE) -> float:
         """Seconds until a ladder of this kind may leave; 0: now."""
@@ -153,13 +161,21 @@ class Budget:
             wait = max(wait, window_left - free * WINDOW_SECONDS / share)
         short = 1 - ahead - self.tokens
         if short > 0:
-            wait = max(wait, short / max(self.tokens_per_second, 1e-3))
+            wait = max(wait, self.filled_in(short, now))
         return wait + WAIT_MARGIN_SECONDS if wait > 0 else 0.0
+
+    def filled_in(self, tokens: float, now: float) -> float:
+        """Seconds until so many tokens have come in."""
+        window_left, even = max(0.0, self.window_ends_at - now), max(self.tokens_per_second, 1e-3)
+        in_window = self.filling(now, self.window_ends_at)
+        if tokens <= in_window:
+            return tokens / in_window * window_left
+        return window_left + (tokens - in_window) / even
 
     def capacity(self, until: float, now: float) -> float:
         """Ordinary ladders that may leave from now to a moment, as far as we know; the window's end renews it."""
         wait = max(0.0, self.throttled_until - now)
-        by_pace = self.tokens + max(0.0, until - now) * self.tokens_per_second
+        by_pace = self.tokens + self.filling(now, max(now, until))
         if until < now + wait:
             return 0.0
         return by_pace if until >= self.window_ends_at else min(by_pace, float(self.remaining - self.reserve))

@@ -22,6 +22,7 @@ from tests.desk.scripted import BUDGET, START, quick
 
 UNIX = 1_700_000_000.0
 LEFT = Left(UNIX, 120, 80, UNIX + 30, UNIX - 5, 0.75, 2.5, closed=False)
+STEP = 0.1  # seconds
 TAIL = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0)  # of the guard, after a death
 
 
@@ -123,7 +124,7 @@ class Restarts:
         keeper = BudgetKeeper(budget, file, self.told, lambda: UNIX + self.seconds)
         budget.cancel_spent(boot)
         self.charge(budget, boot)
-        steps = round(life_seconds / 0.05)
+        steps = round(life_seconds / STEP)
         for _ in range(steps):
             keeper.look(boot)
             while budget.wait_seconds(boot) == 0:
@@ -133,8 +134,8 @@ class Restarts:
                     break
                 self.quotes += 1
                 self.left_min = min(self.left_min, self.limiter.state(self.ms).remaining)
-            self.seconds += 0.05
-            boot += 0.05
+            self.seconds += STEP
+            boot += STEP
 
     def die(self) -> None:
         """The guard cancels through its tail."""
@@ -146,7 +147,7 @@ class Restarts:
 
 @pytest.mark.parametrize("headers", [True, False], ids=["with headers", "without headers"])
 @given(seed=st.integers(0, 10**6), spoilt=st.sampled_from(["never", "damaged", "missing"]))
-@settings(quick, max_examples=30)
+@settings(quick, max_examples=15)
 def test_killed_and_started_again_and_again_it_keeps_within_the_limit(
     tmp_path_factory: pytest.TempPathFactory, headers: bool, seed: int, spoilt: str
 ) -> None:
@@ -170,8 +171,9 @@ def test_without_a_file_and_without_headers_a_window_is_waited_for(tmp_path: Pat
     """Whoever was killed just before may have spent all of one."""
     told, budget = a_recorder(), Budget(BUDGET)
     recall(tmp_path, budget, told.recorder, 5.0, UNIX)
-    assert budget.wait_seconds(5.0) == pytest.approx(WINDOW_SECONDS, abs=0.01)
-    assert budget.wait_seconds(5.0 + WINDOW_SECONDS) == 0
+    wait = budget.wait_seconds(5.0)
+    assert WINDOW_SECONDS <= wait < WINDOW_SECONDS + 1
+    assert budget.wait_seconds(5.0 + wait) == 0
     assert any("nobody knows what was spent" in str(line) for line in told.lines)
 
 

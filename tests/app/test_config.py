@@ -144,7 +144,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("budget.requests_per_minute", 48),  # 24 are kept for cancels at least
     ("budget.reduce_ratio", -1),
     ("budget.reduce_ratio", Decimal("0.8")),  # with a reserve of 0.2 nothing is left
-    ("cycle.quote_age_seconds_max", Decimal("1.24")),  # two markets, 96 requests a minute
+    ("cycle.quote_age_seconds_max", Decimal("1.33")),  # two markets, 90 requests a minute
     ("budget.burst", 0),
     ("limits.value_max", 0),
     ("limits.drawdown_max", 0),
@@ -277,7 +277,7 @@ JUST_RIGHT: list[tuple[str, Any]] = [
     ("limits.flatten", "halt"),
     (f"{BTC}.funding_lean_ratio", Decimal("0.5")),
     (f"{BTC}.funding_rate_min", 0),
-    ("cycle.quote_age_seconds_max", Decimal("1.25")),
+    ("cycle.quote_age_seconds_max", Decimal("1.34")),
     ("budget.requests_per_minute", 49),
     ("budget.reduce_ratio", 0),
     ("budget.burst", 1),

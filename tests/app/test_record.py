@@ -76,6 +76,15 @@ def test_each_outcome_in_words(outcome: orders.LadderOutcome | LadderUnsent, wor
     assert len(told.lines) == (words[0] != "applied")
 
 
+def test_why_this_market_now_is_in_the_journal() -> None:
+    """Value, age and tokens beside what made the ladder due."""
+    desk, told = recording()
+    action = desk.quote()
+    told.recorder.ladder_ended(action, LadderPlaced(BTC, action.quote_id, None, None), 0.125)
+    [row] = told.rows(records.LadderOutcome)
+    assert row.detail == "nothing rests; add: 0.0 s old, at risk 0, worth 0, price 1, 10.0 tokens"
+
+
 def test_an_intent_has_the_levels_as_they_go_out() -> None:
     desk, told = recording()
     action = desk.place()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS, Budget, BudgetSettings, Spend
+from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS, Budget, BudgetSettings, Left, Spend
 
 from .scripted import BUDGET, START, quick, thorough
 
@@ -40,12 +42,29 @@ def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_a_tail_and_scop
 
 
 def test_a_burst_then_the_even_pace() -> None:
-    """Ten at once, then (120 - 24) a minute: one each 0.625 s."""
+    """Ten at once, then the 86 that are left of 120 - 24 over the minute that is left: none may run out before it."""
     budget = Budget(BUDGET)
     for _ in range(10):
         assert budget.wait_seconds(START) == 0
         budget.spend(START)
-    assert budget.wait_seconds(START) == pytest.approx(0.625, abs=0.01)
+    assert budget.wait_seconds(START) == pytest.approx(60 / 86, abs=0.01)
+
+
+def test_quoting_lasts_to_the_end_of_a_window() -> None:
+    """Whoever asks all the time is never without a request for longer than the pace asks, whatever the burst."""
+    budget, now, ends_at, left, sent = Budget(BUDGET), START, START + 60, 120, [START]
+    budget.seen(120, 120, 60.0, START)
+    while now < START + 300:
+        while budget.wait_seconds(now) == 0:
+            if now >= ends_at:
+                ends_at, left = now + 60, 120
+            budget.spend(now)
+            left -= 1
+            budget.seen(120, left, ends_at - now, now)
+            sent.append(now)
+        now += 0.05
+    assert max(after - before for before, after in itertools.pairwise(sent)) < 1.0
+    assert len(sent) > 5 * 96 * 0.97
 
 
 def test_at_the_reserve_quoting_waits_for_the_window_and_cancels_go_on() -> None:
@@ -64,6 +83,59 @@ def test_at_the_reserve_quoting_waits_for_the_window_and_cancels_go_on() -> None
     assert budget.wait_seconds(START + 17.0) == 0
 
 
+def test_row_3_the_share_of_what_reduces_is_spent_by_nothing_else_and_given_back() -> None:
+    """S9: of 30 requests left 24 are the reserve and 6 are kept for ladders that reduce, fewer as the window ends."""
+    budget = Budget(BUDGET)
+    budget.seen(120, 30, 60.0, START)
+    assert budget.reduce_share == 6
+    assert budget.wait_seconds(START, Spend.REDUCE) == 0
+    for spend in (Spend.REPRICE, Spend.ADD):
+        assert budget.wait_seconds(START, spend) == pytest.approx(0.0, abs=0.01)
+    budget.seen(120, 27, 60.0, START)
+    assert budget.wait_seconds(START, Spend.REDUCE) == 0
+    assert budget.wait_seconds(START) == pytest.approx(30.0, abs=0.01), "3 of 6 are given back after half of it"
+    for left in (26, 25, 24):
+        budget.spend(START)
+        assert budget.remaining == left
+    assert budget.wait_seconds(START, Spend.REDUCE) == pytest.approx(60.0, abs=0.01), "the reserve is for cancels"
+
+
+def test_what_reduces_may_run_ahead_of_the_bucket() -> None:
+    """By its share and no more, and the others wait for it."""
+    budget = Budget(STEADY)
+    for _ in range(5):
+        budget.spend(START)
+    assert budget.wait_seconds(START) > 0
+    for _ in range(6):
+        assert budget.wait_seconds(START, Spend.REDUCE) == 0
+        budget.spend(START)
+    pace = (96 - 11) / 60  # of what the window has left
+    assert budget.wait_seconds(START, Spend.REDUCE) == pytest.approx(1 / pace, abs=0.01)
+    assert budget.wait_seconds(START) == pytest.approx(7 / pace, abs=0.01)
+
+
+def test_without_a_share_nothing_is_kept_for_it() -> None:
+    budget = Budget(attrs.evolve(BUDGET, reduce_ratio=0.0))
+    budget.seen(120, 25, 60.0, START)
+    assert budget.wait_seconds(START) == 0
+    budget.seen(120, 24, 60.0, START)
+    assert budget.wait_seconds(START) == pytest.approx(60.0, abs=0.01)
+
+
+def test_how_many_may_leave_until_then() -> None:
+    """The pace, within what the window has left before it ends; nothing before a 429's time is over."""
+    budget = Budget(BUDGET)
+    budget.seen(120, 30, 20.0, START)
+    budget.refill(START)
+    assert budget.capacity(START, START) == 6
+    assert budget.capacity(START + 19, START) == 6
+    assert budget.capacity(START + 20, START) == pytest.approx(10 + 6)
+    assert budget.capacity(START + 30, START) == pytest.approx(10 + 6 + 10 * 1.6)
+    budget.throttled(5.0, START)
+    assert budget.capacity(START + 4, START) == 0
+    assert budget.capacity(START + 30, START) == pytest.approx(10 * 0.8), "nothing is left of this window"
+
+
 def test_a_cancel_counts_in_the_window_it_is_sent_in() -> None:
     """S9: the first request after a window's end is of the new one, whether or not anybody asked meanwhile."""
     budget = Budget(BUDGET)
@@ -80,7 +152,7 @@ facts = st.one_of(
     steps_of_time,
     st.tuples(st.just("quote"), st.just(0.0)),
     st.tuples(st.just("quote"), st.just(0.0)),
-    st.tuples(st.just("quote"), st.just(0.0)),
+    st.tuples(st.just("reduce"), st.just(0.0)),
     st.tuples(st.just("cancel"), st.just(0.0)),
     st.tuples(st.just("answer"), st.just(0.0)),
     st.tuples(st.just("throttle"), st.floats(0, 40)),
@@ -111,6 +183,11 @@ def test_quoting_never_spends_the_reserve(
                 budget.spend(now)
                 left -= 1
                 assert left >= reserve, "quoting spent a request of the reserve"
+                assert now >= barred_until, "quoting went on before a 429's time was over"
+            case "reduce" if budget.wait_seconds(now, Spend.REDUCE) == 0:
+                budget.spend(now)
+                left -= 1
+                assert left >= reserve, "a ladder that reduces spent a request of the reserve"
                 assert now >= barred_until, "quoting went on before a 429's time was over"
             case "cancel" if left > 0:
                 budget.cancel_spent(now)
@@ -221,3 +298,77 @@ def test_a_clock_that_stands_still_gives_nothing() -> None:
         budget.spend(START)
     for _ in range(1_000):
         assert budget.wait_seconds(START) > 0
+
+
+# -- from one run to the next
+
+UNIX = 1_700_000_000.0
+
+
+def after_restart(left: Left | None, seconds: float, boot: float = 7.0) -> Budget:
+    """A budget that begins so long after the last was put down."""
+    budget = Budget(BUDGET)
+    budget.recall(left, boot, UNIX + seconds)
+    return budget
+
+
+def a_left(*, closed: bool = False) -> Left:
+    """Half-way through a window, 80 requests and no token left."""
+    budget = Budget(BUDGET)
+    budget.seen(120, 80, 30.0, START)
+    budget.tokens, budget.filled_at = 0.0, START
+    return budget.left(START, UNIX, closed=closed)
+
+
+def test_what_may_have_been_spent_since_counts_as_spent() -> None:
+    """Two seconds of the even pace, the share of what reduces, and the guard's whole tail; no token is handed out."""
+    budget = after_restart(a_left(), 2.0)
+    assert budget.remaining == 80 - (12 + 6 + 4)
+    assert budget.window_ends_at == pytest.approx(7.0 + 28.0)
+    assert budget.tokens == 0
+    assert budget.wait_seconds(7.0) == pytest.approx(28 / (58 - 24), abs=0.01)
+
+
+def test_after_the_window_a_new_one_may_have_begun_at_any_time() -> None:
+    budget = after_restart(a_left(), 40.0)
+    assert budget.remaining == 120 - (12 + 6 + 64)
+    assert budget.window_ends_at == 7.0 + WINDOW_SECONDS
+    assert after_restart(a_left(), 3600.0).remaining == 0
+
+
+def test_a_clean_end_leaves_nothing_to_assume_but_a_tail() -> None:
+    assert after_restart(a_left(closed=True), 2.0).remaining == 80 - 12
+    assert after_restart(a_left(closed=True), 3600.0).remaining == 120 - 12
+
+
+def test_nothing_known_or_a_clock_set_back_is_a_window_spent_just_now() -> None:
+    for budget in (after_restart(None, 0.0), after_restart(a_left(), -10.0)):
+        assert budget.wait_seconds(7.0) == pytest.approx(WINDOW_SECONDS + 1 / 1.6, abs=0.01)
+        assert budget.wait_seconds(7.0, Spend.REDUCE) > 59
+
+
+def test_the_first_answer_ends_the_assuming() -> None:
+    """The sweep's own answer: what the exchange says is left is left, and a burst of it may go at once."""
+    budget = after_restart(None, 0.0)
+    budget.seen(120, 118, 60.0, 8.0)
+    assert budget.wait_seconds(8.0) == 0
+    assert budget.tokens == BUDGET.burst
+    budget = after_restart(None, 0.0)
+    budget.seen(120, 26, 60.0, 8.0)
+    assert budget.tokens == pytest.approx(2.0)
+
+
+def test_a_throttle_its_pace_and_the_limit_outlive_a_restart() -> None:
+    budget = Budget(BUDGET)
+    budget.seen(600, 500, 60.0, START)
+    budget.throttled(20.0, START)
+    again = after_restart(budget.left(START, UNIX), 5.0)
+    assert again.limit == 600
+    assert again.wait_seconds(7.0) >= 15.0
+    assert again.throttled_until == pytest.approx(7.0 + 15.0)
+    assert again.pace == pytest.approx(0.5 + 5 / 60 * 0.5)
+
+
+def test_a_wait_from_another_clock_is_no_longer_than_two_windows() -> None:
+    far = attrs.evolve(a_left(), throttled_until=UNIX + 1e9, window_ends_at=UNIX + 1e9)
+    assert after_restart(far, 0.0).wait_seconds(7.0) <= 120.01
