@@ -48,7 +48,7 @@ RISK_HOLD_SECONDS = 1.0  # between two looks at a ladder that risk refused
 QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it is pulled instead
 WAIT_SECONDS_MIN = 0.001  # a clock of floats must move
 WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
-LOOKS_MAX = 3  # ladders built in one decision only to see whether anything but the fair value has changed
+LOOKS_MAX = 2  # ladders built in one decision only to see whether anything but the fair value has changed
 PATIENCE_SECONDS = 0.25  # after which a ladder not worth its request is judged again: the price of one falls slowly
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from maker.edge.lasting import DirectFile
 from maker.paper.ratelimit import RateWindow
 from maker.paper.rejection import Rejection
 from tests.app.site import a_recorder
+from tests.app.whole import config, running
 from tests.desk.scripted import BUDGET, START, quick
 
 UNIX = 1_700_000_000.0
@@ -154,14 +157,15 @@ def test_killed_and_started_again_and_again_it_keeps_within_the_limit(
     """S9: each life begins with CLOCK_BOOTTIME anew, and with a file, half a file or none."""
     rng = random.Random(seed)
     account = Restarts(tmp_path_factory.mktemp("state"), headers)
+    lives, gaps = ([0.3, 1.0, 4.0, 20.0, 70.0], [0.0, 0.5, 10.0]) if seed % 2 else ([0.3, 1.0], [0.0])
     for _ in range(12):
-        account.live(rng.choice([0.3, 1.0, 4.0, 20.0, 70.0]) * rng.random(), boot=rng.random() * 1e5)
+        account.live(rng.choice(lives) * rng.random(), boot=rng.random() * 1e5)
         account.die()
         if spoilt == "damaged" and rng.random() < 0.5:
             (account.folder / BUDGET_FILE).write_text('{"at": 17')
         if spoilt == "missing" and rng.random() < 0.5:
             (account.folder / BUDGET_FILE).unlink(missing_ok=True)
-        account.seconds += rng.choice([0.0, 0.5, 10.0])
+        account.seconds += rng.choice(gaps)
     assert account.quotes_refused == 0
     if headers:
         assert account.left_min >= 24
@@ -175,6 +179,31 @@ def test_without_a_file_and_without_headers_a_window_is_waited_for(tmp_path: Pat
     assert WINDOW_SECONDS <= wait < WINDOW_SECONDS + 1
     assert budget.wait_seconds(5.0 + wait) == 0
     assert any("nobody knows what was spent" in str(line) for line in told.lines)
+
+
+async def test_a_run_begins_with_what_is_known_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The exchange here states no limit: after a clean end quotes come at once, with nothing known after a window."""
+    path = tmp_path / BUDGET_FILE
+    settled = config(tmp_path)
+    async with running(settled, monkeypatch) as world:
+        with trio.fail_after(5):
+            await world.until_quoted()
+        world.run.keep(world.run.pulse.boot() + 2)
+        assert world.run.budget_keeper is not None
+        world.run.budget_keeper.file.close(5.0)
+        kept = read(path)
+        assert kept is not None
+        assert not kept.closed
+        assert kept.remaining < 120
+    path.unlink()
+    async with running(settled, monkeypatch, left=None) as world:
+        with trio.move_on_after(55):
+            await world.until_quoted()
+        assert world.ladders() == []
+        with trio.fail_after(10):
+            await world.until_quoted()
 
 
 def test_after_a_clean_end_nothing_is_waited_for(tmp_path: Path) -> None:

@@ -208,14 +208,19 @@ RESTED = Left(WALL - 600.0, 120, 120, WALL - 540.0, 0.0, 1.0, 6.0, closed=True) 
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Config, monkeypatch: pytest.MonkeyPatch, *, for_seconds: float = float("inf")
+    settings: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    for_seconds: float = float("inf"),
+    left: Left | None = RESTED,
 ) -> AsyncIterator[World]:
-    """Start a run; `World.ended` is set once it has concluded."""
+    """Start a run; `World.ended` is set once it has concluded. `left` of the request budget by the last one."""
     async with trio.open_nursery() as nursery:
         site = Site(nursery)
         told = a_recorder()
         settings.state_folder.mkdir(parents=True, exist_ok=True)
-        (settings.state_folder / BUDGET_FILE).write_text(spell(RESTED))
+        if left is not None:
+            (settings.state_folder / BUDGET_FILE).write_text(spell(left))
         panic = Panic((site.lane("panic-1"), site.lane("panic-2")))
         switch = SeenSwitch(panic, settings.halt.settle_seconds_max, folder=settings.state_folder, requests=site.log)
         engine = startup.make_engine(settings, Identity.of("mk", 7))

@@ -159,6 +159,21 @@ def test_what_rests_is_repriced_before_a_market_is_added() -> None:
     assert desk.quote().market_id == other
 
 
+def test_an_exit_goes_before_a_worthier_reprice() -> None:
+    """PRICING: cancel > reduce > reprice > add, though the exit's price has hardly moved."""
+    desk = Desk.of(market(BTC), market(ETH))
+    desk.baseline(positions=(at_position(200),))
+    for market_id in (BTC, ETH):
+        desk.snapshot(market_id, positions=(at_position(200),) if market_id == BTC else ())
+        desk.stats(market_id=market_id)
+        desk.reference(market_id=market_id)
+    assert {desk.quote().market_id for _ in range(2)} == {BTC, ETH}
+    desk.later(1)
+    desk.reference(FAIR_TICKS + 60, market_id=BTC)
+    desk.reference(FAIR_TICKS + 400, market_id=ETH)
+    assert [desk.quote().market_id for _ in range(2)] == [BTC, ETH]
+
+
 def test_row_3_at_the_share_of_what_reduces_only_exits_go_out() -> None:
     """S9, S24: 26 left of 120: a market that only moved waits, one at its limit sends its exit."""
     desk = Desk.ready(market(BTC), market(ETH))
