@@ -83,6 +83,7 @@ CYCLE: Final = CycleSettings(
 )
 BUDGET: Final = BudgetSettings(requests_per_minute=120, reserve_ratio=0.2, burst=6)
 HUGE: Final = Decimal(10**9)
+PLENTY: Final = attrs.evolve(scripted.MARGIN, balance_stale_seconds_max=1e9)
 ALL_MARKETS: Final = attrs.evolve(scripted.ALL_MARKETS, value_max=HUGE, drawdown_max=HUGE, daily_loss_max=HUGE)
 
 
@@ -179,7 +180,7 @@ class Simulation:
     def of(cls, kind: type[Engine], markets: int, seed: int, budget: BudgetSettings = BUDGET) -> Simulation:
         """The same seed gives every policy the same markets and prices."""
         draw = random.Random(f"markets {seed}")
-        engine = kind(Identity.of("mk", seed), CYCLE, ALL_MARKETS, Budget(budget))
+        engine = kind(Identity.of("mk", seed), CYCLE, ALL_MARKETS, Budget(budget), PLENTY)
         places: dict[str, Place] = {}
         for number in range(markets):
             minute_bps = math.exp(draw.uniform(*map(math.log, MINUTE_BPS)))
@@ -197,7 +198,7 @@ class Simulation:
                 moved = float(closes[-1][1]) * math.exp(minute(0, minute_bps / 10_000))
                 closes.append((60.0 * (index + 1), Decimal(round(moved, 2))))
             engine.markets[place.market_id].fair.volatility.warm_up(closes)
-        engine.baseline(AccountRead((), (), HUGE, HUGE))
+        engine.baseline(AccountRead((), (), HUGE, HUGE), START)
         found = cls(engine, places, random.Random(f"prices {seed}"), RateWindow(budget.requests_per_minute))
         for market_id in places:
             engine.apply(StreamSnapshot(market_id, START_MS, (), (), (), ()), START)
