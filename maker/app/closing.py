@@ -22,7 +22,7 @@ import trio
 from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch, halt
 from maker.app.reading import AccountReader
-from maker.desk.budget import Budget
+from maker.desk.budget import Budget, Spend
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import MarketSpec
 from maker.desk.units import BPS, Side, decimal_exact
@@ -213,7 +213,7 @@ class Flattening:
         answer = None
         if self.budget is not None:
             now = self.switch.clock()
-            wait = self.budget.wait_seconds(now)
+            wait = self.budget.wait_seconds(now, Spend.REDUCE)
             if wait > 0:  # what is left of it is cancel-all's
                 return wait
             self.budget.spend(now)

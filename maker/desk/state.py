@@ -137,6 +137,8 @@ class DeskState:
         equity = read.balance + unrealized if read.equity is None else read.equity
         stakes = {name: stake(market.account, self.lot_margin(market, now)) for name, market in self.markets.items()}
         before = self.margin.step, self.margin.factor
+        for market in self.markets.values():
+            market.looked = None  # what was built on another balance says nothing
         self.notes.extend(self.margin.read(Reading(read.available, equity, stakes, now)))
         if before != (self.margin.step, self.margin.factor):
             for market in self.markets.values():

@@ -240,6 +240,7 @@ async def running(
             return base + trio.current_time() + world.ahead[number]
 
         run.pulse = Pulse(partial(clock, 0, START), partial(clock, 1, START), partial(clock, 2, WALL))
+        switch.clock = run.pulse.boot  # one clock, as in life
         panic.on_answer = run.on_answer
         panic.on_warmed = partial(run.pulse.check_in, PANIC)
         monkeypatch.setattr(supervisor, "run_market_stream", world.feed_market)
