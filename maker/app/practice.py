@@ -137,12 +137,14 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
 
 def reference(text: str) -> ReferenceVenue:
     """Read `NAME:key=value,…` as [paper.references.NAME] is read. Raises ConfigError."""
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     given: dict[str, Any] = {}
     pairs = [pair.partition("=") for pair in rest.split(",") if pair]
-    if not name or not all(equals for _, equals, _ in pairs):
+    if not name or not colon or not all(equals for _, equals, _ in pairs):  # `beta=…` would be a plain venue so named
         raise ConfigError("--reference", f"is {text!r}.", "Write NAME:KEY=VALUE,… such as beta:offset_bps=2.5.")
     for key, _, value in pairs:
+        if key in given:
+            raise ConfigError(f"paper.references.{name}.{key}", "is given twice.", "Write it once.")
         try:
             given[key] = Decimal(value)
         except InvalidOperation:

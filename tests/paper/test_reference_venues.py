@@ -179,6 +179,17 @@ def test_a_death_outlasts_its_stretch() -> None:
     assert all(dies.is_dead(1, began + 14.0) for began in crossing)
 
 
+def test_seed_and_venue_each_make_another_history_of_deaths() -> None:
+    """Venues that always died together would leave a maker no other source, whatever it does."""
+    deaths = {
+        began
+        for name in ("beta", "gamma")
+        for seed in (1, 2)
+        for began in ReferenceVenue(name=name, dies_per_hour=1.0).deaths(seed, 0.0)
+    }
+    assert len(deaths) == 4
+
+
 def test_without_a_rate_it_lives() -> None:
     assert not any(venue().is_dead(1, second) for second in range(100_000))
 
