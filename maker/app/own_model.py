@@ -12,16 +12,21 @@ The configuration says `model = "wide.py:Wide"`; the keys of its table are the c
 or, in an attrs class, as fields with types. It is tried on a few situations before anything is placed: what would fail
 while quoting should fail here, with a sentence. Its code runs with all that this program may do: it is trusted as the
 configuration is. While quoting, an exception of it is as unexpected as any other: quotes are pulled and the run ends.
+
+A worker process of `compare` or `simulate`, which knows no such module, is given where the class is and its parameters:
+it makes the model again, as here.
 """
 
 from __future__ import annotations
 
+import copyreg
 import importlib.util
 import inspect
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -70,6 +75,7 @@ def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table
         if not isinstance(answer, Spread):
             problem = f"{name} answers {answer!r:.80} on {situation}."
             raise ConfigError(named_at, problem, "Return a maker.desk.spread.Spread.")
+    copyreg.pickle(model_class, partial(made_again, name, given, folder.resolve(), named_at, table))
     return model
 
 
@@ -103,6 +109,13 @@ def imported(path: Path, named_at: str) -> ModuleType:
         del sys.modules[module_name]
         raise ConfigError(named_at, f"{path} cannot be imported: {told(error)}.", "Mend it.") from error
     return module
+
+
+def made_again(
+    name: str, given: Mapping[str, Any], folder: Path, named_at: str, table: str, _model: SpreadModel
+) -> tuple[Callable[..., SpreadModel], tuple[Any, ...]]:
+    """Say how a model made from these words is made in another process: from the same words."""
+    return make, (name, dict(given), folder, named_at, table)
 
 
 def construct(model_class: type[Any], given: Mapping[str, Any], table: str) -> SpreadModel:

@@ -20,7 +20,7 @@ from maker.compare.ledger import Ledger
 from maker.compare.result import Pair, Result
 from maker.compare.seat import Seat
 from maker.compare.street import Street
-from maker.compare.variants import FIXED, HALF_SPREAD_DIGITS, fixed, is_fixed
+from maker.compare.variants import HALF_SPREAD_DIGITS, UNSKEWED, fixed, is_fixed
 from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec
 from maker.paper.prices import prehistory
@@ -95,7 +95,7 @@ def play_pair(match: Match) -> Pair:
     def counterpart(half_spread_bps: float, seconds: int) -> Result:
         parameter = Decimal(half_spread_bps).quantize(HALF_SPREAD_DIGITS)
         config = fixed(match.config, market_id, parameter)
-        return play(attrs.evolve(match, model=FIXED, config=config, seconds=seconds))
+        return play(attrs.evolve(match, model=UNSKEWED, config=config, seconds=seconds))
 
     parameter, runs = wanted, 1
     found = counterpart(parameter, min(PROBE_SECONDS, match.seconds))

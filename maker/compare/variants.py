@@ -17,8 +17,7 @@ from maker.errors import ConfigError
 from maker.paper.market import MarketSpec, default_markets
 
 UNLIMITED: Final = Decimal(10) ** 12  # quote units
-FIXED: Final = "fixed"  # the counterpart's name
-UNSKEWED = "unskewed"
+UNSKEWED: Final = "unskewed"  # the counterpart's name: no model of a configuration can have it
 HALF_SPREAD_DIGITS: Final = Decimal("0.0001")  # of a basis point: the calibration's own grid
 
 

@@ -74,7 +74,7 @@ def prepare(path: Path, *, shorten: bool = True) -> DrillConfiguration:
     Where waiting costs nothing, in virtual time, nothing need be shortened.
     """
     tree = config.read(path)
-    checked = config.check(tree)
+    checked = config.check(tree, folder=path.parent)
     kept = harmless({name: value for name, value in tree.items() if name not in REPLACED})
     kept["reference"] = harmless(tree["reference"])
     notes = ["addresses, keys, account name and state folder are replaced: nothing leaves this machine"]

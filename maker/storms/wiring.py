@@ -36,7 +36,7 @@ def prepared(path: Path) -> tuple[Config, Path, Sequence[str]]:
 
     Raises ConfigError.
     """
-    folder = config.check(config.read(path)).state_folder / "storms"
+    folder = config.load(path).state_folder / "storms"
     safe = prepare(path, shorten=False)
     exchange_url, reference_url = ADDRESSES
     encrypted = (exchange_url.replace("http:", "https:"), reference_url.replace("ws:", "wss:"))

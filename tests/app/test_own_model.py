@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,6 +57,33 @@ def own(folder: Path, text: str, name: str = "wide.py:Wide", given: dict[str, An
 def test_a_plain_class_gets_its_keys_as_keyword_arguments(tmp_path: Path) -> None:
     model = own(tmp_path, PLAIN, given={"bps": Decimal("2.5")})
     assert model.spread(TRIED[0]).bid == pytest.approx(15.0)
+
+
+def test_it_is_made_again_in_another_process(tmp_path: Path) -> None:
+    """Two markets' models, of a file imported twice, each with its own parameters; whatever they hold inside."""
+    holding = PLAIN.replace("self.bps, self.skew = bps, skew", "self.bps, self.skew, self.odd = bps, skew, lambda: 0")
+    models = [own(tmp_path, holding, given={"bps": Decimal(bps)}) for bps in ("2.5", "4")]
+    models.append(
+        own(
+            tmp_path,
+            holding + TYPED.replace("from __future__ import annotations\n", ""),
+            "wide.py:Typed",
+            {"half_bps": 3},
+        )
+    )
+    program = (
+        "import pickle, sys; from maker.app.own_model import TRIED\n"
+        "print(*(model.spread(TRIED[0]).bid for model in pickle.load(sys.stdin.buffer)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(models),
+        env={**os.environ, "PYTHONPATH": str(README.parent)},
+        cwd=tmp_path.parent,
+        capture_output=True,
+        check=True,
+    )
+    assert [float(bid) for bid in ended.stdout.split()] == pytest.approx([15.0, 24.0, 18.0])
 
 
 def test_an_attrs_class_gets_them_as_its_types(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A few simulated minutes for tests: the paper configuration, its ladder changed as a test needs it."""
+"""A few simulated minutes for tests: a model of the paper configuration, changed as a test needs it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from maker.app import config as configuration
 from maker.app.config import Config
 from maker.compare.match import Match, play, play_pair
 from maker.compare.result import Pair, Result
-from maker.compare.variants import AS_WRITTEN, market_of, variants, with_ladder
+from maker.compare.variants import market_of, variants, with_market
+from maker.desk.ladder import LadderSettings
 
 CONFIGURATION = Path(__file__).parents[2] / "conf" / "paper.toml"
 MARKET = "BTC-PERP"
+MODELS = ("fixed", "volatility", "avellaneda_stoikov", "glft", "glft_closed")  # of that configuration
 
 
 @cache
@@ -23,18 +25,26 @@ def loaded() -> Config:
     return configuration.load(CONFIGURATION)
 
 
-def match(model: str = AS_WRITTEN, *, seed: int = 0, seconds: int = 600, preset: str = "busy", **ladder: Any) -> Match:
-    """A run of a variant of the paper configuration, these fields of its ladder changed."""
-    found = dict(variants(loaded(), MARKET))[model]
-    if ladder:
-        found = with_ladder(found, MARKET, **ladder)
+def changed(config: Config, **changes: Any) -> Config:
+    """The configuration with these fields changed: of its ladder, or else of the model that quotes."""
+    market = config.markets[MARKET]
+    of_ladder = {name: value for name, value in changes.items() if name in attrs.fields_dict(LadderSettings)}
+    of_model = {name: value for name, value in changes.items() if name not in of_ladder}
+    model = attrs.evolve(market.spread_model, **of_model)  # type: ignore[misc]  # a model of the house is an attrs class
+    ladder = attrs.evolve(market.ladder, **of_ladder)
+    return with_market(config, MARKET, ladder=ladder, models={**market.models, market.model: model})
+
+
+def match(model: str = "fixed", *, seed: int = 0, seconds: int = 600, preset: str = "busy", **changes: Any) -> Match:
+    """A run of a model of the paper configuration, these fields of the model or its ladder changed."""
+    found = changed(dict(variants(loaded(), MARKET))[model], **changes)
     return Match(model, found, market_of(loaded(), MARKET), preset, seed, seconds)
 
 
 @cache
-def as_written(seed: int = 0, seconds: int = 600) -> Result:
-    """The configuration as it stands."""
-    return play(match(seed=seed, seconds=seconds))
+def as_written(seed: int = 0, seconds: int = 600, model: str = "fixed") -> Result:
+    """A model as the configuration has it."""
+    return play(match(model, seed=seed, seconds=seconds))
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from maker.compare import command
 from maker.compare.command import Played, problems
 from maker.compare.match import Match
 from maker.compare.result import Pair
-from maker.compare.variants import AS_WRITTEN, UNSKEWED
+from maker.compare.variants import UNSKEWED
 from maker.errors import ExitCode
 from maker.storms.workers import Failure
-from tests.compare.scenes import CONFIGURATION, a_pair, as_written, match, retold
+from tests.compare.scenes import CONFIGURATION, MODELS, a_pair, as_written, match, retold
 
 PROJECT = Path(__file__).parents[2]
 LIVE = PROJECT / "conf" / "live.example.toml"
@@ -35,7 +34,7 @@ def play_nothing(one: Match) -> Pair:
     if one.seed == 3:
         raise ArithmeticError("no such luck")
     result = attrs.evolve(as_written(0, 60), model=one.model, seed=one.seed, drawn=f"seed {one.seed}")
-    counterpart = attrs.evolve(result, model="fixed") if one.model == AS_WRITTEN else None
+    counterpart = None if one.model == "volatility" else attrs.evolve(result, model=UNSKEWED)
     return Pair(result, counterpart, 2)
 
 
@@ -50,28 +49,80 @@ def compare(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
 
 
 def test_a_comparison_from_the_words_to_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """The real thing, in a worker of its own: two models, one seed, three minutes."""
+    """The real thing, in a worker of its own: every model, one seed, three minutes."""
     words = (str(CONFIGURATION), "--days", "0.002", "--seeds", "4", "--jobs", "1")
     code, text, said = compare(capsys, *words)
     assert code == ExitCode.CLEAN
-    assert said["reason"] == "2 matches, every profit explained to the last digit"
-    assert "BTC-PERP, busy market, 0.002 days, seeds 4 to 4: as-written, unskewed" in text
+    assert said["reason"] == "5 matches, every profit explained to the last digit"
+    assert "BTC-PERP, busy market, 0.002 days, seeds 4 to 4: " + ", ".join(MODELS) in text
     assert "money: USDC" in text
-    assert "as-written: a tighter band than the fixed one on" in text
-    assert [row["model"]["model"] for row in said["pairs"]] == [AS_WRITTEN, UNSKEWED]
+    for name in MODELS:
+        assert f"{name}: a tighter band than the fixed one on" in text
+    assert tuple(row["model"]["model"] for row in said["pairs"]) == MODELS
     assert {row["model"]["seconds"] for row in said["pairs"]} == {173}
     assert said["problems"] == []
+
+
+OWN = """
+from decimal import Decimal
+import attrs
+from maker.desk.spread import Spread
+
+@attrs.frozen
+class Mine:
+    bps: Decimal
+    way: str = "up"
+
+    def spread(self, situation):
+        half = situation.fair * float(self.bps) / 10_000
+        return Spread(situation.fair, half, half)
+
+class Plain:
+    def __init__(self, bps):
+        self.half = lambda fair: fair * bps / 10_000  # nothing that could be sent to another process
+
+    def spread(self, situation):
+        return Spread(situation.fair, self.half(situation.fair), self.half(situation.fair))
+"""
+OWN_TABLES = """
+[market.BTC-PERP.models."mine.py:Mine"]
+bps = 2.5
+way = "down"
+
+[market.BTC-PERP.models."mine.py:Plain"]
+bps = 2.5
+"""
+
+
+def test_models_of_the_users_own_are_compared_in_the_workers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two classes of one file beside the configuration, with the same figures: the same history to the last digit.
+
+    The word is given from another folder than the configuration's, and the workers know no module of that name.
+    """
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "own.toml").write_text(CONFIGURATION.read_text() + OWN_TABLES)
+    monkeypatch.chdir(PROJECT)
+    words = (str(tmp_path / "own.toml"), "--days", "0.002", "--seeds", "4", "--jobs", "1")
+    code, _, said = compare(capsys, *words, "--models", "mine.py:Mine,mine.py:Plain")
+    assert (code, said["problems"]) == (ExitCode.CLEAN, [])
+    mine, plain = (row["model"] for row in said["pairs"])
+    assert (mine["model"], plain["model"]) == ("mine.py:Mine", "mine.py:Plain")
+    assert mine["digest"] == plain["digest"]
+    assert mine["quotes"]["half_spread_bps"] > 2.4
 
 
 def test_models_market_and_preset_can_be_chosen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "builder", scripted)
-    words = ("--models", UNSKEWED, "--market", "ETH-PERP", "--seeds", "0:3", "--jobs", "2")
+    words = ("--models", "glft,volatility", "--market", "ETH-PERP", "--seeds", "0:3", "--jobs", "2")
     code, text, said = compare(capsys, str(CONFIGURATION), *words, "--preset", "quiet")
     assert code == ExitCode.CLEAN
-    assert "ETH-PERP, quiet market, 3 days, seeds 0 to 2: unskewed" in text
-    assert [(row["model"]["model"], row["model"]["seed"]) for row in said["pairs"]] == [(UNSKEWED, n) for n in range(3)]
+    assert "ETH-PERP, quiet market, 3 days, seeds 0 to 2: volatility, glft" in text
+    played = [(row["model"]["seed"], row["model"]["model"]) for row in said["pairs"]]
+    assert played == [(seed, name) for seed in range(3) for name in ("volatility", "glft")]
     _, text, _ = compare(capsys, str(LIVE), "--seeds", "0")
     assert "BTC-PERP, normal market" in text, "a live configuration says nothing of a market: the usual one"
 
@@ -80,10 +131,10 @@ def test_a_match_that_came_to_nothing_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "builder", scripted)
-    code, text, said = compare(capsys, str(CONFIGURATION), "--seeds", "2:4", "--jobs", "1")
+    code, text, said = compare(capsys, str(CONFIGURATION), "--models", "fixed,glft", "--seeds", "2:4", "--jobs", "1")
     assert code == ExitCode.FAILURES_FOUND
     assert said["problems"] == [
-        f"{name} on seed 3: crashed: ArithmeticError: no such luck" for name in (AS_WRITTEN, UNSKEWED)
+        f"{name} on seed 3: crashed: ArithmeticError: no such luck" for name in ("fixed", "glft")
     ]
     assert len(said["pairs"]) == 2
     assert "money: USDC" in text
@@ -92,7 +143,7 @@ def test_a_match_that_came_to_nothing_is_said(
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["conf/paper.toml", "--models", "glft"], 2, "no model is called glft; there are: as-written, unskewed"),
+        (["conf/paper.toml", "--models", "glft,gltf"], 2, f"no model is called gltf; there are: {', '.join(MODELS)}"),
         (["conf/paper.toml", "--market", "DOGE-PERP"], 78, "configuration: market.DOGE-PERP: is not configured."),
         (["conf/none.toml"], 78, "configuration:"),
     ],
@@ -123,10 +174,10 @@ def test_what_is_not_sound_is_said() -> None:
     other = retold(pair, drawn="another market")
     assert problems([one], Played(1, [other])) == ["the models of seeds [0] did not meet the same market"]
     wider = retold(pair, quotes=attrs.evolve(pair.model.quotes, half_spread_bps=9.0))
-    assert problems([one], Played(1, [wider])) == ["no fixed half-spread met that of as-written on seed 0"]
+    assert problems([one], Played(1, [wider])) == ["no fixed half-spread met that of fixed on seed 0"]
     assert problems([one, one], Played(2, [pair])) == ["stopped before the end: 1 of 2 matches were not played"]
     failed = Played(1, [], [(one, Failure("hung"))])
-    assert problems([one], failed) == ["as-written on seed 0: hung"]
+    assert problems([one], failed) == ["fixed on seed 0: hung"]
 
 
 def test_told_to_stop_it_shows_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,4 +208,3 @@ def test_it_is_among_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compair"]) == ExitCode.USAGE
     assert "compare" in capsys.readouterr().err
     assert "run.py compare CONF" in (PROJECT / "README.md").read_text()
-    assert partial(scripted)()(match(UNSKEWED)).fixed is None

@@ -16,8 +16,9 @@ from maker.compare import match as rooms
 from maker.compare.history import KINDS, arrivals
 from maker.compare.match import SPREAD_TOLERANCE, Match, play, play_pair
 from maker.compare.result import Result
-from maker.compare.variants import FIXED, UNSKEWED, with_ladder
-from tests.compare.scenes import MARKET, a_pair, as_written, match
+from maker.compare.variants import UNSKEWED
+from maker.desk.spread import Fixed
+from tests.compare.scenes import MARKET, MODELS, a_pair, as_written, match
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,7 @@ def test_two_models_of_a_seed_meet_the_same_market() -> None:
     tight = play(match(half_spread_bps=Decimal(1)))
     wide = play(match(half_spread_bps=Decimal(30)))
     assert wide.fill_count < tight.fill_count
-    assert {tight.drawn, wide.drawn, play(match(UNSKEWED)).drawn} == {as_written().drawn}
+    assert {tight.drawn, wide.drawn, *(as_written(model=name).drawn for name in MODELS)} == {as_written().drawn}
     assert as_written(1).drawn != as_written().drawn
 
 
@@ -59,9 +60,10 @@ def test_the_parts_of_the_profit_add_up(seed: int, seconds: int) -> None:
 
 def test_informed_takers_cost_money(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quote without half-spread loses on every horizon to those who know; a wide one earns; so does it alone."""
-    nothing: dict[str, Any] = {"half_spread_bps": Decimal("0.01"), "edge_bps_min": Decimal(0), "levels": 1}
-    near = play(match(UNSKEWED, seconds=1200, **nothing))
-    far = play(match(UNSKEWED, seconds=1200, half_spread_bps=Decimal(3)))
+    unskewed: dict[str, Any] = {"skew_bps": Decimal(0), "seconds": 1200}
+    nothing = {**unskewed, "half_spread_bps": Decimal("0.01"), "edge_bps_min": Decimal(0), "levels": 1}
+    near = play(match(**nothing))
+    far = play(match(**unskewed, half_spread_bps=Decimal(3)))
     assert near.markouts_informed[1].bps is not None
     assert near.markouts_informed[1].bps < 0
     assert all(after.bps is not None and after.bps < 0 for after in near.markouts)
@@ -70,7 +72,7 @@ def test_informed_takers_cost_money(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(near.fills)["informed"] > 10 * dict(far.fills)["informed"]
     # The same quotes without the informed: what was lost was lost to them.
     monkeypatch.setattr(rooms, "arrivals", lambda market_id, preset, seed: arrivals(market_id, preset, seed, 0.0))
-    spared = play(match(UNSKEWED, seconds=1200, **nothing))
+    spared = play(match(**nothing))
     assert dict(spared.fills)["informed"] == 0
     assert spared.markouts[1].bps is not None
     assert spared.markouts[1].bps > 0 > near.markouts[1].bps
@@ -91,7 +93,7 @@ def test_a_wrong_quote_is_taken_by_those_who_know_before_the_price_moves() -> No
 def test_a_counterpart_quotes_as_wide_and_has_no_skew() -> None:
     pair = a_pair()
     assert pair.fixed is not None
-    assert pair.fixed.model == FIXED
+    assert pair.fixed.model == UNSKEWED
     assert abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
     assert pair.fixed.drawn == pair.model.drawn
     assert pair.fixed.digest != pair.model.digest
@@ -104,8 +106,10 @@ def test_a_counterpart_that_missed_is_corrected(monkeypatch: pytest.MonkeyPatch)
 
     def play_wider(one: Match) -> Result:
         half_spread_bps = 4.0
-        if one.model == FIXED:
-            parameter = float(one.config.markets[MARKET].ladder.half_spread_bps)
+        if one.model == UNSKEWED:
+            model = one.config.markets[MARKET].spread_model
+            assert isinstance(model, Fixed)
+            parameter = float(model.half_spread_bps)
             asked.append((parameter, one.seconds))
             half_spread_bps = parameter + (1.0 if one.seconds == rooms.PROBE_SECONDS else 1.5)
         return quoting(one.model, half_spread_bps)
@@ -119,7 +123,7 @@ def test_a_counterpart_that_missed_is_corrected(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_counterpart_that_cannot_meet_the_spread_is_handed_over_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """After two corrections it is for the table to say that nothing was judged."""
-    monkeypatch.setattr(rooms, "play", lambda one: quoting(one.model, 9.0 if one.model == FIXED else 4.0))
+    monkeypatch.setattr(rooms, "play", lambda one: quoting(one.model, 9.0 if one.model == UNSKEWED else 4.0))
     missed = play_pair(match(seconds=60))
     assert missed.spread_ratio == 9 / 4
     assert missed.runs == 2 + rooms.CORRECTIONS_MAX
@@ -132,7 +136,7 @@ def quoting(model: str, half_spread_bps: float) -> Result:
 
 
 def test_what_is_fixed_itself_has_no_counterpart() -> None:
-    pair = play_pair(match(UNSKEWED, seconds=60))
+    pair = play_pair(match(seconds=60, skew_bps=Decimal(0)))
     assert pair.fixed is None
     assert not pair.is_tighter
 
@@ -163,7 +167,7 @@ def test_a_stop_that_asks_for_a_person_is_counted_and_the_run_goes_on() -> None:
     """A burst beyond the configuration's limit pulls, a person comes after five minutes, and quoting begins anew."""
     one = match(seconds=1500)
     market = one.config.markets[MARKET]
-    limits = attrs.evolve(market.limits, burst_size_max=Decimal("0.02"))
+    limits = attrs.evolve(market.limits, burst_size_max=Decimal("0.02"), burst_freeze_seconds=0.0)
     nervous = attrs.evolve(one, config=attrs.evolve(one.config, markets={MARKET: attrs.evolve(market, limits=limits)}))
     result = play(nervous)
     pulls = dict(result.quotes.pulls)
@@ -181,4 +185,3 @@ def test_a_market_that_is_not_quoted_earns_nothing() -> None:
     assert result.fill_count == 0
     assert result.money.profit == 0
     assert result.markouts[0].bps is None
-    assert with_ladder(one.config, MARKET) == one.config

@@ -55,7 +55,7 @@ def of(model: str = "glft", seed: int = 0, profit: int = 10, deviation: float = 
 
 
 def pair(seed: int = 0, *, ours: float = 0.1, theirs: float = 0.2, half: float = 2.5, profit: int = 10) -> Pair:
-    return Pair(of(seed=seed, deviation=ours, profit=profit), of("fixed", seed, 5, theirs, half), 2)
+    return Pair(of(seed=seed, deviation=ours, profit=profit), of("unskewed", seed, 5, theirs, half), 2)
 
 
 def words(text: str, name: str) -> list[str]:
@@ -130,5 +130,5 @@ def test_programs_get_a_row_a_match() -> None:
     assert (row["model"]["seed"], row["tighter"], row["matched"], row["runs"]) == (3, True, True, 2)
     assert row["model"]["money"]["inventory"] == "-25"
     assert row["model"]["markouts"] == {"1": 2.0, "5": 1.5, "30": 1.25, "60": -0.75}
-    assert row["fixed"]["model"] == "fixed"
+    assert row["fixed"]["model"] == "unskewed"
     assert row["model"]["quotes"]["pulls"] == {"NO_FAIR_VALUE": 3}

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import tomllib
 from decimal import Decimal
 
 import attrs
 import pytest
 
-from maker.compare.variants import AS_WRITTEN, UNLIMITED, UNSKEWED, fixed, is_fixed, market_of, variants, with_ladder
+from maker.compare.variants import UNLIMITED, UNSKEWED, fixed, is_fixed, market_of, variants, with_market
+from maker.desk.models import MODELS as HOUSE
+from maker.desk.spread import Fixed
 from maker.errors import ConfigError
-from tests.compare.scenes import MARKET, loaded
+from tests.compare.scenes import CONFIGURATION, MARKET, MODELS, changed, loaded
+
+
+@pytest.mark.parametrize("market_id", ["BTC-PERP", "ETH-PERP"])
+def test_every_model_of_the_configuration_is_compared(market_id: str) -> None:
+    """Each table is a variant, in the file's order, that quotes with the very model; the house's are all there."""
+    tables = tomllib.loads(CONFIGURATION.read_text())["market"][market_id]["models"]
+    found = variants(loaded(), market_id)
+    assert [name for name, _ in found] == list(tables)
+    assert set(MODELS) == set(tables) == set(HOUSE)
+    for name, one in found:
+        assert one.markets[market_id].spread_model is loaded().markets[market_id].models[name]
+        assert type(one.markets[market_id].spread_model) is HOUSE[name].make
 
 
 def test_only_the_loss_limits_are_lifted() -> None:
@@ -18,22 +33,27 @@ def test_only_the_loss_limits_are_lifted() -> None:
         assert list(one.markets) == [MARKET]
         assert one.limits.drawdown_max == one.limits.daily_loss_max == UNLIMITED
         assert one.limits.value_max == config.limits.value_max
-        assert one.markets[MARKET].limits == config.markets[MARKET].limits
+        assert one.markets[MARKET] == attrs.evolve(config.markets[MARKET], model=name)
         assert (one.budget, one.cycle) == (config.budget, config.cycle)
-        assert is_fixed(one, MARKET) is (name == UNSKEWED)
-    assert dict(variants(config, MARKET))[AS_WRITTEN].markets[MARKET] == config.markets[MARKET]
+        assert not is_fixed(one, MARKET), "all of this configuration are skewed"
 
 
-def test_without_skew_there_is_one_model() -> None:
-    plain = with_ladder(loaded(), MARKET, skew_bps=Decimal(0))
-    assert [name for name, _ in variants(plain, MARKET)] == [UNSKEWED]
+def test_a_fixed_model_without_skew_needs_no_counterpart() -> None:
+    """Any other does, whatever it is called."""
+    plain = changed(loaded(), skew_bps=Decimal(0))
+    assert loaded().markets[MARKET].model == "fixed"
+    assert is_fixed(plain, MARKET)
+    renamed = with_market(plain, MARKET, model="mine", models={"mine": plain.markets[MARKET].spread_model})
+    assert is_fixed(renamed, MARKET)
 
 
 def test_a_counterpart_has_this_half_spread_and_no_skew() -> None:
-    found = fixed(loaded(), MARKET, Decimal("2.75")).markets[MARKET].ladder
-    expected = attrs.evolve(loaded().markets[MARKET].ladder, half_spread_bps=Decimal("2.75"), skew_bps=Decimal(0))
-    assert found == expected
-    assert fixed(loaded(), MARKET, Decimal(0)).markets[MARKET].ladder.half_spread_bps > 0
+    found = fixed(loaded(), MARKET, Decimal("2.75")).markets[MARKET]
+    model = Fixed(half_spread_bps=Decimal("2.75"), skew_bps=Decimal(0))
+    assert found == attrs.evolve(loaded().markets[MARKET], model=UNSKEWED, models={UNSKEWED: model})
+    assert found.spread_model == model
+    assert UNSKEWED not in HOUSE, "its name is no model's"
+    assert is_fixed(fixed(loaded(), MARKET, Decimal(0)), MARKET), "a half-spread of nothing is a very small one"
 
 
 def test_the_market_is_one_that_can_be_played() -> None:

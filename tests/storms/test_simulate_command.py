@@ -257,6 +257,31 @@ def test_the_configuration_speaks_to_nobody(name: str, monkeypatch: pytest.Monke
         assert "OCX_API_KEY" not in told
 
 
+def test_a_model_of_the_users_own_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stands beside the configuration, wherever the word is given, and the workers can make it."""
+    (tmp_path / "wide.py").write_text(
+        "from maker.desk.spread import Spread\n"
+        "class Wide:\n"
+        "    def __init__(self, bps):\n"
+        "        self.bps = bps\n"
+        "    def spread(self, situation):\n"
+        "        half = situation.fair * self.bps / 10_000\n"
+        "        return Spread(situation.fair, half, half)\n"
+    )
+    text = (PROJECT / "conf" / "paper.toml").read_text()
+    table = '[market.BTC-PERP.models."wide.py:Wide"]\nbps = 3\n'
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace('model = "fixed"', 'model = "wide.py:Wide"', 1) + table)
+    monkeypatch.chdir(PROJECT)
+    ready = wiring.prepared(path)[0]
+    again = pickle.loads(pickle.dumps(ready))
+    assert type(again.markets["BTC-PERP"].spread_model).__name__ == "Wide"
+    assert command.main([str(path), "--core", "--seeds", "1", "--minutes", "2", "--jobs", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["exit_code"] == 0
+
+
 @pytest.mark.parametrize("swarm", [True, False])
 def test_a_seed_is_drawn_and_performed_with_the_configuration(swarm: bool) -> None:
     """For as many markets as it has, in swarm mode or not, without what was switched off."""
