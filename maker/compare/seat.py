@@ -1,11 +1,10 @@
 """The maker's seat in a comparison: the real engine, ladder, account and budget, at the end of a wire with latency.
 
 Facts and ladders are handed over as what they mean instead of as bytes; what takes time in life takes it here. A way
-takes 25 ms at the median, one in fifty twenty times as long. The reference is the first to tell of a move (all of a
-market's sources say the same, at once); the stream tells of the book and of fills at its own cadence, in order; index
-and mark are polled; a ladder arrives late and its answer later still, counted by the exchange's own rate limit. A trip
-pulls everything, reads back, and quotes again as `maker.app` does; after one that asks for a person, a person comes in
-five minutes.
+takes 25 ms at the median, one in fifty twenty times as long. The reference is the first to tell of a move; the stream
+tells of the book and of fills at its own cadence, in order; index and mark are polled; a ladder arrives late and its
+answer later still, counted by the exchange's own rate limit. A trip pulls everything, reads back, and quotes again as
+`maker.app` does; after one that asks for a person, a person comes in five minutes.
 
 Nothing fails here: no answer is lost, no feed breaks. That is what storms are for.
 """
@@ -162,7 +161,7 @@ class Seat:
         self.heap.after(self.way(), partial(self.referred, quote))
 
     def referred(self, quote: Quote) -> None:
-        """Every source of the market says the same, at once."""
+        """It has arrived. Of several sources, every one says the same."""
         self.heard_at = self.heap.now
         for source, symbol in self.symbols.items():
             self.deliver(ReferenceQuote(source, symbol, quote.bid, quote.bid_size, quote.ask, quote.ask_size))

@@ -1,7 +1,8 @@
 """Which models are compared, as configurations: one market, one model each. The only seam between models and judge.
 
-The account's loss limits are lifted, and only they: a comparison wants to see the whole loss. Everything else is as the
-user wrote it, position limits, collar, budget and bursts included.
+The account's loss limits are lifted: a comparison wants to see the whole loss. One reference source stands for all, for
+here they would tell the same price at the same moment. Everything else is as the user wrote it, position limits,
+collar, budget and bursts included.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from maker.app.config import Config
+from maker.desk.fair import FairSettings
 from maker.desk.spread import Fixed
 from maker.errors import ConfigError
 from maker.paper.market import MarketSpec, default_markets
@@ -54,7 +56,15 @@ def fixed(config: Config, market_id: str, half_spread_bps: Decimal) -> Config:
 def alone(config: Config, market_id: str) -> Config:
     """The configuration with this one market and no loss limit."""
     limits = attrs.evolve(config.limits, drawdown_max=UNLIMITED, daily_loss_max=UNLIMITED)
-    return attrs.evolve(config, markets={market_id: config.markets[market_id]}, limits=limits)
+    market = config.markets[market_id]
+    return attrs.evolve(config, markets={market_id: attrs.evolve(market, fair=one_source(market.fair))}, limits=limits)
+
+
+def one_source(fair: FairSettings) -> FairSettings:
+    """One for all sources: the comparison's reference would tell each of them the same, at the same moment."""
+    name, source = max(fair.sources.items(), key=lambda named: named[1].weight)
+    patience = min(one.stale_seconds_max for one in fair.sources.values())
+    return attrs.evolve(fair, sources={name: attrs.evolve(source, stale_seconds_max=patience)}, sources_min=1)
 
 
 def with_market(config: Config, market_id: str, **changes: Any) -> Config:

@@ -39,6 +39,7 @@ RATE_FACTOR_MAX: Final = 100.0  # an estimated A is within this factor of the co
 DECAY_FACTOR_MAX: Final = 10.0  # likewise k
 HALVINGS: Final = 30  # of the interval for ln k: eight digits
 NEWTON_STEPS: Final = 20  # for ln A, within its bounds: 5 either way, at least 1 a step from above
+NEWTON_SETTLED: Final = 1e-12  # of ln A: the step after one so small is beyond a float's last digit
 RESTED_RATIO_MAX: Final = 0.01  # an estimate stands until exposure has grown by this, or a fill comes
 
 
@@ -141,12 +142,16 @@ class Intensity:
         exposure = [(self.seconds_bps[bucket] / seconds, seconds) for bucket, seconds in self.seconds.items()]
         seen = sum(self.fills.values())
         low, high = settings.fill_decay_per_bp / DECAY_FACTOR_MAX, settings.fill_decay_per_bp * DECAY_FACTOR_MAX
-        rate, decay = settings.fill_rate_per_second, settings.fill_decay_per_bp
+        rate, decay, exp = settings.fill_rate_per_second, settings.fill_decay_per_bp, math.exp
         for _ in range(HALVINGS):
             decay = math.sqrt(low * high)
-            weights = [(distance, seconds * math.exp(-decay * distance)) for distance, seconds in exposure]
-            rate = best_rate(settings, seen, sum(weight for _, weight in weights))
-            expected_bps = rate * sum(distance * weight for distance, weight in weights)
+            weighed = weighed_bps = 0.0
+            for distance, seconds in exposure:
+                weight = seconds * exp(-decay * distance)
+                weighed += weight
+                weighed_bps += distance * weight
+            rate = best_rate(settings, seen, weighed)
+            expected_bps = rate * weighed_bps
             pull = settings.fill_prior_count * (1 - decay / settings.fill_decay_per_bp) / settings.fill_decay_per_bp
             if expected_bps - self.fills_bps + pull > 0:  # the likelihood still rises with k
                 low = decay
@@ -168,7 +173,9 @@ def best_rate(settings: IntensitySettings, fills: float, seconds: float) -> floa
     bound = math.log(RATE_FACTOR_MAX)
     above = 0.0  # ln A / A0
     for _ in range(NEWTON_STEPS):
-        expected = prior * math.exp(above) * seconds
+        expected, before = prior * math.exp(above) * seconds, above
         rise = fills - expected - settings.fill_prior_count * above
         above = min(max(above + rise / (expected + settings.fill_prior_count), -bound), bound)
+        if abs(above - before) < NEWTON_SETTLED:
+            break
     return min(max(prior * math.exp(above), prior / RATE_FACTOR_MAX), prior * RATE_FACTOR_MAX)

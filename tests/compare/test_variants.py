@@ -8,7 +8,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from maker.compare.variants import UNLIMITED, UNSKEWED, fixed, is_fixed, market_of, variants, with_market
+from maker.compare.variants import UNLIMITED, UNSKEWED, fixed, is_fixed, market_of, one_source, variants, with_market
 from maker.desk.models import MODELS as HOUSE
 from maker.desk.spread import Fixed
 from maker.errors import ConfigError
@@ -33,9 +33,23 @@ def test_only_the_loss_limits_are_lifted() -> None:
         assert list(one.markets) == [MARKET]
         assert one.limits.drawdown_max == one.limits.daily_loss_max == UNLIMITED
         assert one.limits.value_max == config.limits.value_max
-        assert one.markets[MARKET] == attrs.evolve(config.markets[MARKET], model=name)
+        fair = one.markets[MARKET].fair
+        assert one.markets[MARKET] == attrs.evolve(config.markets[MARKET], model=name, fair=fair)
         assert (one.budget, one.cycle) == (config.budget, config.cycle)
         assert not is_fixed(one, MARKET), "all of this configuration are skewed"
+
+
+def test_one_source_stands_for_all() -> None:
+    """All would tell the same price at once: the weightiest stays, as patient as the least patient, and is enough."""
+    written = loaded().markets[MARKET].fair
+    quick = attrs.evolve(written.sources["gamma"], stale_seconds_max=1.25)
+    sources = {"beta": written.sources["beta"], "alpha": written.sources["alpha"], "gamma": quick}
+    found = one_source(attrs.evolve(written, sources=sources))
+    assert written.sources_min == 2
+    alone = attrs.evolve(written.sources["alpha"], stale_seconds_max=1.25)
+    assert found == attrs.evolve(written, sources={"alpha": alone}, sources_min=1)
+    for _, one in variants(loaded(), MARKET):
+        assert one.markets[MARKET].fair == one_source(written)
 
 
 def test_a_fixed_model_without_skew_needs_no_counterpart() -> None:
