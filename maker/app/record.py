@@ -26,6 +26,7 @@ from maker.desk.events import (
     LadderUnsent,
     PlaceLadder,
     ReferenceLost,
+    ReferenceQuote,
     StreamLost,
     StreamSnapshot,
 )
@@ -71,6 +72,7 @@ class Recorder:
     engine: Engine = attrs.field(init=False)
     told: dict[str, str] = attrs.field(factory=dict)  # scope -> the sentence last told, without figures
     positions: dict[str, int] = attrs.field(factory=dict)  # market -> lots last written
+    down: set[str] = attrs.field(factory=set)  # reference feeds that are lost
     profit_at: float = 0.0
     vitals_at: float = 0.0
 
@@ -130,7 +132,11 @@ class Recorder:
             case StreamLost():
                 self.state(event.market_id, NOT_QUOTING, f"its stream broke ({event.fault.value}: {event.detail})")
             case ReferenceLost():
+                self.down.add(event.source)
                 self.state(f"reference {event.source}", "down", event.detail)
+            case ReferenceQuote() if event.source in self.down:
+                self.down.discard(event.source)
+                self.state(f"reference {event.source}", "up", "it quotes again")
             case StreamSnapshot():
                 self.state(event.market_id, "snapshot", "its stream is live again from a new snapshot")
             case _:

@@ -18,13 +18,15 @@ from maker.desk.events import (
     LadderUnknown,
     LadderUnsent,
     PlaceLadder,
+    ReferenceLost,
+    ReferenceQuote,
     StreamHeard,
 )
 from maker.desk.units import Side
 from maker.edge import records
 from maker.wire import orders
 from tests.app.site import Told, a_recorder
-from tests.desk.scripted import BTC, ETH, START, Desk, a_fill, at_position, dec, market
+from tests.desk.scripted import BTC, ETH, START, VENUE, Desk, a_fill, at_position, dec, market
 
 ACTION = PlaceLadder(BTC, "q1", (), "price moved")
 
@@ -53,6 +55,22 @@ def test_a_state_is_told_once_until_it_is_another() -> None:
         (BTC, "waiting", "pause 2 s"),
     ]
     assert [line["sentence"] for line in told.lines] == [row.sentence for row in rows]
+
+
+def test_each_loss_of_a_reference_feed_is_told() -> None:
+    """A second loss with the words of the first is another one, for it was back in between."""
+    desk, told = recording()
+    for _ in range(2):
+        lost = ReferenceLost(VENUE, "reset")
+        told.recorder.after(lost, desk.apply(lost))
+        quote = ReferenceQuote(VENUE, "BTC", dec("49999"), dec("1"), dec("50001"), dec("1"))
+        told.recorder.after(quote, desk.apply(quote))
+    assert [row.state for row in told.rows(records.StateChange) if row.scope == f"reference {VENUE}"] == [
+        "down",
+        "up",
+        "down",
+        "up",
+    ]
 
 
 @pytest.mark.parametrize(
