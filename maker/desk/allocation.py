@@ -85,6 +85,7 @@ class Stale:
     must: bool = False  # whatever it is worth: it is too old, or something other than the price is wrong with it
     look: bool = False  # its ladder should be built, for a request seems due
     look_due: bool = False  # ... or because nobody has looked for a while
+    idle: bool = False  # at the last look there was nothing to send
 
 
 @attrs.define

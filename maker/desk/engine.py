@@ -192,10 +192,14 @@ class Engine(DeskState):
             if not (one.look or one.look_due or early):
                 continue
             least = token_wait[Spend.REDUCE if one.must or one.spend is Spend.REDUCE else Spend.REPRICE]
-            if least > 0 or not (one.must or early or self.affords(one.worth)):
+            likely = least == 0 and (one.must or early or self.affords(one.worth))
+            if not likely:
                 due = one.worth > 0 or one.must or early
                 wait = min(wait, (least or PATIENCE_SECONDS) if due else WAIT_SECONDS_MAX)
-                if not one.look_due or looks == 0:  # the ladder itself may know better than the fair value
+                if not one.look_due:
+                    continue
+            if not likely or one.idle:  # the ladder itself may know better than the fair value
+                if looks == 0:
                     continue
                 looks -= 1
             action = self.attempt(self.markets[one.market_id], token_wait, early=early, now=now)

@@ -42,6 +42,7 @@ def judge(market: MarketDesk, cycle: CycleSettings, now: float) -> Stale:
             deadline=math.inf if blocked else since + cycle.quote_age_seconds_max,
             must=True,
             look=changed or not fresh,
+            idle=looked is not None and looked.blocked,
         )
     due_at = market.quoted_at + max(cycle.requote_seconds_min, cycle.quote_age_seconds_max - LATE_SECONDS)
     moved = abs(fair.subticks - as_quoted.fair) / fair.subticks
@@ -54,7 +55,7 @@ def judge(market: MarketDesk, cycle: CycleSettings, now: float) -> Stale:
         due_at = min(due_at, max(since + DISTURBED_SECONDS_MAX, market.quoted_at + cycle.requote_seconds_min))
         moved = max(moved, least)
     tick = SUBTICKS / fair.subticks  # by which rounding may move a ladder more than its fair value
-    must = since is not None or now >= due_at
+    must = since is not None or now >= due_at or (looked is not None and looked.moved == math.inf and not changed)
     due = must or moved + tick >= least
     rate = moved * fair.subticks / as_quoted.half_spread * at_risk
     seconds_max = max(cycle.quote_age_seconds_max, now - market.quoted_at)
@@ -65,6 +66,7 @@ def judge(market: MarketDesk, cycle: CycleSettings, now: float) -> Stale:
         cost_rate=rate,
         worth=worth_of(rate, moved, fair.sigma, seconds_max) if due else 0.0,
         must=must,
+        idle=looked is not None and looked.blocked,
         look=not blocked and (must or (due and (changed or (looked is not None and looked.moved >= least)))),
         look_due=now - (market.quoted_at if looked is None else looked.at) >= LOOK_SECONDS,
     )

@@ -11,8 +11,8 @@ stale quote costs is reckoned here and asked of nobody: the sum over time of mov
 
 Prints a table, or --json, and exits with 1 where a bound is broken: no 429; quoting never leaves less than the reserve;
 at least 90 % of the requests beyond the reserve are used; no quote is older than allowed; and the sum is at least 30 %
-below that of taking turns. One decision takes less than a millisecond of processor time on average. A day takes some
-minutes.
+below that of taking turns. One decision takes less than a millisecond of processor time on average. A day takes
+some twenty minutes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ DECIDE_SECONDS_MAX: Final = 0.001  # on average, with twenty markets
 LATE_SECONDS_MAX: Final = 1.0  # beyond the age allowed: two steps of this simulation
 
 STEP_SECONDS: Final = 0.5
-STEPS_A_STATS: Final = 4
+STEPS_A_STATS: Final = 16  # eight seconds: an index may be ten seconds old
 MINUTE_BPS: Final = (1.5, 13.4)  # one-minute volatility: average and largest of a recording of 57 hours
 HALF_SPREADS_BPS: Final = (2, 3, 4, 6, 8)
 VALUES: Final = (1_000.0, 100_000.0)  # quote currency a side

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from maker.desk.budget import Spend
-from maker.desk.engine import Engine
+from maker.desk.engine import LOOKS_MAX, Engine
 from maker.desk.events import PlaceLadder, Wait
 from maker.desk.market import MarketDesk
 from maker.desk.staleness import DISTURBED_SECONDS_MAX, LATE_SECONDS, LOOK_SECONDS, judge, saw
@@ -60,7 +60,7 @@ def test_a_market_that_stands_still_is_built_once_a_second(monkeypatch: pytest.M
     desk = quoted()
     built = count_builds(desk, monkeypatch)
     for _ in range(80):
-        desk.later(0.1)
+        desk.later(0.1, money=False)
         desk.reference(FAIR_TICKS + 20)
         desk.decide()
     assert 6 <= len(built) <= 9
@@ -116,6 +116,30 @@ def test_a_ladder_that_may_not_be_sent_hurries_nobody() -> None:
     assert judge(btc, CYCLE, desk.now).deadline == math.inf
     desk.reference(FAIR_TICKS + 30, market_id=BTC)
     assert judge(btc, CYCLE, desk.now).deadline < math.inf, "it may be another one now"
+
+
+def test_a_side_that_must_come_or_go_is_due_whatever_it_is_worth() -> None:
+    """S24: found at a look, it does not wait until a request is cheap."""
+    desk = quoted()
+    desk.later(1.0)
+    each = desk.market()
+    assert each.quoted is not None
+    saw(each, attrs.evolve(each.quoted, bids=()), desk.now)
+    assert judge(each, CYCLE, desk.now).must
+
+
+def test_markets_with_nothing_to_send_are_built_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However their prices move: what was not to be sent just now is likely not to be sent yet."""
+    desk = Desk.ready(*(market(name) for name in NAMES))
+    for each in desk.engine.markets.values():
+        saw(each, None, desk.now, blocked=True)
+        each.refused = None
+    built = count_builds(desk, monkeypatch)
+    monkeypatch.setattr(MarketDesk, "want", lambda *_words: None)
+    for name in NAMES:
+        desk.reference(FAIR_TICKS + 100, market_id=name)
+    assert isinstance(desk.decide(), Wait)
+    assert len(built) == LOOKS_MAX
 
 
 def test_beyond_its_limit_a_market_reduces() -> None:
