@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import pytest
 
-from maker.desk import account, book, budget, facts, fair, identity, margin, market, risk
+from maker.desk import account, book, budget, facts, fair, identity, jumps, margin, market, risk
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     AccountRead,
@@ -148,9 +148,8 @@ def keep_the_replaced_ladder(patch: Patch) -> None:
 def count_only_what_rests(patch: Patch) -> None:
     """Room is what the position leaves, and worst case is the new ladder alone."""
 
-    def room_lots(one: account.MarketAccount, limits: risk.Limits, side: Any, _cap: int) -> int:
-        limit = one.spec.grid.size.count_down(limits.position_limit)
-        return max(0, limit - int(side.sign * one.position_lots))
+    def room_lots(one: account.MarketAccount, _limits: risk.Limits, side: Any, cap: int) -> int:
+        return max(0, cap - int(side.sign * one.position_lots))
 
     patch.setattr(market, "room_lots", room_lots)
     patch.setattr(account.MarketAccount, "may_fill_lots", lambda self, side: 0)
@@ -167,7 +166,7 @@ def write_sizes_too_large(patch: Patch) -> None:
 
 
 def follow_a_reference_that_jumped(patch: Patch) -> None:
-    """The slow basis is all that is compared with the index."""
+    """The slow basis is all that is compared with the index: no collar is around that, and no jump freezes."""
 
     def value(self: FairValueEstimator, now: float) -> FairValue | NoFair:
         for one in self.sources.values():
@@ -177,7 +176,15 @@ def follow_a_reference_that_jumped(patch: Patch) -> None:
             return FairValue(fair_subticks, one.half_spread_subticks, now - one.heard_at, self.volatility.sigma)
         return NoFair("none", stale=True)
 
+    real = market.approve
+
+    def approve(ladder: Any, one: Any, price: Any, limits: risk.Limits, *rest: Any) -> Any:
+        wide = attrs.evolve(limits, index_collar_bps=Decimal(10**6), window_collar_bps=Decimal(10**6))
+        return real(ladder, one, price, wide, *rest)
+
     patch.setattr(fair.FairValueEstimator, "value", value)
+    patch.setattr(market, "approve", approve)
+    patch.setattr(jumps.Jumps, "seen", lambda _self, _price, _now: "")
 
 
 def look_through_the_book(patch: Patch) -> None:

@@ -607,9 +607,8 @@ PLANTS: Final = {
         (
             Edit(
                 FACTS,
-                "        if market.account.exposed and isinstance(market.fair.value(now), NoFair):\n"
-                "            return desk.trip(Reason.REFERENCE_STALE",
-                "        if False:\n            return desk.trip(Reason.REFERENCE_STALE",
+                "            return reference_lost(desk, event, now)\n",
+                "            return None\n",
             ),
         ),
         ("feed_ended",),
