@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--market", default="", metavar="ID", help="one of the configured (the first)")
     words.add_argument("--days", type=days, default=DAYS, metavar="D", help=f"simulated, a run ({DAYS:g})")
     words.add_argument("--seeds", type=seeds, default=seeds(SEEDS), metavar="A:B", help=f"from A to before B ({SEEDS})")
-    words.add_argument("--models", type=names, default=[], metavar="a,b", help="only these (all)")
+    words.add_argument("--models", type=names, default=[], metavar="a,b", help="only these (every one with a table)")
     words.add_argument("--preset", choices=sorted(PATH_PRESETS), help=f"the market (that of [paper], or {PRESET})")
     words.add_argument(
         "--jobs", type=positive, metavar="N", default=len(os.sched_getaffinity(0)), help="processes (every core)"

@@ -18,6 +18,7 @@ from maker.desk.intensity import (
     Intensity,
     IntensitySettings,
     Statistics,
+    best_rate,
     decay_per_quote,
 )
 from maker.desk.units import Side
@@ -79,6 +80,20 @@ def test_the_likelihood_is_greatest_there() -> None:
     best = likelihood(found.fill_rate_per_second, found.fill_decay_per_bp)
     for more, steeper in ((1.01, 1), (0.99, 1), (1, 1.01), (1, 0.99), (1.01, 1.01), (0.99, 0.99)):
         assert likelihood(found.fill_rate_per_second * more, found.fill_decay_per_bp * steeper) < best
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1e7), st.sampled_from([0.5, 30.0, 1e4]))
+def test_the_best_rate_is_where_fills_and_exposure_agree(fills: float, seconds: float, prior_count: float) -> None:
+    """Fills less those expected, less the pull of the prior, is nothing to the last digits; or A is at its bound."""
+    settings = attrs.evolve(SETTINGS, fill_prior_count=prior_count, fill_memory_count=1e5)
+    rate, prior = best_rate(settings, fills, seconds), settings.fill_rate_per_second
+    left = fills - rate * seconds - prior_count * math.log(rate / prior)
+    if rate >= prior * RATE_FACTOR_MAX * (1 - 1e-9):
+        assert left >= -1e-6
+    elif rate <= prior / RATE_FACTOR_MAX * (1 + 1e-9):
+        assert left <= 1e-6
+    else:
+        assert abs(left) <= 1e-9 * (fills + rate * seconds + 10 * prior_count)
 
 
 def test_the_prior_fades() -> None:
