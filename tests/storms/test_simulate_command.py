@@ -20,7 +20,7 @@ import pytest
 
 from maker import __main__ as program
 from maker.app import cli, config
-from maker.app.config import Config
+from maker.app.config import Config, Market
 from maker.errors import ExitCode
 from maker.storms import command, findings, progress, wiring
 from maker.storms.campaign import Build, Tally
@@ -237,15 +237,20 @@ def test_a_broken_configuration_is_a_sentence(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("name", ["paper.toml", "live.example.toml"])
 def test_the_configuration_speaks_to_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its numbers are the user's, tails included; its addresses in no net; what is found goes to its state folder."""
+    """Its numbers are the user's, tails included; its addresses in no net; what is found goes to its state folder.
+
+    What its reference venues call a market becomes what the practice exchange's do.
+    """
     monkeypatch.setenv("OCX_API_KEY", CANARY)
     path = PROJECT / "conf" / name
     ready, folder, notes = wiring.prepared(path)
     theirs = config.load(path)
     urls = {one.url for one in ready.references.values()}
     assert (ready.exchange.base_url, *urls) == wiring.ADDRESSES
+    symbols = {name: f"{name.removesuffix('-PERP')}-USD" for name in theirs.markets}
+    markets = {name: renamed(market, symbols[name]) for name, market in theirs.markets.items()}
     assert (ready.markets, ready.guard, ready.halt, ready.limits, ready.budget, ready.cycle) == (
-        theirs.markets, theirs.guard, theirs.halt, theirs.limits, theirs.budget, theirs.cycle,
+        markets, theirs.guard, theirs.halt, theirs.limits, theirs.budget, theirs.cycle,
     )  # fmt: skip
     assert not ready.state_folder.exists()
     assert folder == theirs.state_folder / "storms"
@@ -255,6 +260,12 @@ def test_the_configuration_speaks_to_nobody(name: str, monkeypatch: pytest.Monke
         assert CANARY not in told
         assert "api.ocx.global" not in told
         assert "OCX_API_KEY" not in told
+
+
+def renamed(market: Market, symbol: str) -> Market:
+    """The market with this name at each of its reference venues."""
+    sources = {name: attrs.evolve(source, symbol=symbol) for name, source in market.fair.sources.items()}
+    return attrs.evolve(market, fair=attrs.evolve(market.fair, sources=sources))
 
 
 def test_a_model_of_the_users_own_is_simulated(
