@@ -176,7 +176,7 @@ def follow_a_reference_that_jumped(patch: Patch) -> None:
             return FairValue(fair_subticks, one.half_spread_subticks, now - one.heard_at, self.volatility.sigma)
         return NoFair("none", stale=True)
 
-    real = market.approve
+    real = risk.approve
 
     def approve(ladder: Any, one: Any, price: Any, limits: risk.Limits, *rest: Any) -> Any:
         wide = attrs.evolve(limits, index_collar_bps=Decimal(10**6), window_collar_bps=Decimal(10**6))
