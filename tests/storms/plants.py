@@ -678,14 +678,15 @@ PLANTS: Final = {
         ),
         ("gap", "regress", "stream_refused"),
     ),
-    "a hung read, and heartbeats from a timer": Plant(
+    "a hung call, and heartbeats from a timer": Plant(
         ("L2",),
         (
             Edit(LINK, '            self.withheld = self.why_not() or ""\n', '            self.withheld = ""\n'),
             Edit(QUOTER, "        with trio.move_on_after(ACCOUNT_SECONDS_MAX):\n", "        if True:\n"),
+            Edit(QUOTER, "        with trio.move_on_after(CONNECT_SECONDS_MAX):\n", "        if True:\n"),
             Edit("maker/app/reading.py", "        with trio.move_on_after(READ_SECONDS_MAX):\n", "        if True:\n"),
         ),
-        ("unanswered", "half_open"),
+        ("unanswered", "half_open", "connect_black_hole"),
     ),
     # -- the guard
     "the guard does not pull after a death": Plant(
