@@ -27,6 +27,8 @@ RECONNECTING: Final = ("snapshot_lost", "snapshot_crossed", "snapshot_empty", "s
 # Faults of dialling: whatever makes it fail has cut what was connected.
 OUTAGES: Final = ("connect_refused", "connect_black_hole", "no_descriptors", "exchange_gone")
 KEPT_BY_LIBRARY: Final = ("_reader_task",)  # of trio-websocket: any error there is a lost connection
+AIM_SECONDS_MAX: Final = 1.0  # that a kill waits for a ladder to be on its way
+AIM_SECONDS: Final = 0.004  # between two looks: less than a ladder takes
 APART: Final = Decimal("0.002")  # of the price: what others quote further through the index is no market
 
 
@@ -343,9 +345,20 @@ class Happenings:
             self.world.machine.guard_link.stir()
 
     def do_kill_maker(self, active: Active) -> None:
-        """F45, F46: kill -9."""
+        """F45, F46: kill -9; under every other seed over the next ladder that is on its way."""
+        if self.world.schedule.seed % 2:
+            self.world.site.start_soon(self.kill_over_a_ladder, active)
+            return
         self.world.weather.bite(active)
         self.world.killed("kill -9")
+
+    async def kill_over_a_ladder(self, active: Active) -> None:
+        with trio.move_on_after(AIM_SECONDS_MAX):
+            while not self.world.site.in_flight:
+                await trio.sleep(AIM_SECONDS)
+        if not self.world.dead:
+            self.world.weather.bite(active)
+            self.world.killed("kill -9")
 
     def do_kill_guard(self, active: Active) -> None:
         """F45: the guard is gone."""
