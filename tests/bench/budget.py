@@ -318,10 +318,10 @@ def main() -> int:
         sys.stdout.write(json.dumps(found) + "\n")
         return 1 if found["broken"] else 0
     names = ("cost", "sent", "used", "throttled", "spare_min", "oldest_seconds", "decide_us_mean", "decide_us_p99")
-    sys.stdout.write(f"{'':<16}{'by worth':>16}{'in turn':>16}\n")
+    sys.stdout.write(f"{'':<16}{'by worth':>20}{'in turn':>20}\n")
     for name in names:
         row = (found["by worth"][name], found["in turn"][name])
-        sys.stdout.write(f"{name:<16}" + "".join(f"{one:>16,.3f}" for one in row) + "\n")
+        sys.stdout.write(f"{name:<16}" + "".join(f"{one:>20,.3f}" for one in row) + "\n")
     sys.stdout.write(f"saved {found['saved']:.1%} of what stale quotes cost when markets take turns\n")
     for said in found["broken"]:
         sys.stdout.write(f"BROKEN: {said}\n")
