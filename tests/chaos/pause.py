@@ -37,7 +37,7 @@ NEXT_SECONDS_MAX: Final = 10.0  # to the first request after waking
 OVERTAKE_MS: Final = 200.0  # two connections: a ladder and the cancel-all after it may come in either order
 CONTROL_EVERY: Final = 4  # every so many makers one of the control arm
 PATIENT: Final = {
-    r"^stale_seconds_max = .*$": f"stale_seconds_max = {STALE_SECONDS_MAX}",
+    r"stale_seconds_max = 2.0 }$": f"stale_seconds_max = {STALE_SECONDS_MAX} }}",
     r"^hang_seconds_max = .*$": f"hang_seconds_max = {HANG_SECONDS_MAX}",
     r"^requote_bps = .*$": f"requote_bps = {REQUOTE_BPS}",
     r"^requote_seconds_min = .*$": "requote_seconds_min = 0.3",  # mostly waiting, not for an answer but for the time

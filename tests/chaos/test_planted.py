@@ -105,8 +105,8 @@ PLANTS: Final = {
     ),
     "watchdog instead of inline freshness": Plant(
         "maker/desk/fair.py",
-        "if age > settings.stale_seconds_max:",
-        "if False:",
+        "now - self.heard_at <= self.settings.stale_seconds_max",
+        "True",
         "tests/desk/test_engine.py::test_no_ladder_is_ever_made_of_stale_inputs",
     ),
     "signal cancels the root": Plant(

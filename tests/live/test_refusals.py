@@ -27,7 +27,7 @@ FOREIGN: Final = {
     "timeInForce": "gtc",
     "postOnly": True,
 }
-MARKET_LINE: Final = r"^\[market\.BTC-PERP\]$"
+MARKET_LINE: Final = r"^\[market\.BTC-PERP"  # of its own table, and of those of its models
 
 
 async def refused(
@@ -178,18 +178,18 @@ SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "nameless order": partial(at_venue, before=place_nameless, words=("not ours", "BTC-PERP")),
     "spot market": partial(
         at_venue,
-        replace={MARKET_LINE: "[market.BTC-USDC-SPOT]"},
+        replace={MARKET_LINE: "[market.BTC-USDC-SPOT"},
         words=("BTC-USDC-SPOT", "spot", "perpetual"),
         may_cancel=True,
     ),
     "dated future": partial(
         at_venue,
-        replace={MARKET_LINE: "[market.BTC-USDC-2026-06-26]"},
+        replace={MARKET_LINE: "[market.BTC-USDC-2026-06-26"},
         words=("BTC-USDC-2026-06-26",),
         may_cancel=True,
     ),
     "unknown market": partial(
-        at_venue, replace={MARKET_LINE: "[market.DOGE-PERP]"}, words=("DOGE-PERP", "BTC-PERP"), may_cancel=True
+        at_venue, replace={MARKET_LINE: "[market.DOGE-PERP"}, words=("DOGE-PERP", "BTC-PERP"), may_cancel=True
     ),
     "foreign orders cancelled": foreign_cancelled,
     "read key": partial(at_venue, key=READ_KEY, code=77, words=("403", "trade"), may_cancel=True),

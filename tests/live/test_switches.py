@@ -102,12 +102,25 @@ def ladders_by_market(record: Record) -> dict[str, list[tuple[Call, bool]]]:
     return found
 
 
+# What margin a ladder takes is thought to be next to nothing, so that it is not sized to what is free beforehand.
+BLIND: Final = {
+    r"^margin_ratio = .*$": "margin_ratio = 0.0001",
+    r"^ramp_seconds = .*$": "ramp_seconds = 0",
+    r"^margin_reserve_ratio = .*$": "margin_reserve_ratio = 0",
+    r"^preview_seconds = .*$": "preview_seconds = 0",
+    r"^headroom_warn_ratio = .*$": "headroom_warn_ratio = 0.00004",
+    r"^headroom_shrink_ratio = .*$": "headroom_shrink_ratio = 0.00003",
+    r"^headroom_reduce_only_ratio = .*$": "headroom_reduce_only_ratio = 0.00002",
+    r"^headroom_flatten_ratio = .*$": "headroom_flatten_ratio = 0.00001",
+}
+
+
 async def short_of_margin(folder: Path, margin_refusal: str) -> None:
     """The account cannot carry both ladders: the next one is smaller, the same one never comes again, no reconnect."""
     venue = await start_venue(folder, "--margin-refusal", margin_refusal)
     try:
         venue.post("/wallet/transfer", {"from": "perps", "to": "wallet", "amount": str(100_000 - DEPOSIT)})
-        conf = live_conf(folder, venue.port, venue.reference_port)
+        conf = live_conf(folder, venue.port, venue.reference_port, replace=BLIND)
         with cleaned(start_maker(folder, conf, record=venue.record, environment={KEY_ENV: TRADE_KEY})) as maker:
             await maker.quoting()
             at = now_ms()
