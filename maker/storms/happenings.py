@@ -354,7 +354,7 @@ class Happenings:
 
     async def kill_over_a_ladder(self, active: Active) -> None:
         with trio.move_on_after(AIM_SECONDS_MAX):
-            while not self.world.site.in_flight:
+            while not self.world.site.in_flight:  # noqa: ASYNC110 - the site tells nobody, and no time is lost here
                 await trio.sleep(AIM_SECONDS)
         if not self.world.dead:
             self.world.weather.bite(active)

@@ -291,7 +291,9 @@ async def never_any_reference(folder: Path) -> None:
     async with staged(folder) as stage:
         stage.reference.cut()
         await stage.maker.started()
-        await until(lambda: '"scope":"reference alpha"' in stage.maker.log or None, 10.0, "the log says that it is down")
+        await until(
+            lambda: '"scope":"reference alpha"' in stage.maker.log or None, 10.0, "the log says that it is down"
+        )
         stage.maker.process.send(signal.SIGTERM)
         assert await stage.maker.process.wait() == 0
         stage.record.refresh()
