@@ -626,9 +626,8 @@ class WorstCase(RuleBasedStateMachine):
             self.rests[name] = (side, ticks, open_lots - lots)
         self.position += side.sign * lots
         self.names += 1
-        self.emit(
-            a_fill(f"t{self.names}", side, lots, ticks=ticks, client_order_id=name if self.with_ids else None), None
-        )
+        fill = a_fill(f"t{self.names}", side, lots, ticks=ticks, client_order_id=name if self.with_ids else None)
+        self.emit(attrs.evolve(fill, at_ms=self.exchange_ms), None)
         self.emit(None, self.position)
 
     @precondition(lambda self: self.rests)
