@@ -241,12 +241,14 @@ class Recorder:
         tasks = trio.lowlevel.current_statistics().tasks_living
         sentence = f"{resident_bytes / 1e6:.1f} MB resident, {descriptors} descriptors, {tasks} tasks"
         self.info("vitals", sentence, resident_bytes=resident_bytes, descriptors=descriptors, tasks=tasks)
-        self.pricing()
+        self.pricing(now)
 
-    def pricing(self) -> None:
+    def pricing(self, now: float) -> None:
         """Say what each market is priced with, with every line of vitals: model, volatility, A and k, sources."""
         for market_id, market in self.engine.markets.items():
-            self.info("pricing", market.pricing.sentence, market=market_id)
+            left_out = [one.left_out for one in market.fair.states(now) if one.left_out]
+            sources = f"; without {', '.join(left_out)}" if left_out else "; all sources count"
+            self.info("pricing", market.pricing.sentence + sources, market=market_id)
 
     def sample(self, now: float) -> None:
         """Write the profit now and then."""
