@@ -246,8 +246,8 @@ class Recorder:
     def pricing(self, now: float) -> None:
         """Say what each market is priced with, with every line of vitals: model, volatility, A and k, sources."""
         for market_id, market in self.engine.markets.items():
-            left_out = [one.left_out for one in market.fair.states(now) if one.left_out]
-            sources = f"; without {', '.join(left_out)}" if left_out else "; all sources count"
+            left_out = list(dict.fromkeys(one.left_out for one in market.fair.states(now) if one.left_out))
+            sources = f"; left out: {', '.join(left_out)}" if left_out else "; all sources count"
             self.info("pricing", market.pricing.sentence + sources, market=market_id)
 
     def sample(self, now: float) -> None:
