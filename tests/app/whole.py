@@ -21,6 +21,7 @@ from maker.app.budget_file import BUDGET_FILE, spell
 from maker.app.config import Config, load
 from maker.app.feeds import Inlet
 from maker.app.halt import Switch
+from maker.app.host import Host
 from maker.app.panic import Panic
 from maker.app.references import Venue
 from maker.app.result import Result, conclude
@@ -41,6 +42,7 @@ from maker.desk.events import (
 )
 from maker.desk.identity import Identity
 from maker.edge.endpoint import Endpoint
+from maker.edge.lasting import DirectFile
 from maker.errors import StreamBroken, StreamFault
 from maker.guard import latch
 from maker.wire import ocx
@@ -230,7 +232,8 @@ async def running(
         lane, scope = site.lane("quoting"), trio.CancelScope()
         route = Route("http://ocx.test", ENDPOINT)
         parts = (settings, told.recorder, engine, switch, site.client(), route, lane, scope, random.Random(0))
-        run = Run(*parts)
+        # files are written when put: a thread of an ended run would still write into a folder that the next one reads
+        run = Run(*parts, host=Host(lasting=DirectFile))
         run.link = link_to_guard(run, our_end.detach())
         world = World(site, told, run, switch, send, guard_end, settings.state_folder)
         world.price(FAIR_TICKS)
