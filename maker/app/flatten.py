@@ -17,9 +17,10 @@ from typing import Final
 import attrs
 import trio
 
+from maker.app.addresses import trusted
 from maker.app.causes import describe, first_cause
 from maker.app.closing import Flattening, Outcome, Stopped
-from maker.app.config import Config, api_key, check, read, state_folder, trusted
+from maker.app.config import Config, api_key, check, read, state_folder
 from maker.app.halt import Switch
 from maker.app.panic import Panic
 from maker.app.reading import AccountReader

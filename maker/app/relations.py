@@ -15,7 +15,9 @@ from maker.desk.spread import Fixed, Volatility
 from maker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from maker.app.config import Config, Market, Reference
+    from maker.app.config import Config
+    from maker.app.market_config import Market
+    from maker.app.reference_config import Reference
 
 LEVELS_MAX: Final = 20  # a side
 GROWTH_MAX: Final = 10  # of sizes from level to level

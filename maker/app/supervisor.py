@@ -21,9 +21,10 @@ import attrs
 import trio
 
 from maker.app import budget_file, losses, startup
+from maker.app.addresses import trusted
 from maker.app.causes import describe
 from maker.app.close_out import close_positions
-from maker.app.config import Config, trusted
+from maker.app.config import Config
 from maker.app.feeds import run_market_stream, run_polls
 from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host

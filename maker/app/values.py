@@ -103,3 +103,17 @@ def positive(instance: Any, path: str) -> None:
 def require(holds: bool, field: str, problem: str, fix: str) -> None:
     if not holds:
         raise ConfigError(field, problem, fix)
+
+
+def shared(given: Mapping[str, Any], path: str, *rooms: type[Any]) -> dict[type[Any], dict[str, Any]]:
+    """One table, its keys shared out among the rooms that want them. Raises ConfigError for one that nobody wants."""
+    owners: dict[str, list[type[Any]]] = {}
+    for room in rooms:
+        for field in attrs.fields(room):
+            owners.setdefault(field.name, []).append(room)
+    known(given, list(owners), path)
+    parts: dict[type[Any], dict[str, Any]] = {room: {} for room in rooms}
+    for field_name, value in given.items():
+        for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
+            parts[room][field_name] = value
+    return parts

@@ -17,6 +17,7 @@ from typing import Any, Final
 import attrs
 
 from maker.app import config
+from maker.app.reference_config import practice_url
 from maker.errors import ConfigError
 from maker.paper.market import default_markets
 
@@ -122,7 +123,7 @@ def references(tree: Tree, url: str, secure: Mapping[str, str]) -> Tree:
     return {
         name: {
             **{key: value for key, value in one.items() if key != "described"},
-            "url": config.practice_url(url, name),
+            "url": practice_url(url, name),
             **secure,
         }
         for name, one in tree.items()

@@ -17,7 +17,8 @@ from typing import Final
 
 import attrs
 
-from maker.app.config import Config, Market
+from maker.app.config import Config
+from maker.app.market_config import Market
 from maker.desk.units import BPS
 from maker.paper.market import MarketSpec, default_markets
 from maker.paper.ratelimit import LIMIT_DEFAULT

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from maker.app.config import Market
+from maker.app.market_config import Market
 from maker.desk.engine import Engine
 from maker.desk.events import MarketSpec
 from maker.desk.units import Side

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from maker.app import authority, practice
-from maker.app.config import trusted
+from maker.app.addresses import trusted
 from maker.errors import ConfigError
 
 PROJECT = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maker.app.config import Config, Exchange, Paper, Reference, api_key, check, load
+from maker.app.config import Config, Exchange, Paper, api_key, check, load
+from maker.app.reference_config import Reference
 from maker.desk.fair import PriceFrom
 from maker.errors import ConfigError
 from maker.launch.key import PAPER_KEY

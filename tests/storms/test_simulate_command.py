@@ -20,7 +20,8 @@ import pytest
 
 from maker import __main__ as program
 from maker.app import cli, config
-from maker.app.config import Config, Market
+from maker.app.config import Config
+from maker.app.market_config import Market
 from maker.errors import ExitCode
 from maker.storms import command, findings, progress, wiring
 from maker.storms.campaign import Build, Tally
