@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 
 import attrs
 
+from maker.desk.consensus import Combine, Priced, combined, outliers
 from maker.desk.events import MarketStats, ReferenceQuote
 from maker.desk.units import BPS, Grid, bps_of
 from maker.desk.volatility import Volatility, VolatilitySettings
@@ -31,13 +32,6 @@ class PriceFrom(enum.Enum):
 
     MID = "mid"
     MICRO = "micro"  # weighted by the opposite size: (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
-
-
-class Combine(enum.Enum):
-    """How one price is made of several; both by weight."""
-
-    MEDIAN = "median"
-    MEAN = "mean"
 
 
 @attrs.frozen
@@ -125,17 +119,6 @@ class Source:
     def silent(self, now: float) -> bool:
         """Whether it is left out for want of news."""
         return not self.fresh(now)
-
-
-@attrs.frozen
-class Priced:
-    """A source that may count: its price with its basis."""
-
-    name: str
-    price: int
-    weight: int
-    half_spread: int
-    age: float
 
 
 @attrs.define
@@ -285,7 +268,7 @@ class FairValueEstimator:
             stale = any(one.silent(now) for one in self.sources.values())
             few = f"{settings.sources_min} reference feeds are needed: " if settings.sources_min > 1 else ""
             return NoFair(f"{few}{'; '.join(left_out.values())}", stale)
-        fair = weighted_median(kept) if settings.combine is Combine.MEDIAN else weighted_mean(kept)
+        fair = combined(settings.combine, kept)
         prices = [one.price for one in kept]
         width = max((max(prices) - min(prices)) // 2, min(one.half_spread for one in kept if one.name))
         weights = sum(one.weight for one in kept)
@@ -331,48 +314,6 @@ class FairValueEstimator:
             )
             for name, one in self.sources.items()
         )
-
-
-def outliers(priced: Sequence[Priced], limit: int) -> list[Priced]:
-    """Those further than `limit` from the median of the rest: the worst first, then the rest among themselves.
-
-    Of two that disagree both are: nobody knows which of them is right.
-    """
-    found: list[Priced] = []
-    rest = list(priced)
-    while len(rest) > 1:
-        away = [abs(2 * one.price - twice_median([other.price for other in rest if other is not one])) for one in rest]
-        worst = max(away)
-        if worst <= 2 * limit:
-            break
-        gone = [one for one, far in zip(rest, away, strict=True) if far == worst]
-        found.extend(gone)
-        rest = [one for one in rest if one not in gone]
-    return found
-
-
-def twice_median(prices: Sequence[int]) -> int:
-    """Twice the median, so that it is whole."""
-    ordered = sorted(prices)
-    return ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
-
-
-def weighted_median(priced: Sequence[Priced]) -> int:
-    """The price at which half of the weight lies on either side; between two, their middle."""
-    ordered = sorted(priced, key=lambda one: one.price)
-    whole = sum(one.weight for one in ordered)
-    below = 0
-    for index, one in enumerate(ordered):
-        below += one.weight
-        if 2 * below > whole:
-            return one.price
-        if 2 * below == whole:
-            return (one.price + ordered[index + 1].price) // 2
-    raise AssertionError("weights are positive")
-
-
-def weighted_mean(priced: Sequence[Priced]) -> int:
-    return sum(one.price * one.weight for one in priced) // sum(one.weight for one in priced)
 
 
 def exponent_of(weight: Decimal) -> int:

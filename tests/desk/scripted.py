@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from maker.desk.account import MarketAccount
 from maker.desk.budget import Budget, BudgetSettings
+from maker.desk.consensus import Combine
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
@@ -46,7 +47,7 @@ from maker.desk.events import (
     StreamLost,
     StreamSnapshot,
 )
-from maker.desk.fair import Combine, FairSettings, FairValue, PriceFrom, SourceSettings
+from maker.desk.fair import FairSettings, FairValue, PriceFrom, SourceSettings
 from maker.desk.identity import Identity
 from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from maker.desk.consensus import Combine
 from maker.desk.deadman import Reason
 from maker.desk.events import (
     LadderThrottled,
@@ -23,7 +24,7 @@ from maker.desk.events import (
     StreamHeard,
     Wait,
 )
-from maker.desk.fair import Combine, SourceSettings
+from maker.desk.fair import SourceSettings
 from maker.desk.margin import MARGIN_REFUSALS_MAX
 from maker.desk.units import Side
 

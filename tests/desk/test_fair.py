@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maker.desk.consensus import Combine
 from maker.desk.events import MarketStats, ReferenceQuote
 from maker.desk.fair import (
-    Combine,
     FairSettings,
     FairValue,
     FairValueEstimator,
