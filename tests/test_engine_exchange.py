@@ -290,9 +290,9 @@ def stale_mark(pair: Wired) -> Decimal:
     """Our position at the mark last polled, less the same at the exchange's mark of this moment."""
     total = Decimal(0)
     for market_id, market in pair.engine.markets.items():
-        assert market.mark is not None
+        assert market.worth.mark is not None
         total += pair.exchange.state.accounts[pair.user].quantity(market_id) * (
-            market.mark - pair.exchange.mark(market_id)
+            market.worth.mark - pair.exchange.mark(market_id)
         )
     return total
 

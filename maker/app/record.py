@@ -146,8 +146,8 @@ class Recorder:
         for booked in self.engine.take_booked():
             self.filled(booked)
         for market in self.engine.markets.values():
-            if market.markouts.untaken:
-                for markout in market.markouts.take():
+            if market.worth.markouts.untaken:
+                for markout in market.worth.markouts.take():
                     self.marked_out(markout)
         source = "read" if isinstance(event, AccountRead) else "stream"
         for market_id, market in self.engine.markets.items():
@@ -261,7 +261,7 @@ class Recorder:
         funding = self.engine.funding_paid()  # of the account; shown with the first market, so that rows still add up
         for market_id, made in self.engine.attributions().items():
             market = self.engine.markets[market_id]
-            account, mark = market.account, market.mark
+            account, mark = market.account, market.worth.mark
             assert mark is not None, "without a mark nothing is attributed"
             at_unix_ms = unix_ms()
             with exact():
@@ -270,10 +270,10 @@ class Recorder:
                     market=market_id,
                     position_base=account.spec.grid.size.value(account.position_lots),
                     mark_price_quote=mark,
-                    cash_quote=market.cash_from_flat + account.fees,
+                    cash_quote=market.worth.cash_from_flat + account.fees,
                     fees_quote=account.fees,
                     funding_quote=funding,
-                    equity_quote=market.equity_change - funding,
+                    equity_quote=market.worth.equity_change - funding,
                 )
                 attribution = records.Attribution(
                     at_unix_ms=at_unix_ms,

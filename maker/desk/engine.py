@@ -97,7 +97,7 @@ class Engine(DeskState):
             beyond = beyond_limit(account, market.limits)
             if beyond:
                 return self.trip(Reason.POSITION_LIMIT, f"{market.market_id}: {beyond}")
-        if all(market.worth_known(now) for market in self.markets.values()):
+        if all(market.worth.known(market.fair, now) for market in self.markets.values()):
             lost = self.losses.judge(self.equity_change(), self.exchange_ms, self.equity_start())
             if lost is not None:
                 return self.trip(*lost)

@@ -67,7 +67,7 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
         case MarketStats():
             market = desk.markets[event.market_id]
             market.fair.stats(event, now)
-            market.marked(event.mark)
+            market.worth.marked(event.mark)
             market.funding_rate = event.funding_rate
         case SpecRead():
             return listed(desk, event, now)
@@ -200,7 +200,7 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
     desk.money_read(read, now)
     desk.balance_read = read.balance
     with exact():
-        desk.balance_explained = sum((market.balance_change for market in desk.markets.values()), Decimal(0))
+        desk.balance_explained = sum((market.worth.balance_change for market in desk.markets.values()), Decimal(0))
     desk.funding.read(read.balance, desk.balance_explained)
     return trip or margin_lost(desk)
 

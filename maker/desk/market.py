@@ -12,19 +12,20 @@ from maker.desk.allocation import Looked, Shape
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.events import Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
-from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair, beyond
+from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
 from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
 from maker.desk.intensity import IntensitySettings
 from maker.desk.jumps import Jumps
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps, whole_sizes
 from maker.desk.margin import EVERYTHING, Allowed, Refusals, exits, refusal, side_room, worst_lots
 from maker.desk.pricing import Pricing, Quoted
-from maker.desk.profit import AttributionBook, BookedFill, Markouts
+from maker.desk.profit import BookedFill
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
 from maker.desk.spread import SpreadModel
 from maker.desk.terms import Terms
-from maker.desk.units import Side, exact, ticks_down
+from maker.desk.units import Side, ticks_down
 from maker.desk.volatility import VolatilitySettings
+from maker.desk.worth import Worth
 from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
@@ -103,18 +104,14 @@ class MarketDesk:
     funding_rate: Decimal | None = None  # as last polled, with the mark
     unexplained_since: float | None = None
     unexplained_read_at: float | None = None  # the first account read that did not explain the position
-    mark: Decimal | None = None
-    mark_start: Decimal | None = None  # the first one seen
     burst: Burst = attrs.field(init=False)
     jumps: Jumps = attrs.field(init=False)
-    attribution: AttributionBook = attrs.field(init=False)
-    markouts: Markouts = attrs.field(init=False)
+    worth: Worth = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.burst = Burst(self.account.spec.grid, self.limits)
         self.jumps = Jumps(self.limits)
-        self.attribution = AttributionBook(self.account.spec.grid)
-        self.markouts = Markouts(self.account.spec.grid)
+        self.worth = Worth(self.account)
 
     @property
     def limit_lots(self) -> int:
@@ -124,6 +121,11 @@ class MarketDesk:
     @property
     def market_id(self) -> str:
         return self.account.spec.market_id
+
+    @property
+    def position_text(self) -> str:
+        """The position in base units, signed."""
+        return self.account.spec.grid.size.text(self.account.position_lots)
 
     # -- fills
 
@@ -137,9 +139,8 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, FairValue):
             self.pricing.filled(fair, fill)
-        booked = BookedFill(fill, now, origin.quote_id, origin.level, self.fair_subticks(now), self.mark)
-        self.attribution.filled(booked, self.account.spec)
-        self.markouts.add(booked)
+        booked = BookedFill(fill, now, origin.quote_id, origin.level, self.fair_subticks(now), self.worth.mark)
+        self.worth.filled(booked)
         return booked
 
     def fair_subticks(self, now: float) -> int | None:
@@ -147,93 +148,7 @@ class MarketDesk:
         fair = self.fair.value(now)
         return fair.subticks if isinstance(fair, FairValue) else None
 
-    # -- worth
-
-    def marked(self, mark: Decimal) -> None:
-        """Take the exchange's mark."""
-        self.mark = mark
-        if self.mark_start is None:
-            self.mark_start = mark
-        self.attribution.marked(mark)
-
-    @property
-    def position_text(self) -> str:
-        """The position in base units, signed."""
-        return self.account.spec.grid.size.text(self.account.position_lots)
-
-    @property
-    def cash_from_flat(self) -> Decimal:
-        """Cash since the start as if the position found then had been bought at the first mark, quote, fees paid."""
-        with exact():
-            start = self.account.spec.grid.size.value(self.account.position_start_lots)
-            return self.account.cash - start * (self.mark_start or Decimal(0))
-
-    @property
-    def equity_change(self) -> Decimal:
-        """Profit since the start in quote currency: fees included, funding not, position at mark."""
-        with exact():
-            position = self.account.spec.grid.size.value(self.account.position_lots)
-            return self.cash_from_flat + position * (self.mark or Decimal(0))
-
-    @property
-    def unexplained_value(self) -> Decimal:
-        """Value at mark, quote, of the part of the position that the exchange states and our fills do not explain."""
-        with exact():
-            lots = self.account.position_lots - self.account.position_summed_lots
-            return self.account.spec.grid.size.value(lots) * (self.mark or Decimal(0))
-
-    def does_not_add_up(self) -> str:
-        """Compare the change of equity with what made it; the sentence for the log where they differ.
-
-        A position that our fills do not explain is no error of the books: for it the desk pulls and reads back.
-        """
-        if self.mark is None:
-            return ""
-        made, unexplained = self.attribution.attribution(), self.unexplained_value
-        with exact():
-            residual = self.equity_change - made.total - unexplained
-        if not residual:
-            return ""
-        return (
-            f"the profit does not add up: {made.text}, but equity changed by {self.equity_change:f}, of it"
-            f" {unexplained:f} by a position that no fill explains: {residual:f} comes from nowhere"
-        )
-
-    @property
-    def balance_change(self) -> Decimal:
-        """What our own fills did to the exchange's balance: cash plus the position at its entry price."""
-        account = self.account
-        size = account.spec.grid.size
-        with exact():
-            start = size.value(account.position_start_lots) * account.entry_start
-            return account.cash + size.value(account.position_lots) * account.entry_price - start
-
-    @property
-    def unrealized_start(self) -> Decimal:
-        """What the position found at the start was worth beyond its entry price, at the first mark; quote."""
-        account = self.account
-        if not account.position_start_lots or self.mark_start is None:
-            return Decimal(0)
-        with exact():
-            return account.spec.grid.size.value(account.position_start_lots) * (self.mark_start - account.entry_start)
-
-    @property
-    def unrealized(self) -> Decimal:
-        """What closing the position at mark would realise, quote; 0 before there is a mark."""
-        account = self.account
-        gained = Decimal(0) if self.mark is None else self.mark - account.entry_price
-        return account.spec.grid.size.value(account.position_lots) * gained
-
-    def worth_known(self, now: float) -> bool:
-        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
-        fair = self.fair
-        if not self.account.explained or (self.account.position_start_lots and self.mark_start is None):
-            return False
-        if not self.account.position_lots:
-            return True
-        if fair.index_subticks is None or fair.mark_subticks is None or not fair.index_fresh(now):
-            return False
-        return not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)
+    # -- its listing
 
     def relisted(self, spec: MarketSpec) -> None:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
@@ -472,4 +387,4 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, FairValue):
             return self.account.spec.grid.subticks_price(fair.subticks)
-        return self.mark if self.mark is not None else self.account.entry_price
+        return self.worth.mark if self.worth.mark is not None else self.account.entry_price

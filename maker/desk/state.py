@@ -79,7 +79,7 @@ class DeskState:
             market.account.position_summed_lots = market.account.position_lots
             market.account.position_start_lots = market.account.position_lots
             market.account.entry_start = market.account.entry_price
-            market.attribution.begin(market.account.position_lots)
+            market.worth.attribution.begin(market.account.position_lots)
         self.balance_start = read.balance
         self.money_read(read, now)
         self.funding.begin(read.balance)
@@ -133,7 +133,7 @@ class DeskState:
     def money_read(self, read: AccountRead | BalanceRead, now: float) -> None:
         """Take balance and margin as the exchange states them; what is quoted follows at the next decision."""
         self.balance, self.available = read.balance, read.available
-        unrealized = sum((market.unrealized for market in self.markets.values()), Decimal(0))
+        unrealized = sum((market.worth.unrealized for market in self.markets.values()), Decimal(0))
         equity = read.balance + unrealized if read.equity is None else read.equity
         stakes = {name: stake(market.account, self.lot_margin(market, now)) for name, market in self.markets.items()}
         before = self.margin.step, self.margin.factor
@@ -190,12 +190,14 @@ class DeskState:
     def equity_change(self) -> Decimal:
         """Profit since the start in quote currency: fees and funding included, positions at mark."""
         with exact():
-            return sum((market.equity_change for market in self.markets.values()), -self.funding_paid())
+            return sum((market.worth.equity_change for market in self.markets.values()), -self.funding_paid())
 
     def equity_start(self) -> Decimal:
         """The account's equity when the run began, in quote currency: balance, and positions at their first mark."""
         with exact():
-            return sum((market.unrealized_start for market in self.markets.values()), self.balance_start or Decimal(0))
+            return sum(
+                (market.worth.unrealized_start for market in self.markets.values()), self.balance_start or Decimal(0)
+            )
 
     # -- where it came from
 
@@ -204,8 +206,8 @@ class DeskState:
         funding = self.funding.received
         made: dict[str, Attribution] = {}
         for market_id, market in self.markets.items():
-            if market.mark is not None:
-                made[market_id] = market.attribution.attribution(funding)
+            if market.worth.mark is not None:
+                made[market_id] = market.worth.attribution.attribution(funding)
                 funding = Decimal(0)
         return made
 
@@ -216,7 +218,7 @@ class DeskState:
     def audit(self) -> None:
         """Compare both books of the profit. What differs is said once a run, in `alarms`; nothing is pulled for it."""
         for market_id, market in self.markets.items():
-            wrong = market.does_not_add_up()
+            wrong = market.worth.does_not_add_up()
             if wrong:
                 self.alarms.setdefault(market_id, wrong)
         with exact():
@@ -228,6 +230,6 @@ class DeskState:
     def look(self, now: float) -> None:
         """Settle markouts that are due, by what was known until now: before a fact changes it."""
         for market in self.markets.values():
-            if market.markouts.due_at <= now:
-                market.markouts.look(self.fact_at, now, market.fair_subticks)
+            if market.worth.markouts.due_at <= now:
+                market.worth.markouts.look(self.fact_at, now, market.fair_subticks)
         self.fact_at = now

@@ -272,7 +272,7 @@ class Desk:
             assert self.apply(ReferenceHeard(VENUE)) is None
             for market_id, each in self.engine.markets.items():
                 assert self.apply(StreamHeard(market_id)) is None
-                if each.mark is not None:
+                if each.worth.mark is not None:
                     self.stats(market_id=market_id)
             if self.engine.balance is not None and money:
                 self.balance()

@@ -1,11 +1,10 @@
-"""One market: why it is not quoted, what it is worth, and what a new listing changes."""
+"""One market: why it is not quoted, what its worst case is worth, and what a new listing changes."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
 
-import attrs
 import pytest
 
 from maker.desk.events import SpecRead
@@ -19,11 +18,8 @@ from maker.desk.market import (
     GridChanged,
     MarketDesk,
 )
-from maker.desk.units import Side
 
-from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, a_fill, at_position, dec, market, pricing, spec
-
-LADDER_AT = Ladder((Level(499_750, 10),), (Level(500_250, 10),))
+from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, at_position, market, pricing, spec
 
 
 def fresh() -> MarketDesk:
@@ -140,18 +136,6 @@ def test_the_worst_case_of_a_short_position_counts_too() -> None:
     desk = Desk.of()
     desk.baseline(positions=(at_position(-20),))
     assert desk.market().worst_value(desk.now) == 1000
-
-
-def test_the_balance_change_of_fills_is_realised_profit_less_fees() -> None:
-    """Bought 10 at 50000, sold 4 at 50500: 0.004 * 500 realised, less both fees; the rest is held at entry."""
-    desk = Desk.ready()
-    desk.delta(
-        fills=(a_fill("t1", Side.BUY, 10), a_fill("t2", Side.SELL, 4, ticks=505_000)),
-        positions=(attrs.evolve(at_position(6), entry_price=dec("50000")),),
-    )
-    fees = dec("0.05") + dec("0.0202")
-    assert desk.market().balance_change == 2 - fees
-    assert desk.market().position_text == "0.006"
 
 
 # -- a new listing

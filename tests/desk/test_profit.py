@@ -50,10 +50,10 @@ def agree(engine: Engine) -> None:
     unexplained = Decimal(0)
     with exact():
         for each in engine.markets.values():
-            if each.mark is None:
+            if each.worth.mark is None:
                 return
-            unexplained += each.unexplained_value
-            assert each.equity_change == each.attribution.attribution().total + each.unexplained_value
+            unexplained += each.worth.unexplained_value
+            assert each.worth.equity_change == each.worth.attribution.attribution().total + each.worth.unexplained_value
         assert engine.equity_change() == engine.attribution().total + unexplained
         assert engine.attribution().funding == -engine.funding_paid()
     assert engine.alarms == {}
@@ -376,11 +376,11 @@ def test_a_position_told_before_its_fill_is_no_error_of_the_books() -> None:
     desk = quoted()
     desk.delta(positions=(at_position(10),))
     each = desk.market()
-    assert each.unexplained_value == 500
-    assert each.equity_change - each.attribution.attribution().total == 500
+    assert each.worth.unexplained_value == 500
+    assert each.worth.equity_change - each.worth.attribution.attribution().total == 500
     assert desk.engine.alarms == {}
     desk.delta(fills=(a_fill("t1", Side.BUY, 10),))
-    assert each.unexplained_value == 0
+    assert each.worth.unexplained_value == 0
     agree(desk.engine)
 
 
@@ -424,15 +424,15 @@ def test_each_fill_has_one_markout_a_horizon_by_side_and_level() -> None:
     for _ in range(130):
         desk.later(0.5)
         desk.reference(500_000)
-    figures = desk.market().markouts.statistics()
+    figures = desk.market().worth.markouts.statistics()
     assert [(one.side, one.level, one.horizon_seconds) for one in figures] == [
         (Side.BUY, 2, horizon) for horizon in HORIZONS_SECONDS
     ]
     for one in figures:
         assert (one.count, one.missing, one.quote) == (1, 0, dec("35.1") * dec("0.010"))
         assert one.bps_mean == rounded(Fraction(351 * 10_000, 499_649))
-    assert [one.booked.fill for one in desk.market().markouts.take()] == [fill] * 4
-    assert desk.market().markouts.due_at == float("inf")
+    assert [one.booked.fill for one in desk.market().worth.markouts.take()] == [fill] * 4
+    assert desk.market().worth.markouts.due_at == float("inf")
 
 
 def test_the_moment_is_the_horizon_however_late_we_look() -> None:
@@ -443,7 +443,7 @@ def test_the_moment_is_the_horizon_however_late_we_look() -> None:
     desk.reference(500_100)
     desk.now += 1.0
     desk.reference(500_400)
-    [one] = desk.market().markouts.take()
+    [one] = desk.market().worth.markouts.take()
     assert (one.horizon_seconds, one.quote) == (1.0, dec("0.1"))
 
 
@@ -452,7 +452,7 @@ def test_a_fact_at_the_very_moment_comes_after_it() -> None:
     desk.delta(fills=(a_fill("t1", Side.BUY, 10),), positions=(at_position(10),))
     desk.now += 1.0
     desk.reference(500_400)
-    [one] = desk.market().markouts.take()
+    [one] = desk.market().worth.markouts.take()
     assert one.quote == 0
 
 
@@ -477,14 +477,14 @@ def test_without_a_fair_value_the_markout_is_missing_and_counted() -> None:
     desk.delta(fills=(a_fill("t1", Side.BUY, 10),), positions=(at_position(10),))
     desk.now += 100.0
     desk.delta()
-    figures = desk.market().markouts.statistics()
+    figures = desk.market().worth.markouts.statistics()
     assert [(one.horizon_seconds, one.count, one.missing) for one in figures] == [
         (1.0, 1, 0),
         (5.0, 0, 1),
         (30.0, 0, 1),
         (60.0, 0, 1),
     ]
-    assert [(one.quote, one.bps) for one in desk.market().markouts.take()][1:] == [(None, None)] * 3
+    assert [(one.quote, one.bps) for one in desk.market().worth.markouts.take()][1:] == [(None, None)] * 3
 
 
 TIMES = st.lists(st.floats(0.0, 100.0), min_size=1, max_size=40).map(sorted)
@@ -618,5 +618,5 @@ def test_a_fill_learnt_from_a_read_is_booked_like_any_other() -> None:
 def test_a_desk_has_its_books_from_the_start() -> None:
     each = Desk.of().market()
     assert isinstance(each, MarketDesk)
-    assert each.does_not_add_up() == ""
-    assert each.markouts.statistics() == ()
+    assert each.worth.does_not_add_up() == ""
+    assert each.worth.markouts.statistics() == ()
