@@ -51,13 +51,13 @@ class Reason(enum.Enum):
     # our orders
     OUTCOME_UNKNOWN = Row("a ladder was sent and no answer to trust came back", ("[halt] write_seconds_max",))
     ORDERS_FAILING = Row(
-        "order calls failed repeatedly", ("maker.desk.market.PLACE_FAILURES_MAX", "maker.app.quoter.FAILURES_MAX")
+        "order calls failed repeatedly", ("maker.desk.setbacks.PLACE_FAILURES_MAX", "maker.app.quoter.FAILURES_MAX")
     )
     QUOTES_TOO_OLD = Row(
         "quotes rest that could not be replaced in time",
         ("[cycle] quote_age_seconds_max", "maker.desk.engine.QUOTE_AGE_PULL"),
     )
-    MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.margin.MARGIN_REFUSALS_MAX",))
+    MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.setbacks.MARGIN_REFUSALS_MAX",))
     MARKET_HALTED = Row("the exchange has halted a market", AT_ONCE)
     ORDERS_DISAGREE = Row("an order rests that we do not know", AT_ONCE)
     # our position and our money

@@ -256,7 +256,7 @@ class Engine(DeskState):
         wanted = market.want(self.account_limits, others, self.ramp(now), now, self.allowed(market, now))
         if isinstance(wanted, Refused):
             self.notes.append(f"{market.market_id}: risk refused a ladder: {wanted.reason}")
-            market.hold(now, f"risk refused its ladder ({wanted.reason})", RISK_HOLD_SECONDS)
+            market.setbacks.hold(now, f"risk refused its ladder ({wanted.reason})", RISK_HOLD_SECONDS)
             return None
         return wanted
 

@@ -262,7 +262,7 @@ def margin(desk: DeskState, market: MarketDesk, notes: list[str]) -> Trip | None
     desk.notes.extend(notes)
     if notes:
         desk.margin.refused()
-    if notes and not market.refusals.in_row:  # it has just begun to be held
+    if notes and not market.setbacks.refusals.in_row:  # it has just begun to be held
         return desk.trip(Reason.MARGIN_REFUSED, market.market_id)
     return None
 
@@ -275,7 +275,7 @@ def margin_lost(desk: DeskState) -> Trip | None:
 
 
 def failure(desk: DeskState, market: MarketDesk, detail: str, now: float) -> Trip | None:
-    if market.failed(detail, now):
+    if market.setbacks.failed(detail, now):
         return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}")
     return None
 

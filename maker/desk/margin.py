@@ -1,4 +1,4 @@
-"""Margin: how much of the account is free, what that allows, and how a refusal of the exchange is answered.
+"""Margin: how much of the account is free, and what that allows.
 
 *Headroom* is the share of equity that would be free if nothing of ours rested: our quotes can be pulled in a moment,
 positions cannot. The exchange states what is free with our quotes in it, and not by which rule, so it is estimated
@@ -32,9 +32,6 @@ from maker.desk.account import MarketAccount
 from maker.desk.ladder import Ladder
 from maker.desk.units import Side
 
-MARGIN_REFUSALS_MAX: Final = 3  # in a row, then the market is held
-MARGIN_STEP: Final = Fraction(1, 2)  # each refusal leaves this much of the size
-MARGIN_RECOVERY_SECONDS: Final = 60.0  # without a refusal, then the size doubles back towards whole
 RELEASE: Final = Decimal("1.1")  # of a step's ratio: headroom above this leaves the step
 FLATTEN_READINGS: Final = 2  # in a row: nobody is sold out for one figure that a site got wrong
 FACTOR_PARTS: Final = 64  # sizes change in steps of this part: no reading of the balance moves a quote for nothing
@@ -271,33 +268,3 @@ def refusal(ladder: Ladder, account: MarketAccount, allowed: Allowed) -> str:
         if worst > lots_max:
             return f"worst case {worst} lots on the {side.value} side, margin is there for {lots_max}"
     return ""
-
-
-@attrs.define
-class Refusals:
-    """How one market answers INSUFFICIENT_MARGIN: smaller each time, held after three in a row, slowly back (S11)."""
-
-    in_row: int = 0
-    at: float = 0.0  # our clock: of the last one, or of the last step back
-    size_factor: Fraction = Fraction(1)
-
-    def refused(self, now: float) -> bool:
-        """De-risk: the next ladder is smaller. True when it was one too many in a row."""
-        self.in_row += 1
-        self.at = now
-        self.size_factor *= MARGIN_STEP
-        if self.in_row < MARGIN_REFUSALS_MAX:
-            return False
-        self.in_row = 0
-        return True
-
-    def accepted(self, now: float) -> None:
-        """A ladder was accepted."""
-        self.in_row = 0
-        self.recover(now)
-
-    def recover(self, now: float) -> None:
-        """After a while without refusals the size grows back a step."""
-        if self.size_factor < 1 and now - self.at > MARGIN_RECOVERY_SECONDS:
-            self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
-            self.at = now

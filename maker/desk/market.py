@@ -17,10 +17,11 @@ from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
 from maker.desk.intensity import IntensitySettings
 from maker.desk.jumps import Jumps
 from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps, whole_sizes
-from maker.desk.margin import EVERYTHING, Allowed, Refusals, exits, refusal, side_room, worst_lots
+from maker.desk.margin import EVERYTHING, Allowed, exits, refusal, side_room, worst_lots
 from maker.desk.pricing import Pricing, Quoted
 from maker.desk.profit import BookedFill
 from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
+from maker.desk.setbacks import Setbacks
 from maker.desk.spread import SpreadModel
 from maker.desk.terms import Terms
 from maker.desk.units import Side, ticks_down
@@ -30,9 +31,6 @@ from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
 DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
-MARKET_HOLD_SECONDS = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
-PLACE_FAILURES_MAX = 3  # in a row, then everything is pulled
-FAILURE_BACKOFF_SECONDS = 0.5  # doubled with each failure in a row
 
 
 class GridChanged(MakerError):
@@ -95,10 +93,7 @@ class MarketDesk:
     nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
     outside_band: bool = False  # ... for its fair value is outside the exchange's price band
     disturbed: str = ""  # why the resting ladder is not what we want, besides price and age
-    failures: int = 0
-    hold_until: float = 0.0
-    hold_sentence: str = ""
-    refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
+    setbacks: Setbacks = attrs.field(factory=Setbacks)  # of its ladders
     terms: Terms = attrs.field(factory=Terms)
     funding: FundingSettings = NO_LEAN
     funding_rate: Decimal | None = None  # as last polled, with the mark
@@ -185,26 +180,12 @@ class MarketDesk:
 
     # -- holding back
 
-    def hold(self, now: float, sentence: str, seconds: float = MARKET_HOLD_SECONDS) -> None:
-        """Quote nothing new here for a while; what rests stays."""
-        self.hold_until = now + seconds
-        self.hold_sentence = sentence
-
-    def failed(self, detail: str, now: float) -> bool:
-        """A ladder failed: back off. True when it was one too many in a row."""
-        self.failures += 1
-        self.hold(now, f"its last ladder failed ({detail})", FAILURE_BACKOFF_SECONDS * 2**self.failures)
-        if self.failures < PLACE_FAILURES_MAX:
-            return False
-        self.failures = 0
-        return True
-
     def margin_refused(self, now: float) -> str:
-        """De-risk: the next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""
-        if self.refusals.refused(now):
-            self.hold(now, "its margin was refused repeatedly")
+        """The next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""
+        self.setbacks.margin_refused(now)
         self.terms.asked_again = True
-        return f"{self.market_id}: margin refused, the next ladder is at {self.refusals.size_factor} of its size"
+        factor = self.setbacks.refusals.size_factor
+        return f"{self.market_id}: margin refused, the next ladder is at {factor} of its size"
 
     @property
     def frozen_until(self) -> float:
@@ -219,7 +200,7 @@ class MarketDesk:
     def halt(self, now: float) -> None:
         """The exchange does not trade this market: no order error, and nothing to try before its listing changes."""
         self.halted = True
-        self.hold(now, "the exchange had halted this market")
+        self.setbacks.hold(now, "the exchange had halted this market")
 
     def trading_again(self) -> None:
         """The listing says that it trades: start again from a new snapshot."""
@@ -243,8 +224,9 @@ class MarketDesk:
         frozen = self.jumps.frozen(now) or self.burst.frozen(now)
         if frozen:
             return frozen
-        if now < self.hold_until:
-            return f"{self.hold_sentence}; trying again in {self.hold_until - now:.0f} s"
+        held = self.setbacks.held(now)
+        if held:
+            return held
         if self.unexplained_since is not None:
             return "its position and our fills disagree; waiting for the rest of the news"
         return ""
@@ -258,7 +240,7 @@ class MarketDesk:
         self.quoted_as, self.sent_as = self.sent_as, None
         self.looked = self.waits_since = None
         self.quoted_at = now
-        self.failures = 0
+        self.setbacks.failures = 0
         codes = {order.code for order in event.orders or () if order.code is not None}
         self.disturbed = "levels were refused" if codes else ""
         self.refused = self.quoted if codes else None
@@ -266,7 +248,7 @@ class MarketDesk:
             self.orders_known = False  # it was applied before, so it may rest
         if MARGIN_CODE in codes:
             return [self.margin_refused(now)]
-        self.refusals.accepted(now)
+        self.setbacks.refusals.accepted(now)
         return []
 
     def ladder_refused(self) -> None:
@@ -299,7 +281,7 @@ class MarketDesk:
         fair = self.fair.value(now)
         if isinstance(fair, NoFair):
             return None
-        self.refusals.recover(now)
+        self.setbacks.refusals.recover(now)
         account = self.account
         spec, worst_fee_bps = account.spec, self.terms.worst_fee_bps(Liquidity.MAKER, account.spec.maker_fee_bps)
         if worst_fee_bps != spec.maker_fee_bps:
@@ -323,7 +305,7 @@ class MarketDesk:
             best_ask_of_others=ask,
             room_bid_lots=self.room_lots(Side.BUY, cap, allowed),
             room_ask_lots=self.room_lots(Side.SELL, cap, allowed),
-            size_factor=Fraction(1) if allowed.reducing_only else self.refusals.size_factor,
+            size_factor=Fraction(1) if allowed.reducing_only else self.setbacks.refusals.size_factor,
         )
         ladder = build(spec, self.ladder_settings, inputs)
         if allowed.reducing_only:

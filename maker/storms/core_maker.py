@@ -126,7 +126,7 @@ class Maker(Hand):
         now, seconds = self.heap.now, IDLE_SECONDS
         for market in self.engine.markets.values():
             age_max = self.config.cycle.quote_age_seconds_max
-            for due in (market.quoted_at + age_max, market.hold_until, market.frozen_until):
+            for due in (market.quoted_at + age_max, market.setbacks.hold_until, market.frozen_until):
                 if due > now:
                     seconds = min(seconds, due - now + WAIT_SECONDS_MIN)
         return max(WAIT_SECONDS_MAX, seconds)

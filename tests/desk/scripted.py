@@ -401,6 +401,17 @@ def quoted() -> Desk:
     return desk
 
 
+def holding(position: int) -> Desk:
+    """A desk that has this position, explained, and could quote."""
+    desk = Desk.of()
+    held = (at_position(position),) if position else ()
+    desk.baseline(positions=held)
+    desk.snapshot(positions=held)
+    desk.stats()
+    desk.reference()
+    return desk
+
+
 def why_not(desk: Desk, market_id: str = BTC) -> str:
     """Why a market is not quoted; empty while it is."""
     return dict(desk.engine.states(desk.now))[market_id]

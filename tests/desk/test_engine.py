@@ -25,7 +25,7 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.fair import SourceSettings
-from maker.desk.margin import MARGIN_REFUSALS_MAX
+from maker.desk.setbacks import MARGIN_REFUSALS_MAX
 from maker.desk.units import Side
 
 from .scripted import (

@@ -21,8 +21,7 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.facts import OLD_SECONDS, POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
-from maker.desk.margin import MARGIN_REFUSALS_MAX
-from maker.desk.market import MARKET_HOLD_SECONDS
+from maker.desk.setbacks import MARGIN_REFUSALS_MAX, MARKET_HOLD_SECONDS
 from maker.desk.units import Side
 from maker.errors import StreamBroken
 
@@ -256,7 +255,8 @@ def test_size_comes_back_after_margin_was_refused_however_small_it_had_become() 
             if lots_of(action) == 60:
                 return
     pytest.fail(
-        f"an hour without a whole ladder: {desk.said(desk.decide())}, {desk.market().refusals.size_factor} of the size"
+        f"an hour without a whole ladder: {desk.said(desk.decide())},"
+        f" {desk.market().setbacks.refusals.size_factor} of the size"
     )
 
 
@@ -401,7 +401,7 @@ def test_a_halted_market_is_pulled_and_held() -> None:
     desk.later(MARKET_HOLD_SECONDS + 0.1)
     desk.reference(FAIR_TICKS + 210)
     assert isinstance(desk.decide(), Wait), "only its listing says when it trades again"
-    assert desk.market().failures == 0, "a halted market is no order error"
+    assert desk.market().setbacks.failures == 0, "a halted market is no order error"
     assert desk.apply(SpecRead(spec(), active=True)) is None
     assert "waiting for a new snapshot" in why_not(desk)
     with pytest.raises(StreamBroken, match="starting again from a snapshot"):

@@ -1,4 +1,4 @@
-"""Margin: headroom never overstated, sizes that follow it, what may be sent beside all else, and refusals answered."""
+"""Margin: headroom never overstated, sizes that follow it, and what may be sent beside all else."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from maker.app import feeds
 from maker.desk import margin
 from maker.desk.account import MarketAccount
 from maker.desk.deadman import Reason
-from maker.desk.events import BalanceRead, OpenOrdersRead, PlaceLadder, Wait
+from maker.desk.events import BalanceRead, PlaceLadder, Wait
 from maker.desk.ladder import Ladder, Level
 from maker.desk.margin import (
     FACTOR_PARTS,
-    MARGIN_RECOVERY_SECONDS,
-    MARGIN_REFUSALS_MAX,
     RELEASE,
     Allowed,
     Margin,
     Reading,
-    Refusals,
     Stake,
     Step,
     exits,
@@ -46,6 +43,7 @@ from .scripted import (
     a_fill,
     at_position,
     dec,
+    holding,
     lots_of,
     market,
     quick,
@@ -63,17 +61,6 @@ MARGIN_A_LOT = dec("2.5")  # 5 % of 0.001 at 50000
 def reading(headroom: Decimal | str, *, at: float = START, equity: str = "10000") -> Reading:
     """Positions nothing, orders nothing: so much of the equity is free."""
     return Reading(dec(equity) * Decimal(headroom), dec(equity), {BTC: Stake(MARGIN_A_LOT, 0, 0)}, at)
-
-
-def holding(position: int) -> Desk:
-    """A desk that has this position, explained, and could quote."""
-    desk = Desk.of()
-    held = (at_position(position),) if position else ()
-    desk.baseline(positions=held)
-    desk.snapshot(positions=held)
-    desk.stats()
-    desk.reference()
-    return desk
 
 
 # -- headroom
@@ -415,63 +402,6 @@ def test_equity_that_is_not_stated_is_balance_and_unrealised_profit() -> None:
     desk.apply(BalanceRead(dec("10000"), dec("9000")))
     assert desk.engine.margin.reading is not None
     assert desk.engine.margin.reading.equity == 10_040
-
-
-# -- refusals
-
-
-def test_each_refusal_halves_the_size_and_the_third_in_a_row_is_one_too_many() -> None:
-    """S11."""
-    each = Refusals()
-    assert [each.refused(START) for _ in range(MARGIN_REFUSALS_MAX)] == [False, False, True]
-    assert each.size_factor == Fraction(1, 8)
-    assert not each.refused(START), "the count starts again"
-
-
-def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
-    each = Refusals()
-    each.refused(START)
-    each.refused(START)
-    each.accepted(START + 1)
-    assert (each.size_factor, each.in_row) == (Fraction(1, 4), 0)
-    each.accepted(START + MARGIN_RECOVERY_SECONDS + 1)
-    assert each.size_factor == Fraction(1, 2)
-    each.accepted(START + MARGIN_RECOVERY_SECONDS + 2)
-    assert each.size_factor == Fraction(1, 2)
-    each.accepted(START + 2 * MARGIN_RECOVERY_SECONDS + 2)
-    assert each.size_factor == 1
-
-
-@given(
-    position=st.integers(-199, 199),
-    headroom=st.decimals(min_value="0.15", max_value=1, places=3),
-    moves=st.lists(st.integers(-30, 30), min_size=3, max_size=3),
-)
-@quick
-def test_s11_a_refused_ladder_is_never_repeated_and_the_next_is_smaller(
-    position: int, headroom: Decimal, moves: list[int]
-) -> None:
-    """S11: whatever headroom says, wherever price and position are; three refusals hold the market."""
-    desk = holding(position)
-    desk.balance(str(headroom * 10_000), "10000")
-    refused: list[PlaceLadder] = []
-    for move in moves:
-        action = desk.decide()
-        if not isinstance(action, PlaceLadder) or all(order.reduce_only for order in action.orders):
-            return
-        for before in refused:
-            assert [(one.side, one.ticks, one.lots) for one in before.orders] != [
-                (one.side, one.ticks, one.lots) for one in action.orders
-            ]
-            for side in Side:
-                assert lots_of(action, side) < lots_of(before, side) or not lots_of(action, side)
-        refused.append(action)
-        desk.refused(action, "INSUFFICIENT_MARGIN")
-        assert desk.engine.margin.read_due, "what we took to be free is not: read it again"
-        desk.apply(OpenOrdersRead(()))
-        desk.now += 0.3
-        desk.reference(500_000 + move)
-    assert "margin was refused repeatedly" in why_not(desk)
 
 
 def test_a_fill_since_the_reading_takes_its_margin() -> None:

@@ -3,55 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
 from maker.desk.events import SpecRead
-from maker.desk.fair import FairValueEstimator
 from maker.desk.ladder import Ladder, Level
-from maker.desk.margin import MARGIN_REFUSALS_MAX
-from maker.desk.market import (
-    FAILURE_BACKOFF_SECONDS,
-    MARKET_HOLD_SECONDS,
-    PLACE_FAILURES_MAX,
-    GridChanged,
-    MarketDesk,
-)
+from maker.desk.market import GridChanged
 
-from .scripted import BTC, CYCLE, LADDER, LIMITS, START, VENUE, Desk, at_position, market, pricing, spec
-
-
-def fresh() -> MarketDesk:
-    settings = market()
-    fair = FairValueEstimator(spec().grid, settings.fair, settings.volatility)
-    return MarketDesk(settings.account, fair, LADDER, LIMITS, pricing())
-
+from .scripted import BTC, CYCLE, VENUE, Desk, at_position, spec
 
 # -- holding back
-
-
-def test_failures_double_the_pause_and_the_third_in_a_row_is_one_too_many() -> None:
-    each = fresh()
-    pauses = []
-    for _ in range(PLACE_FAILURES_MAX - 1):
-        assert not each.failed("reset", START)
-        pauses.append(each.hold_until - START)
-    assert pauses == [FAILURE_BACKOFF_SECONDS * 2, FAILURE_BACKOFF_SECONDS * 4]
-    assert each.failed("reset", START)
-    assert each.hold_until > START
-    assert not each.failed("reset", START), "the count starts again"
-
-
-def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
-    """S11."""
-    each = fresh()
-    for number in range(1, MARGIN_REFUSALS_MAX):
-        each.margin_refused(START)
-        assert each.refusals.size_factor == Fraction(1, 2**number)
-        assert each.hold_until == 0
-    each.margin_refused(START)
-    assert each.hold_until == START + MARKET_HOLD_SECONDS
 
 
 def test_each_reason_not_to_quote_has_its_sentence() -> None:
@@ -61,7 +22,7 @@ def test_each_reason_not_to_quote_has_its_sentence() -> None:
     assert each.not_quoting(CYCLE, desk.now) == ""
     each.unexplained_since = desk.now
     sentences = [each.not_quoting(CYCLE, desk.now)]
-    each.hold(desk.now, "it was told to")
+    each.setbacks.hold(desk.now, "it was told to")
     sentences.append(each.not_quoting(CYCLE, desk.now))
     each.fair.lost(VENUE)
     sentences.append(each.not_quoting(CYCLE, desk.now))
@@ -77,7 +38,7 @@ def test_each_reason_not_to_quote_has_its_sentence() -> None:
 
 def test_a_hold_ends() -> None:
     desk = Desk.ready()
-    desk.market().hold(desk.now, "it was told to", 1.5)
+    desk.market().setbacks.hold(desk.now, "it was told to", 1.5)
     assert desk.market().not_quoting(CYCLE, desk.now + 1.4)
     assert not desk.market().not_quoting(CYCLE, desk.now + 1.5)
 

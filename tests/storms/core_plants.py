@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import pytest
 
-from maker.desk import account, book, budget, facts, fair, identity, jumps, margin, market, risk
+from maker.desk import account, book, budget, facts, fair, identity, jumps, market, risk, setbacks
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     AccountRead,
@@ -221,7 +221,7 @@ def trust_the_old_ladder_after_a_refusal(patch: Patch) -> None:
 
 
 def keep_the_size_after_a_margin_refusal(patch: Patch) -> None:
-    patch.setattr(margin, "MARGIN_STEP", 1)
+    patch.setattr(setbacks, "MARGIN_STEP", 1)
 
 
 def book_a_refusal_as_success(patch: Patch) -> None:

@@ -103,9 +103,9 @@ FACTS: Final = "maker/desk/facts.py"
 FAIR: Final = "maker/desk/fair.py"
 IDENTITY: Final = "maker/desk/identity.py"
 LADDER: Final = "maker/desk/ladder.py"
-MARGIN: Final = "maker/desk/margin.py"
 MARKET: Final = "maker/desk/market.py"
 RISK: Final = "maker/desk/risk.py"
+SETBACKS: Final = "maker/desk/setbacks.py"
 UNITS: Final = "maker/desk/units.py"
 STREAM: Final = "maker/wire/stream.py"
 ORDERS: Final = "maker/wire/orders.py"
@@ -326,7 +326,7 @@ PLANTS: Final = {
         ("margin_refused", "refused", "margin_refused_after_cancel"),
     ),
     "refused margin is asked for again": Plant(
-        ("S11",), (Edit(MARGIN, "        self.size_factor *= MARGIN_STEP\n", ""),), ("margin_refused",)
+        ("S11",), (Edit(SETBACKS, "        self.size_factor *= MARGIN_STEP\n", ""),), ("margin_refused",)
     ),
     "what rests after a refusal is not read": Plant(
         ("S11",),

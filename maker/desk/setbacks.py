@@ -1,0 +1,84 @@
+"""How one market answers what goes wrong with its ladders: it waits, and asks for less.
+
+A failure makes it wait twice as long as the one before. A refusal for want of margin halves the next ladder, three in
+a row hold the market, and its size comes back slowly (S11). What rests meanwhile rests on: a pull is the caller's.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+import attrs
+
+MARKET_HOLD_SECONDS: Final = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
+PLACE_FAILURES_MAX: Final = 3  # in a row, then everything is pulled
+FAILURE_BACKOFF_SECONDS: Final = 0.5  # doubled with each failure in a row
+MARGIN_REFUSALS_MAX: Final = 3  # in a row, then the market is held
+MARGIN_STEP: Final = Fraction(1, 2)  # each refusal leaves this much of the size
+MARGIN_RECOVERY_SECONDS: Final = 60.0  # without a refusal, then the size doubles back towards whole
+
+
+@attrs.define
+class Refusals:
+    """How one market answers INSUFFICIENT_MARGIN: smaller each time, held after three in a row, slowly back (S11)."""
+
+    in_row: int = 0
+    at: float = 0.0  # our clock: of the last one, or of the last step back
+    size_factor: Fraction = Fraction(1)
+
+    def refused(self, now: float) -> bool:
+        """De-risk: the next ladder is smaller. True when it was one too many in a row."""
+        self.in_row += 1
+        self.at = now
+        self.size_factor *= MARGIN_STEP
+        if self.in_row < MARGIN_REFUSALS_MAX:
+            return False
+        self.in_row = 0
+        return True
+
+    def accepted(self, now: float) -> None:
+        """A ladder was accepted."""
+        self.in_row = 0
+        self.recover(now)
+
+    def recover(self, now: float) -> None:
+        """After a while without refusals the size grows back a step."""
+        if self.size_factor < 1 and now - self.at > MARGIN_RECOVERY_SECONDS:
+            self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
+            self.at = now
+
+
+@attrs.define
+class Setbacks:
+    """One market's."""
+
+    hold_until: float = 0.0  # our clock: nothing new is quoted before
+    hold_sentence: str = ""
+    failures: int = 0  # in a row
+    refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
+
+    def hold(self, now: float, sentence: str, seconds: float = MARKET_HOLD_SECONDS) -> None:
+        """Quote nothing new here for a while; what rests stays."""
+        self.hold_until = now + seconds
+        self.hold_sentence = sentence
+
+    def held(self, now: float) -> str:
+        """Why nothing new is quoted, as a sentence; empty when something may be."""
+        if now < self.hold_until:
+            return f"{self.hold_sentence}; trying again in {self.hold_until - now:.0f} s"
+        return ""
+
+    def failed(self, detail: str, now: float) -> bool:
+        """A ladder failed: back off. True when it was one too many in a row."""
+        self.failures += 1
+        self.hold(now, f"its last ladder failed ({detail})", FAILURE_BACKOFF_SECONDS * 2**self.failures)
+        if self.failures < PLACE_FAILURES_MAX:
+            return False
+        self.failures = 0
+        return True
+
+    def margin_refused(self, now: float) -> None:
+        """De-risk: the next ladder is smaller; after one too many in a row there is none for a while."""
+        if self.refusals.refused(now):
+            self.hold(now, "its margin was refused repeatedly")

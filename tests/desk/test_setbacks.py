@@ -1,0 +1,105 @@
+"""Setbacks: a market that failed waits longer, one whose margin was refused asks for less (S11)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maker.desk.events import OpenOrdersRead, PlaceLadder
+from maker.desk.setbacks import (
+    FAILURE_BACKOFF_SECONDS,
+    MARGIN_RECOVERY_SECONDS,
+    MARGIN_REFUSALS_MAX,
+    MARKET_HOLD_SECONDS,
+    PLACE_FAILURES_MAX,
+    Refusals,
+    Setbacks,
+)
+from maker.desk.units import Side
+
+from .scripted import START, holding, lots_of, quick, why_not
+
+# -- failures
+
+
+def test_failures_double_the_pause_and_the_third_in_a_row_is_one_too_many() -> None:
+    each = Setbacks()
+    pauses = []
+    for _ in range(PLACE_FAILURES_MAX - 1):
+        assert not each.failed("reset", START)
+        pauses.append(each.hold_until - START)
+    assert pauses == [FAILURE_BACKOFF_SECONDS * 2, FAILURE_BACKOFF_SECONDS * 4]
+    assert each.failed("reset", START)
+    assert each.hold_until > START
+    assert not each.failed("reset", START), "the count starts again"
+
+
+def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
+    """S11."""
+    each = Setbacks()
+    for number in range(1, MARGIN_REFUSALS_MAX):
+        each.margin_refused(START)
+        assert each.refusals.size_factor == Fraction(1, 2**number)
+        assert each.hold_until == 0
+    each.margin_refused(START)
+    assert each.hold_until == START + MARKET_HOLD_SECONDS
+
+
+# -- refusals
+
+
+def test_each_refusal_halves_the_size_and_the_third_in_a_row_is_one_too_many() -> None:
+    """S11."""
+    each = Refusals()
+    assert [each.refused(START) for _ in range(MARGIN_REFUSALS_MAX)] == [False, False, True]
+    assert each.size_factor == Fraction(1, 8)
+    assert not each.refused(START), "the count starts again"
+
+
+def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
+    each = Refusals()
+    each.refused(START)
+    each.refused(START)
+    each.accepted(START + 1)
+    assert (each.size_factor, each.in_row) == (Fraction(1, 4), 0)
+    each.accepted(START + MARGIN_RECOVERY_SECONDS + 1)
+    assert each.size_factor == Fraction(1, 2)
+    each.accepted(START + MARGIN_RECOVERY_SECONDS + 2)
+    assert each.size_factor == Fraction(1, 2)
+    each.accepted(START + 2 * MARGIN_RECOVERY_SECONDS + 2)
+    assert each.size_factor == 1
+
+
+@given(
+    position=st.integers(-199, 199),
+    headroom=st.decimals(min_value="0.15", max_value=1, places=3),
+    moves=st.lists(st.integers(-30, 30), min_size=3, max_size=3),
+)
+@quick
+def test_s11_a_refused_ladder_is_never_repeated_and_the_next_is_smaller(
+    position: int, headroom: Decimal, moves: list[int]
+) -> None:
+    """S11: whatever headroom says, wherever price and position are; three refusals hold the market."""
+    desk = holding(position)
+    desk.balance(str(headroom * 10_000), "10000")
+    refused: list[PlaceLadder] = []
+    for move in moves:
+        action = desk.decide()
+        if not isinstance(action, PlaceLadder) or all(order.reduce_only for order in action.orders):
+            return
+        for before in refused:
+            assert [(one.side, one.ticks, one.lots) for one in before.orders] != [
+                (one.side, one.ticks, one.lots) for one in action.orders
+            ]
+            for side in Side:
+                assert lots_of(action, side) < lots_of(before, side) or not lots_of(action, side)
+        refused.append(action)
+        desk.refused(action, "INSUFFICIENT_MARGIN")
+        assert desk.engine.margin.read_due, "what we took to be free is not: read it again"
+        desk.apply(OpenOrdersRead(()))
+        desk.now += 0.3
+        desk.reference(500_000 + move)
+    assert "margin was refused repeatedly" in why_not(desk)
