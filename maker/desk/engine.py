@@ -17,7 +17,7 @@ from functools import partial
 
 import attrs
 
-from maker.desk import facts
+from maker.desk import facts, wanting
 from maker.desk.allocation import Shape, Stale, endangered, spend_of
 from maker.desk.budget import Spend
 from maker.desk.deadman import Reason, Trip
@@ -40,7 +40,7 @@ from maker.desk.events import (
 from maker.desk.fair import FairValue, NoFair
 from maker.desk.market import MarketDesk
 from maker.desk.risk import ApprovedLadder, Refused, beyond_limit
-from maker.desk.staleness import judge, saw
+from maker.desk.staleness import judge, saw, urgency
 from maker.desk.state import DeskState
 from maker.desk.units import SUBTICKS, Side
 
@@ -220,8 +220,8 @@ class Engine(DeskState):
         if blocked:
             market.nothing = "the exchange refused this very ladder; the next follows when it is another"
             return WAIT_SECONDS_MAX
-        urgency, why = market.urgency(approved.ladder, self.cycle, now)
-        if urgency < 1 and not early:
+        urge, why = urgency(market, approved.ladder, self.cycle, now)
+        if urge < 1 and not early:
             return WAIT_SECONDS_MAX
         resting = market.quoted if market.account.resting else None
         spend = spend_of(approved.ladder, resting, market.account.position_lots)
@@ -253,7 +253,7 @@ class Engine(DeskState):
     def want(self, market: MarketDesk, now: float) -> ApprovedLadder | None:
         """The approved ladder of a market; a refusal of risk is noted and holds the market for a moment."""
         others = sum((other.worst_value(now) for other in self.markets.values() if other is not market), Decimal(0))
-        wanted = market.want(self.account_limits, others, self.ramp(now), now, self.allowed(market, now))
+        wanted = wanting.want(market, self.account_limits, others, self.ramp(now), now, self.allowed(market, now))
         if isinstance(wanted, Refused):
             self.notes.append(f"{market.market_id}: risk refused a ladder: {wanted.reason}")
             market.setbacks.hold(now, f"risk refused its ladder ({wanted.reason})", RISK_HOLD_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 
 import attrs
 
@@ -16,15 +15,14 @@ from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
 from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
 from maker.desk.intensity import IntensitySettings
 from maker.desk.jumps import Jumps
-from maker.desk.ladder import Ladder, LadderInputs, LadderSettings, build, in_band, moved_bps, whole_sizes
-from maker.desk.margin import EVERYTHING, Allowed, exits, refusal, side_room, worst_lots
-from maker.desk.pricing import Pricing, Quoted
+from maker.desk.ladder import Ladder, LadderSettings
+from maker.desk.margin import worst_lots
+from maker.desk.pricing import Pricing
 from maker.desk.profit import BookedFill
-from maker.desk.risk import AccountLimits, ApprovedLadder, Limits, Refused, Surroundings, approve, cap_lots, room_lots
+from maker.desk.risk import Limits
 from maker.desk.setbacks import Setbacks
 from maker.desk.spread import SpreadModel
 from maker.desk.terms import Terms
-from maker.desk.units import Side, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.desk.worth import Worth
 from maker.errors import MakerError
@@ -263,102 +261,7 @@ class MarketDesk:
         self.account.not_placed()
         self.sent = self.looked = None
 
-    # -- wanting
-
-    def want(
-        self,
-        limits: AccountLimits,
-        other_markets_value: Decimal,
-        ramp: Decimal,
-        now: float,
-        allowed: Allowed = EVERYTHING,
-    ) -> ApprovedLadder | Refused | None:
-        """The ladder this market should have, if margin and risk allow it; None when there is nothing to do.
-
-        `ramp` is the share of the position caps that holds now. Where it leaves room for less than a whole ladder, its
-        innermost levels are quoted, the last of them smaller, down to the exchange's minimum; for less than that, none.
-        """
-        fair = self.fair.value(now)
-        if isinstance(fair, NoFair):
-            return None
-        self.setbacks.refusals.recover(now)
-        account = self.account
-        spec, worst_fee_bps = account.spec, self.terms.worst_fee_bps(Liquidity.MAKER, account.spec.maker_fee_bps)
-        if worst_fee_bps != spec.maker_fee_bps:
-            spec = attrs.evolve(spec, maker_fee_bps=worst_fee_bps)
-        bid, ask = self.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
-        earlier = self.jumps.earlier(now)
-        around = Surroundings(bid, ask, other_markets_value, self.fair.index_subticks, earlier, ramp)
-        cap = cap_lots(account, fair, self.limits, limits, around)
-        whole = account.spec.grid.size.count_down(self.limits.position_limit)
-        if abs(account.position_lots) >= whole:  # only exits are left, reduce-only, and no ramp is for them
-            cap = whole
-        self.pricing.rested(fair, account.resting.values(), now)
-        prices = self.priced(fair, now)
-        inputs = LadderInputs(
-            fair=fair,
-            reservation_subticks=prices.reservation_subticks,
-            half_bid_subticks=prices.half_bid_subticks,
-            half_ask_subticks=prices.half_ask_subticks,
-            position_lots=account.position_lots,
-            best_bid_of_others=bid,
-            best_ask_of_others=ask,
-            room_bid_lots=self.room_lots(Side.BUY, cap, allowed),
-            room_ask_lots=self.room_lots(Side.SELL, cap, allowed),
-            size_factor=Fraction(1) if allowed.reducing_only else self.setbacks.refusals.size_factor,
-        )
-        ladder = build(spec, self.ladder_settings, inputs)
-        if allowed.reducing_only:
-            ladder = exits(ladder, account)
-        self.nothing, self.outside_band = "", False
-        if ladder.empty and not account.exposed:
-            self.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
-            self.nothing = allowed.why or self.why_empty(fair, ramp)
-            return None
-        short = refusal(ladder, account, allowed)
-        if short:
-            return Refused(short)
-        return approve(ladder, account, fair, self.limits, limits, around)
-
-    def room_lots(self, side: Side, cap: int, allowed: Allowed) -> int:
-        """What one side's ladder may have, as caps and margin allow."""
-        settings, step, whole = self.ladder_settings, self.account.spec.grid.size.step, 0
-        if allowed.factor < 1:
-            whole = sum(whole_sizes(settings.level_size, settings.size_growth, settings.levels, step, Fraction(1)))
-        return side_room(self.account, side, allowed, whole, room_lots(self.account, self.limits, side, cap))
-
-    def priced(self, fair: FairValue, now: float) -> Quoted:
-        """What the model would quote at this moment: as if the position we lean towards were none."""
-        size, settings = self.account.spec.grid.size, self.ladder_settings
-        exchange_ms = self.engine_ms + int((now - self.engine_at) * 1000)
-        lots, limit = size.count_down(settings.level_size), size.count_down(settings.position_limit)
-        position = self.account.position_lots
-        if (target := self.target_lots()) and abs(position) < limit:
-            position = max(1 - limit, min(limit - 1, position - target))
-        return self.pricing.quote(fair, position, lots, limit, exchange_ms)
-
-    def why_empty(self, fair: FairValue, ramp: Decimal) -> str:
-        """Why a ladder has no level at all."""
-        spec = self.account.spec
-        if not self.outside_band:
-            early = f"; the run has just begun, and they are at {ramp} of themselves" if ramp != 1 else ""
-            return f"limits and margin leave no room for a single level{early}"
-        text = spec.grid.price.text
-        low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))
-        price = text(ticks_down(fair.subticks))
-        return f"fair value {price} is outside the exchange's price band ({low} to {high}); reading the listing again"
-
-    def urgency(self, wanted: Ladder, cycle: CycleSettings, now: float) -> tuple[float, str]:
-        """How much a replace is due (1: due) and why."""
-        if self.quoted is None or not self.account.resting:
-            return 10.0, "nothing rests"
-        scores = [
-            (float(moved_bps(wanted, self.quoted) / cycle.requote_bps), "price moved"),
-            ((now - self.quoted_at) / cycle.quote_age_seconds_max, "age"),
-        ]
-        if self.disturbed:
-            scores.append((1.0 + now - self.quoted_at, self.disturbed))
-        return max(scores)
+    # -- prices
 
     def worst_value(self, now: float) -> Decimal:
         """Value of the worst-case position in quote currency, at fair value or else at mark."""

@@ -1,4 +1,4 @@
-"""How stale one market's quotes are, told from its fair value alone, and what the last ladder built for it said.
+"""How stale one market's quotes are: told from its fair value alone, or with the ladder that it should have at hand.
 
 Building a ladder costs a hundred times more than comparing two numbers, and with twenty markets all but one or two
 would be built in vain. So a market is judged by how far its fair value has moved; its ladder is built only where that
@@ -70,6 +70,19 @@ def judge(market: MarketDesk, cycle: CycleSettings, now: float) -> Stale:
         look=not blocked and (must or (due and (changed or (looked is not None and looked.moved >= least)))),
         look_due=now - (market.quoted_at if looked is None else looked.at) >= LOOK_SECONDS,
     )
+
+
+def urgency(market: MarketDesk, wanted: Ladder, cycle: CycleSettings, now: float) -> tuple[float, str]:
+    """How much a replace is due (1: due) and why."""
+    if market.quoted is None or not market.account.resting:
+        return 10.0, "nothing rests"
+    scores = [
+        (float(moved_bps(wanted, market.quoted) / cycle.requote_bps), "price moved"),
+        ((now - market.quoted_at) / cycle.quote_age_seconds_max, "age"),
+    ]
+    if market.disturbed:
+        scores.append((1.0 + now - market.quoted_at, market.disturbed))
+    return max(scores)
 
 
 def saw(market: MarketDesk, wanted: Ladder | None, now: float, *, blocked: bool = False) -> None:

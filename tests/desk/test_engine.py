@@ -175,26 +175,6 @@ def test_the_token_goes_where_the_price_moved_most() -> None:
     assert desk.place().market_id == ETH
 
 
-def test_own_orders_are_taken_out_of_the_book_before_the_crossing_check() -> None:
-    """The replace removes them first: a jump down places asks where our own bids stand."""
-    desk = Desk.ready()
-    own = desk.quote()
-    ours = {side: tuple((order.ticks, order.lots) for order in own.orders if order.side is side) for side in Side}
-    desk.delta(bids=(*ours[Side.BUY], (FAIR_TICKS - 20, 0), (498_000, 5)), asks=ours[Side.SELL])
-    desk.later(1)
-    desk.stats("49900")
-    desk.reference(499_000)
-    replacing = desk.place()
-    asks = [order.ticks for order in replacing.orders if order.side is Side.SELL]
-    assert min(asks) < max(order.ticks for order in own.orders if order.side is Side.BUY)
-
-
-def test_other_peoples_bid_holds_the_asks_above_it() -> None:
-    desk = Desk.ready()
-    desk.delta(asks=((FAIR_TICKS + 20, 0), (501_000, 1)), bids=((500_300, 1),))
-    assert told(desk.decide()).endswith("sell 10@500301 10@500351 10@500451")
-
-
 # -- the budget
 
 
@@ -429,13 +409,6 @@ def test_at_the_limit_only_reduce_only_exits_are_sent() -> None:
 # -- caps, ramp, jumps
 
 
-def test_a_value_cap_makes_the_ladder_smaller_and_refuses_nothing() -> None:
-    """30 lots of 50 each fit 1501; half of them is a ladder. A dearer lot leaves room for fewer."""
-    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, value_max=dec("1501")))
-    assert told(desk.place()) == "place BTC-PERP (nothing rests): buy 10@499749 5@499649 | sell 10@500251 5@500351"
-    assert desk.engine.take_notes() == []
-
-
 def test_row_22_a_run_begins_with_a_share_of_its_caps_and_ends_the_ramp_by_its_first_ladder() -> None:
     """A tenth of 200 lots is 20: a level of 10 a side, beside the one that replaces it. Waiting before is no ramp."""
     slow = attrs.evolve(ALL_MARKETS, ramp_seconds=60.0)
@@ -452,40 +425,6 @@ def test_row_22_a_run_begins_with_a_share_of_its_caps_and_ends_the_ramp_by_its_f
     desk.later(11.9)
     desk.reference()
     assert told(desk.quote()) == f"place BTC-PERP (age): {FIRST}"
-
-
-def test_row_22_exits_keep_their_size_through_the_ramp() -> None:
-    """Beyond the limit from the start: the exits are whole levels; within it, what reduces is no less than without."""
-    for position, asks in ((LIMIT, "10@"), (100, "10@")):
-        desk = Desk.of(limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
-        desk.baseline(positions=(at_position(position),))
-        desk.snapshot(positions=(at_position(position),))
-        desk.stats()
-        desk.reference()
-        action = desk.place()
-        assert {order.side for order in action.orders} == {Side.SELL}
-        assert told(action).count(asks) == 3
-        assert all(order.reduce_only for order in action.orders) == (position == LIMIT)
-
-
-def test_row_22_no_ramp_is_for_exits_beyond_the_limit() -> None:
-    """150 of 200 in one ladder: with a tenth of the cap, half of what is left would be 110."""
-    one = market()
-    large = attrs.evolve(one, ladder=attrs.evolve(one.ladder, level_size=dec("0.050")))
-    desk = Desk.of(large, limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
-    desk.baseline(positions=(at_position(LIMIT),))
-    desk.snapshot(positions=(at_position(LIMIT),))
-    desk.stats()
-    desk.reference()
-    assert lots_of(desk.place()) == 150
-
-
-def test_row_22_a_ramp_without_room_for_the_smallest_level_says_so() -> None:
-    desk = Desk.ready(market(market_spec=spec(lots_min=11)), limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
-    assert isinstance(desk.decide(), Wait)
-    assert why_not(desk).endswith(
-        "no room for a single level; the run has just begun, and they are at 0.1 of themselves"
-    )
 
 
 def jumpy(**changes: object) -> Desk:
@@ -695,23 +634,6 @@ def test_a_risk_refusal_is_said_and_the_market_waits_a_moment() -> None:
     assert desk.engine.take_notes() == ["BTC-PERP: risk refused a ladder: size 0.010 is above order_size_max"]
     assert isinstance(desk.decide(), Wait)
     assert desk.engine.take_notes() == [], "asked again at once, it says nothing"
-
-
-def test_a_fair_value_outside_the_exchanges_band_is_said_until_the_listing_has_another() -> None:
-    """Storm seed 1676: after a crash nothing was quoted for a minute, and nobody said why."""
-    band = (FAIR_TICKS + 1000, FAIR_TICKS + 2000)
-    desk = Desk.ready(market(market_spec=spec(band=band)))
-    assert isinstance(desk.decide(), Wait)
-    assert why_not(desk).startswith("fair value 50000.0 is outside the exchange's price band (50100.0 to 50200.0)")
-    desk.apply(SpecRead(spec(), active=True))
-    assert isinstance(desk.decide(), PlaceLadder)
-    assert why_not(desk) == ""
-
-
-def test_limits_that_leave_no_room_for_a_level_are_said() -> None:
-    desk = Desk.ready(market(market_spec=spec(lots_min=1000)))
-    assert isinstance(desk.decide(), Wait)
-    assert "no room for a single level" in why_not(desk)
 
 
 def test_a_ladder_that_was_refused_is_not_sent_again_and_that_is_said() -> None:

@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from maker.desk.events import SpecRead
-from maker.desk.ladder import Ladder, Level
 from maker.desk.market import GridChanged
 
 from .scripted import BTC, CYCLE, VENUE, Desk, at_position, spec
@@ -41,36 +40,6 @@ def test_a_hold_ends() -> None:
     desk.market().setbacks.hold(desk.now, "it was told to", 1.5)
     assert desk.market().not_quoting(CYCLE, desk.now + 1.4)
     assert not desk.market().not_quoting(CYCLE, desk.now + 1.5)
-
-
-# -- urgency
-
-
-def test_urgency_grows_with_the_move_and_with_age() -> None:
-    desk = Desk.ready()
-    action = desk.quote()
-    each = desk.market()
-    assert each.quoted is not None
-    moved = Ladder(tuple(Level(level.ticks + 75, level.lots) for level in each.quoted.bids), each.quoted.asks)
-    urgency, why = each.urgency(moved, CYCLE, desk.now)
-    assert why == "price moved"
-    assert urgency == pytest.approx(1.5, abs=0.01)
-    urgency, why = each.urgency(each.quoted, CYCLE, desk.now + 5)
-    assert why == "age"
-    assert urgency == pytest.approx(0.5)
-    assert each.urgency(Ladder((), each.quoted.asks), CYCLE, desk.now)[0] == float("inf")
-    assert action.why == "nothing rests"
-
-
-def test_a_disturbed_ladder_is_always_due() -> None:
-    desk = Desk.ready()
-    desk.quote()
-    each = desk.market()
-    assert each.quoted is not None
-    each.disturbed = "filled"
-    urgency, why = each.urgency(each.quoted, CYCLE, desk.now)
-    assert urgency >= 1
-    assert why == "filled"
 
 
 # -- worth

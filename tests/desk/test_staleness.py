@@ -11,11 +11,13 @@ from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from maker.desk import wanting
 from maker.desk.budget import Spend
 from maker.desk.engine import LOOKS_MAX, Engine
 from maker.desk.events import PlaceLadder, Wait
+from maker.desk.ladder import Ladder, Level
 from maker.desk.market import MarketDesk
-from maker.desk.staleness import DISTURBED_SECONDS_MAX, LATE_SECONDS, LOOK_SECONDS, judge, saw
+from maker.desk.staleness import DISTURBED_SECONDS_MAX, LATE_SECONDS, LOOK_SECONDS, judge, saw, urgency
 from maker.desk.units import Side
 
 from .scripted import (
@@ -135,7 +137,7 @@ def test_markets_with_nothing_to_send_are_built_a_few_at_a_time(monkeypatch: pyt
         saw(each, None, desk.now, blocked=True)
         each.refused = None
     built = count_builds(desk, monkeypatch)
-    monkeypatch.setattr(MarketDesk, "want", lambda *_words: None)
+    monkeypatch.setattr(wanting, "want", lambda *_words: None)
     for name in NAMES:
         desk.reference(FAIR_TICKS + 100, market_id=name)
     assert isinstance(desk.decide(), Wait)
@@ -149,6 +151,36 @@ def test_beyond_its_limit_a_market_reduces() -> None:
     desk.stats()
     desk.reference()
     assert judge(desk.market(), CYCLE, desk.now).spend is Spend.REDUCE
+
+
+# -- with the ladder at hand
+
+
+def test_urgency_grows_with_the_move_and_with_age() -> None:
+    desk = Desk.ready()
+    action = desk.quote()
+    each = desk.market()
+    assert each.quoted is not None
+    moved = Ladder(tuple(Level(level.ticks + 75, level.lots) for level in each.quoted.bids), each.quoted.asks)
+    urge, why = urgency(each, moved, CYCLE, desk.now)
+    assert why == "price moved"
+    assert urge == pytest.approx(1.5, abs=0.01)
+    urge, why = urgency(each, each.quoted, CYCLE, desk.now + 5)
+    assert why == "age"
+    assert urge == pytest.approx(0.5)
+    assert urgency(each, Ladder((), each.quoted.asks), CYCLE, desk.now)[0] == float("inf")
+    assert action.why == "nothing rests"
+
+
+def test_a_disturbed_ladder_is_always_due() -> None:
+    desk = Desk.ready()
+    desk.quote()
+    each = desk.market()
+    assert each.quoted is not None
+    each.disturbed = "filled"
+    urge, why = urgency(each, each.quoted, CYCLE, desk.now)
+    assert urge >= 1
+    assert why == "filled"
 
 
 # -- the choice

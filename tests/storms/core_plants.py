@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import pytest
 
-from maker.desk import account, book, budget, facts, fair, identity, jumps, market, risk, setbacks
+from maker.desk import account, book, budget, facts, fair, identity, jumps, market, risk, setbacks, wanting
 from maker.desk.deadman import Trip
 from maker.desk.events import (
     AccountRead,
@@ -151,7 +151,7 @@ def count_only_what_rests(patch: Patch) -> None:
     def room_lots(one: account.MarketAccount, _limits: risk.Limits, side: Any, cap: int) -> int:
         return max(0, cap - int(side.sign * one.position_lots))
 
-    patch.setattr(market, "room_lots", room_lots)
+    patch.setattr(wanting, "room_lots", room_lots)
     patch.setattr(account.MarketAccount, "may_fill_lots", lambda self, side: 0)
 
 
@@ -183,7 +183,7 @@ def follow_a_reference_that_jumped(patch: Patch) -> None:
         return real(ladder, one, price, wide, *rest)
 
     patch.setattr(fair.FairValueEstimator, "value", value)
-    patch.setattr(market, "approve", approve)
+    patch.setattr(wanting, "approve", approve)
     patch.setattr(jumps.Jumps, "seen", lambda _self, _price, _now: "")
 
 

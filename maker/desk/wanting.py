@@ -1,0 +1,108 @@
+"""The ladder one market should have: where caps, margin, funding, model and other people's prices meet.
+
+Each of those is worked out in a room of its own; here they are put together, in the order in which they bind. Nothing
+here is trusted: what comes out has passed `margin.refusal` and `risk.approve`, or is not sent.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import attrs
+
+from maker.desk.events import Liquidity
+from maker.desk.fair import FairValue, NoFair
+from maker.desk.ladder import LadderInputs, build, in_band, whole_sizes
+from maker.desk.margin import EVERYTHING, Allowed, exits, refusal, side_room
+from maker.desk.market import MarketDesk
+from maker.desk.pricing import Quoted
+from maker.desk.risk import AccountLimits, ApprovedLadder, Refused, Surroundings, approve, cap_lots, room_lots
+from maker.desk.units import Side, ticks_down
+
+
+def want(
+    market: MarketDesk,
+    limits: AccountLimits,
+    other_markets_value: Decimal,
+    ramp: Decimal,
+    now: float,
+    allowed: Allowed = EVERYTHING,
+) -> ApprovedLadder | Refused | None:
+    """The ladder this market should have, if margin and risk allow it; None when there is nothing to do.
+
+    `ramp` is the share of the position caps that holds now. Where it leaves room for less than a whole ladder, its
+    innermost levels are quoted, the last of them smaller, down to the exchange's minimum; for less than that, none.
+    """
+    fair = market.fair.value(now)
+    if isinstance(fair, NoFair):
+        return None
+    market.setbacks.refusals.recover(now)
+    account = market.account
+    spec, worst_fee_bps = account.spec, market.terms.worst_fee_bps(Liquidity.MAKER, account.spec.maker_fee_bps)
+    if worst_fee_bps != spec.maker_fee_bps:
+        spec = attrs.evolve(spec, maker_fee_bps=worst_fee_bps)
+    bid, ask = market.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
+    earlier = market.jumps.earlier(now)
+    around = Surroundings(bid, ask, other_markets_value, market.fair.index_subticks, earlier, ramp)
+    cap = cap_lots(account, fair, market.limits, limits, around)
+    whole = account.spec.grid.size.count_down(market.limits.position_limit)
+    if abs(account.position_lots) >= whole:  # only exits are left, reduce-only, and no ramp is for them
+        cap = whole
+    market.pricing.rested(fair, account.resting.values(), now)
+    prices = priced(market, fair, now)
+    inputs = LadderInputs(
+        fair=fair,
+        reservation_subticks=prices.reservation_subticks,
+        half_bid_subticks=prices.half_bid_subticks,
+        half_ask_subticks=prices.half_ask_subticks,
+        position_lots=account.position_lots,
+        best_bid_of_others=bid,
+        best_ask_of_others=ask,
+        room_bid_lots=side_lots(market, Side.BUY, cap, allowed),
+        room_ask_lots=side_lots(market, Side.SELL, cap, allowed),
+        size_factor=Fraction(1) if allowed.reducing_only else market.setbacks.refusals.size_factor,
+    )
+    ladder = build(spec, market.ladder_settings, inputs)
+    if allowed.reducing_only:
+        ladder = exits(ladder, account)
+    market.nothing, market.outside_band = "", False
+    if ladder.empty and not account.exposed:
+        market.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
+        market.nothing = allowed.why or why_empty(market, fair, ramp)
+        return None
+    short = refusal(ladder, account, allowed)
+    if short:
+        return Refused(short)
+    return approve(ladder, account, fair, market.limits, limits, around)
+
+
+def side_lots(market: MarketDesk, side: Side, cap: int, allowed: Allowed) -> int:
+    """What one side's ladder may have, as caps and margin allow."""
+    settings, step, whole = market.ladder_settings, market.account.spec.grid.size.step, 0
+    if allowed.factor < 1:
+        whole = sum(whole_sizes(settings.level_size, settings.size_growth, settings.levels, step, Fraction(1)))
+    return side_room(market.account, side, allowed, whole, room_lots(market.account, market.limits, side, cap))
+
+
+def priced(market: MarketDesk, fair: FairValue, now: float) -> Quoted:
+    """What the model would quote at this moment: as if the position we lean towards were none."""
+    size, settings = market.account.spec.grid.size, market.ladder_settings
+    exchange_ms = market.engine_ms + int((now - market.engine_at) * 1000)
+    lots, limit = size.count_down(settings.level_size), size.count_down(settings.position_limit)
+    position = market.account.position_lots
+    if (target := market.target_lots()) and abs(position) < limit:
+        position = max(1 - limit, min(limit - 1, position - target))
+    return market.pricing.quote(fair, position, lots, limit, exchange_ms)
+
+
+def why_empty(market: MarketDesk, fair: FairValue, ramp: Decimal) -> str:
+    """Why a ladder has no level at all."""
+    spec = market.account.spec
+    if not market.outside_band:
+        early = f"; the run has just begun, and they are at {ramp} of themselves" if ramp != 1 else ""
+        return f"limits and margin leave no room for a single level{early}"
+    text = spec.grid.price.text
+    low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))
+    price = text(ticks_down(fair.subticks))
+    return f"fair value {price} is outside the exchange's price band ({low} to {high}); reading the listing again"
