@@ -289,8 +289,7 @@ class Engine(DeskState):
             quoted, position_lots = market.quoted, market.account.position_lots
             if quoted is None or quoted.empty:
                 continue
-            limit_lots = market.account.spec.grid.size.count_down(market.limits.position_limit)
-            if market.terms.due(position_lots, limit_lots, self.margin_settings.preview_seconds, now):
+            if market.terms.due(position_lots, market.limit_lots, self.margin_settings.preview_seconds, now):
                 asked.extend(market.terms.ask(market.account, quoted, now))
         return tuple(asked)
 

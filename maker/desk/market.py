@@ -173,8 +173,7 @@ class MarketDesk:
 
     def target_lots(self) -> int:
         """The position to lean towards for its funding, signed; 0 where that is not configured."""
-        limit_lots = self.account.spec.grid.size.count_down(self.limits.position_limit)
-        return target_lots(self.funding_rate, limit_lots, self.funding)
+        return target_lots(self.funding_rate, self.limit_lots, self.funding)
 
     # -- holding back
 

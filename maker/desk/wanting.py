@@ -46,9 +46,8 @@ def want(
     earlier = market.jumps.earlier(now)
     around = Surroundings(bid, ask, other_markets_value, market.fair.index_subticks, earlier, ramp)
     cap = cap_lots(account, fair, market.limits, limits, around)
-    whole = account.spec.grid.size.count_down(market.limits.position_limit)
-    if abs(account.position_lots) >= whole:  # only exits are left, reduce-only, and no ramp is for them
-        cap = whole
+    if abs(account.position_lots) >= market.limit_lots:  # only exits are left, reduce-only, and no ramp is for them
+        cap = market.limit_lots
     market.pricing.rested(fair, account.resting.values(), now)
     prices = priced(market, fair, now)
     inputs = LadderInputs(
