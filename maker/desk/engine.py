@@ -272,14 +272,13 @@ class Engine(DeskState):
             for level in ladder.side(side)
         )
         market.account.begin(quote_id, orders)
-        market.sent = ladder
         if self.quoting_since is None:
             self.quoting_since = now
         self.budget.spend(now)
         fair = market.fair.value(now)
         assert isinstance(fair, FairValue), "decided at the same now"
         lot_value = float(market.account.spec.grid.notional(1, 1)) * fair.subticks / SUBTICKS
-        market.sent_as = Shape.of(ladder, fair.subticks, lot_value)
+        market.ladder_begun(ladder, Shape.of(ladder, fair.subticks, lot_value))
         return PlaceLadder(market.market_id, quote_id, orders, why, fair.subticks, value)
 
     def previews_due(self, now: float) -> tuple[PreviewOrder, ...]:

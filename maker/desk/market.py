@@ -90,7 +90,8 @@ class MarketDesk:
     refused: Ladder | None = None  # never sent again unchanged
     nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
     outside_band: bool = False  # ... for its fair value is outside the exchange's price band
-    disturbed: str = ""  # why the resting ladder is not what we want, besides price and age
+    disturbed: str = ""  # why the resting ladder, or the one in flight, is not what we want, besides price and age
+    disturbed_before: str = ""  # ... what rests beside the one in flight, which puts that right if it is placed
     setbacks: Setbacks = attrs.field(factory=Setbacks)  # of its ladders
     terms: Terms = attrs.field(factory=Terms)
     funding: FundingSettings = NO_LEAN
@@ -230,6 +231,11 @@ class MarketDesk:
 
     # -- what became of a ladder
 
+    def ladder_begun(self, ladder: Ladder, shape: Shape) -> None:
+        """It is about to leave. What goes wrong from here on it cannot put right: it was built before."""
+        self.sent, self.sent_as = ladder, shape
+        self.disturbed_before, self.disturbed = self.disturbed, ""
+
     def ladder_placed(self, event: LadderPlaced, now: float) -> list[str]:
         """The replace was applied, whole or in part. Returns sentences for the log."""
         self.orders_known = self.account.placed(event.orders, event.engine_ms, now)
@@ -239,7 +245,7 @@ class MarketDesk:
         self.quoted_at = now
         self.setbacks.failures = 0
         codes = {order.code for order in event.orders or () if order.code is not None}
-        self.disturbed = "levels were refused" if codes else ""
+        self.disturbed = "levels were refused" if codes else self.disturbed
         self.refused = self.quoted if codes else None
         if DUPLICATE_CODE in codes:
             self.orders_known = False  # it was applied before, so it may rest
@@ -259,6 +265,7 @@ class MarketDesk:
         """Nothing was applied: what rested rests."""
         self.account.not_placed()
         self.sent = self.looked = None
+        self.disturbed = self.disturbed or self.disturbed_before
 
     # -- prices
 

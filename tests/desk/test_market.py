@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from maker.desk.events import SpecRead
+from maker.desk.events import LadderUnsent, PlaceLadder, SpecRead
 from maker.desk.market import GridChanged
+from maker.desk.units import Side
 
-from .scripted import BTC, CYCLE, VENUE, Desk, at_position, spec
+from .scripted import BTC, CYCLE, FAIR_TICKS, VENUE, Desk, a_fill, at_position, quoted, spec
 
 # -- holding back
 
@@ -40,6 +41,65 @@ def test_a_hold_ends() -> None:
     desk.market().setbacks.hold(desk.now, "it was told to", 1.5)
     assert desk.market().not_quoting(CYCLE, desk.now + 1.4)
     assert not desk.market().not_quoting(CYCLE, desk.now + 1.5)
+
+
+# -- what became of a ladder
+
+
+def on_its_way() -> tuple[Desk, PlaceLadder]:
+    """A desk whose second ladder has left and is not answered yet."""
+    desk = quoted()
+    desk.later(1)
+    desk.reference(FAIR_TICKS + 60)
+    return desk, desk.place()
+
+
+def hit(desk: Desk, client_order_id: str, ticks: int) -> None:
+    """Somebody takes one whole bid."""
+    fill = a_fill("t1", Side.BUY, 10, ticks=ticks, client_order_id=client_order_id)
+    assert desk.delta(fills=(fill,), positions=(at_position(10),)) is None
+
+
+def test_a_fill_told_before_its_ladders_answer_makes_a_replace_due() -> None:
+    """F23: the answer says what was placed, not that all of it still rests."""
+    desk, action = on_its_way()
+    bid = next(order for order in action.orders if order.side is Side.BUY)
+    hit(desk, bid.client_order_id, bid.ticks)
+    assert desk.placed(action) is None
+    desk.later(0.5)
+    assert desk.place().why == "filled"
+
+
+def test_a_fill_of_the_old_ladder_while_the_new_one_is_on_its_way_makes_a_replace_due() -> None:
+    """The new one was built for the position before."""
+    desk, action = on_its_way()
+    old = next(order for order in desk.market().account.resting.values() if order.side is Side.BUY)
+    hit(desk, old.client_order_id, old.ticks)
+    assert desk.placed(action) is None
+    desk.later(0.5)
+    assert desk.place().why == "filled"
+
+
+def test_what_was_wrong_with_what_rests_is_still_wrong_when_its_replacement_was_not_placed() -> None:
+    desk = quoted()
+    bid = next(iter(desk.market().account.resting.values()))
+    hit(desk, bid.client_order_id, bid.ticks)
+    desk.later(1)
+    action = desk.place()
+    assert action.why == "filled"
+    assert desk.apply(LadderUnsent(BTC, action.quote_id, "reset")) is None
+    desk.later(2)
+    assert desk.place().why == "filled"
+
+
+def test_a_replace_puts_right_what_was_wrong_when_it_left() -> None:
+    desk = quoted()
+    bid = next(iter(desk.market().account.resting.values()))
+    hit(desk, bid.client_order_id, bid.ticks)
+    desk.later(1)
+    assert desk.quote().why == "filled"
+    desk.later(2)
+    assert not isinstance(desk.decide(), PlaceLadder)
 
 
 # -- worth
