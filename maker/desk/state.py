@@ -133,8 +133,9 @@ class DeskState:
     def money_read(self, read: AccountRead | BalanceRead, now: float) -> None:
         """Take balance and margin as the exchange states them; what is quoted follows at the next decision."""
         self.balance, self.available = read.balance, read.available
-        unrealized = sum((market.worth.unrealized for market in self.markets.values()), Decimal(0))
-        equity = read.balance + unrealized if read.equity is None else read.equity
+        with exact():
+            reckoned = read.balance + sum((market.worth.unrealized for market in self.markets.values()), Decimal(0))
+        equity = reckoned if read.equity is None else read.equity
         stakes = {name: stake(market.account, self.lot_margin(market, now)) for name, market in self.markets.items()}
         before = self.margin.step, self.margin.factor
         for market in self.markets.values():

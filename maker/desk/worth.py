@@ -102,8 +102,9 @@ class Worth:
     def unrealized(self) -> Decimal:
         """What closing the position at mark would realise, quote; 0 before there is a mark."""
         account = self.account
-        gained = Decimal(0) if self.mark is None else self.mark - account.entry_price
-        return account.spec.grid.size.value(account.position_lots) * gained
+        with exact():
+            gained = Decimal(0) if self.mark is None else self.mark - account.entry_price
+            return account.spec.grid.size.value(account.position_lots) * gained
 
     def known(self, fair: FairValueEstimator, now: float) -> bool:
         """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""

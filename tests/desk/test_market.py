@@ -24,6 +24,10 @@ def test_each_reason_not_to_quote_has_its_sentence() -> None:
     sentences = [each.not_quoting(CYCLE, desk.now)]
     each.setbacks.hold(desk.now, "it was told to")
     sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.burst.frozen_until = desk.now + 1
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    each.jumps.frozen_until = desk.now + 1
+    sentences.append(each.not_quoting(CYCLE, desk.now))
     each.fair.lost(VENUE)
     sentences.append(each.not_quoting(CYCLE, desk.now))
     each.orders_known = False
@@ -32,7 +36,10 @@ def test_each_reason_not_to_quote_has_its_sentence() -> None:
     sentences.append(each.not_quoting(CYCLE, desk.now))
     each.live = False
     sentences.append(each.not_quoting(CYCLE, desk.now))
-    words = ["disagree", "it was told to", "no price", "not known", "not been heard", "waiting for a new snapshot"]
+    each.halt(desk.now)
+    sentences.append(each.not_quoting(CYCLE, desk.now))
+    words = ["disagree", "it was told to", "traded too much", "jumped", "no price", "not known", "not been heard"]
+    words += ["waiting for a new snapshot", "has halted this market"]
     assert all(word in sentence for word, sentence in zip(words, sentences, strict=True)), sentences
 
 
