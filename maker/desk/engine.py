@@ -5,7 +5,8 @@ mere passing of time; `decide(now)` returns the next thing to do. All three are 
 first (see `maker.app.halt`) and then reports `ReadEmpty` and `AccountRead`, after which the engine may quote again.
 
 A market is quoted only while nothing below holds; each has its sentence, which is what the log says:
-holding after a trip · account not read back · stream not live · open orders not known · no fair value · market on hold.
+holding after a trip · account not read back · market halted · stream not live, or not heard · open orders not known ·
+no fair value · frozen after a jump or a burst · market on hold · position and fills disagree.
 """
 
 from __future__ import annotations
