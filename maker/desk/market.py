@@ -180,7 +180,8 @@ class MarketDesk:
 
     def margin_refused(self, now: float) -> str:
         """The next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""
-        self.setbacks.margin_refused(now)
+        assert self.refused is not None, "what was refused is noted first"
+        self.setbacks.margin_refused(self.refused, now)
         self.terms.asked_again = True
         factor = self.setbacks.refusals.size_factor
         return f"{self.market_id}: margin refused, the next ladder is at {factor} of its size"

@@ -6,10 +6,14 @@ a row hold the market, and its size comes back slowly (S11). What rests meanwhil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
 import attrs
+
+from maker.desk.ladder import Ladder
+from maker.desk.units import Side
 
 MARKET_HOLD_SECONDS: Final = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
 PLACE_FAILURES_MAX: Final = 3  # in a row, then everything is pulled
@@ -26,12 +30,17 @@ class Refusals:
     in_row: int = 0
     at: float = 0.0  # our clock: of the last one, or of the last step back
     size_factor: Fraction = Fraction(1)
+    lots: Mapping[Side, int] | None = None  # of the ladder that was refused; None: one was accepted since
 
-    def refused(self, now: float) -> bool:
-        """De-risk: the next ladder is smaller. True when it was one too many in a row."""
+    def refused(self, ladder: Ladder, now: float) -> bool:
+        """De-risk: the next ladder is smaller. True when it was one too many in a row.
+
+        Smaller than this one: where room has grown since, a smaller share of it may be more than was refused.
+        """
         self.in_row += 1
         self.at = now
         self.size_factor *= MARGIN_STEP
+        self.lots = {side: ladder.lots(side) for side in Side}
         if self.in_row < MARGIN_REFUSALS_MAX:
             return False
         self.in_row = 0
@@ -39,14 +48,18 @@ class Refusals:
 
     def accepted(self, now: float) -> None:
         """A ladder was accepted."""
-        self.in_row = 0
+        self.in_row, self.lots = 0, None
         self.recover(now)
 
     def recover(self, now: float) -> None:
         """After a while without refusals the size grows back a step."""
         if self.size_factor < 1 and now - self.at > MARGIN_RECOVERY_SECONDS:
             self.size_factor = min(Fraction(1), self.size_factor / MARGIN_STEP)
-            self.at = now
+            self.at, self.lots = now, None
+
+    def room(self, side: Side, room_lots: int) -> int:
+        """Lots a side may have before `size_factor` shrinks them, of those it has room for."""
+        return room_lots if self.lots is None else min(room_lots, self.lots[side])
 
 
 @attrs.define
@@ -78,7 +91,7 @@ class Setbacks:
         self.failures = 0
         return True
 
-    def margin_refused(self, now: float) -> None:
+    def margin_refused(self, ladder: Ladder, now: float) -> None:
         """De-risk: the next ladder is smaller; after one too many in a row there is none for a while."""
-        if self.refusals.refused(now):
+        if self.refusals.refused(ladder, now):
             self.hold(now, "its margin was refused repeatedly")

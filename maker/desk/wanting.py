@@ -77,11 +77,13 @@ def want(
 
 
 def side_lots(market: MarketDesk, side: Side, cap: int, allowed: Allowed) -> int:
-    """What one side's ladder may have, as caps and margin allow."""
+    """What one side's ladder may have, as caps, margin and what it refused allow; exits are not held down."""
     settings, step, whole = market.ladder_settings, market.account.spec.grid.size.step, 0
     if allowed.factor < 1:
         whole = sum(whole_sizes(settings.level_size, settings.size_growth, settings.levels, step, Fraction(1)))
-    return side_room(market.account, side, allowed, whole, room_lots(market.account, market.limits, side, cap))
+    room = side_room(market.account, side, allowed, whole, room_lots(market.account, market.limits, side, cap))
+    exits_alone = allowed.reducing_only or abs(market.account.position_lots) >= market.limit_lots
+    return room if exits_alone else market.setbacks.refusals.room(side, room)
 
 
 def priced(market: MarketDesk, fair: FairValue, now: float) -> Quoted:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.desk.events import OpenOrdersRead, PlaceLadder
+from maker.desk.ladder import Ladder, Level
 from maker.desk.setbacks import (
     FAILURE_BACKOFF_SECONDS,
     MARGIN_RECOVERY_SECONDS,
@@ -21,6 +22,8 @@ from maker.desk.setbacks import (
 from maker.desk.units import Side
 
 from .scripted import START, holding, lots_of, quick, why_not
+
+LADDER = Ladder((Level(499_990, 10),), (Level(500_010, 5), Level(500_020, 15)))
 
 # -- failures
 
@@ -41,10 +44,10 @@ def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
     """S11."""
     each = Setbacks()
     for number in range(1, MARGIN_REFUSALS_MAX):
-        each.margin_refused(START)
+        each.margin_refused(LADDER, START)
         assert each.refusals.size_factor == Fraction(1, 2**number)
         assert each.hold_until == 0
-    each.margin_refused(START)
+    each.margin_refused(LADDER, START)
     assert each.hold_until == START + MARKET_HOLD_SECONDS
 
 
@@ -54,15 +57,15 @@ def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
 def test_each_refusal_halves_the_size_and_the_third_in_a_row_is_one_too_many() -> None:
     """S11."""
     each = Refusals()
-    assert [each.refused(START) for _ in range(MARGIN_REFUSALS_MAX)] == [False, False, True]
+    assert [each.refused(LADDER, START) for _ in range(MARGIN_REFUSALS_MAX)] == [False, False, True]
     assert each.size_factor == Fraction(1, 8)
-    assert not each.refused(START), "the count starts again"
+    assert not each.refused(LADDER, START), "the count starts again"
 
 
 def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
     each = Refusals()
-    each.refused(START)
-    each.refused(START)
+    each.refused(LADDER, START)
+    each.refused(LADDER, START)
     each.accepted(START + 1)
     assert (each.size_factor, each.in_row) == (Fraction(1, 4), 0)
     each.accepted(START + MARGIN_RECOVERY_SECONDS + 1)
@@ -73,20 +76,36 @@ def test_size_comes_back_one_step_at_a_time_and_only_after_a_while() -> None:
     assert each.size_factor == 1
 
 
+def test_what_was_refused_bounds_a_side_until_a_ladder_is_accepted_or_a_while_has_passed() -> None:
+    """S11, core seed 48055: room grew between refusal and next ladder, and half of it was more than was refused."""
+    each = Refusals()
+    assert each.room(Side.BUY, 500) == 500
+    each.refused(LADDER, START)
+    assert [each.room(side, 500) for side in Side] == [10, 20]
+    assert each.room(Side.SELL, 7) == 7
+    each.accepted(START + 1)
+    assert each.room(Side.BUY, 500) == 500
+    each.refused(LADDER, START + 2)
+    each.recover(START + 2 + MARGIN_RECOVERY_SECONDS)
+    assert each.room(Side.BUY, 500) == 10
+    each.recover(START + 3 + MARGIN_RECOVERY_SECONDS)
+    assert each.room(Side.BUY, 500) == 500
+
+
 @given(
     position=st.integers(-199, 199),
-    headroom=st.decimals(min_value="0.15", max_value=1, places=3),
+    headrooms=st.lists(st.decimals(min_value="0.15", max_value=1, places=3), min_size=3, max_size=3),
     moves=st.lists(st.integers(-30, 30), min_size=3, max_size=3),
 )
 @quick
 def test_s11_a_refused_ladder_is_never_repeated_and_the_next_is_smaller(
-    position: int, headroom: Decimal, moves: list[int]
+    position: int, headrooms: list[Decimal], moves: list[int]
 ) -> None:
-    """S11: whatever headroom says, wherever price and position are; three refusals hold the market."""
+    """S11: whatever headroom says each time, wherever price and position are; three refusals hold the market."""
     desk = holding(position)
-    desk.balance(str(headroom * 10_000), "10000")
     refused: list[PlaceLadder] = []
-    for move in moves:
+    for move, headroom in zip(moves, headrooms, strict=True):
+        desk.balance(str(headroom * 10_000), "10000")
         action = desk.decide()
         if not isinstance(action, PlaceLadder) or all(order.reduce_only for order in action.orders):
             return

@@ -184,6 +184,11 @@ def test_seed_22027_nobody_owes_quotes_while_the_book_that_is_seen_was_right_bef
     assert sentences(run_core(CONFIGURATION, 22027)) == ""
 
 
+def test_seed_48055_a_ladder_after_a_margin_refusal_is_smaller_though_margin_is_free_again() -> None:
+    """S11: a squeeze ended between the two."""
+    assert sentences(run_core(CONFIGURATION, 48055)) == ""
+
+
 @pytest.mark.parametrize("seed", [35875, 38620, 47940])
 def test_seeds_in_which_facts_crossed_on_their_way(seed: int) -> None:
     """S5, S6: a stream cut while its market was halted, a fill told early, and one told while orders were read."""
