@@ -47,6 +47,9 @@ MAKERS: Final = "makers"  # two accounts of the crowd: one would not trade with 
 TAKERS: Final = "takers"
 FOLLOW_MS: Final = 500  # after the price: the background is late
 REQUOTE_PER_SECOND: Final = 1 / 60  # of a quote with which nothing is wrong: seldom, for each costs the same as a fill
+REQUOTE_CHANCE: Final = 1 - math.exp(-REQUOTE_PER_SECOND)  # within a second
+REQUOTE_STALE_CHANCE: Final = 1 - math.exp(-REQUOTE_STALE_PER_SECOND)
+SEEN_SHARE: Final = 1 - math.exp(-1 / INDEX_LAG_SECONDS)  # of the index's move, within a second
 ADVANCE_SECONDS: Final = 5  # between two looks at funding and liquidations: divides funding's five minutes
 WANTED: Final = struct.Struct("<q8s?dd")  # an arrival, as the fingerprint of what was drawn takes it
 SIZE_SPREAD: Final = math.log(SIZE_NOTIONAL_MAX / SIZE_NOTIONAL_MIN)
@@ -198,16 +201,15 @@ class Street:
     def follow(self, *, first: bool = False) -> None:
         """Each background maker looks at its quote; three draws each, whatever it finds."""
         index = float(self.exchange.index(self.market_id))
-        self.seen_index += (index - self.seen_index) * (1 - math.exp(-1 / INDEX_LAG_SECONDS))
+        self.seen_index += (index - self.seen_index) * SEEN_SHARE
         resting = self.exchange.state.registries[MAKERS].open
-        chance_stale, chance = 1 - math.exp(-REQUOTE_STALE_PER_SECOND), 1 - math.exp(-REQUOTE_PER_SECOND)
         draw, changed = self.background.random, False
         for place in self.places:
             drawn, jitter, size = draw(), draw(), draw()
             gone = place.order_id not in resting
             ideal = self.seen_index * (1 - place.distance if place.buys else 1 + place.distance)
             stale = gone or abs(place.price / ideal - 1) > STALE_SHARE * place.distance
-            if first or drawn < (chance_stale if stale else chance):
+            if first or drawn < (REQUOTE_STALE_CHANCE if stale else REQUOTE_CHANCE):
                 self.requote(place, gone, jitter, size)
                 changed = True
         if changed:
