@@ -10,32 +10,28 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import attrs
 
 from maker.app import config as configuration
 from maker.app.config import Config
 from maker.compare import table
-from maker.compare.match import SPREAD_TOLERANCE, Match, play_pair
-from maker.compare.result import Pair
+from maker.compare.counterpart import SPREAD_TOLERANCE
+from maker.compare.match import Match
 from maker.compare.variants import market_of, variants
+from maker.compare.waves import play_all, problems
 from maker.errors import ConfigError, ExitCode
 from maker.paper.market import MarketSpec
 from maker.paper.prices import PATH_PRESETS
 from maker.storms.command import interruptible, positive, say, seeds
-from maker.storms.progress import BAR_CHARACTERS, Progress, duration
-from maker.storms.workers import CannotWork, Failure, perform_all
+from maker.storms.progress import duration
+from maker.storms.workers import CannotWork
 
 DAYS: Final = 3.0
 DAYS_MAX: Final = 60.0
 SEEDS: Final = "0:5"
 PRESET: Final = "normal"  # where the configuration has no [paper] to say
-SECONDS_A_DAY_MAX: Final = 3_000.0  # of real time, for a pair and its probes: thirty times what it takes
-SECONDS_MIN: Final = 300.0
 
 EPILOG: Final = f"""
 The market is a simulation, and its takers are the practice exchange's: noise takers who pay the spread, takers at the
@@ -45,7 +41,8 @@ limits, request budget; the exchange is the practice exchange with its rate limi
 loss is seen whole.
 
 Each model with skew is held against a fixed half-spread without skew whose mean quoted half-spread is the same within
-{SPREAD_TOLERANCE:.0%}: does it hold its position in a tighter band? What is printed is what came out.
+{SPREAD_TOLERANCE:.0%}: does it hold its position in a tighter band? Models of a seed that quote about as wide are held
+against the same one. What is printed is what came out.
 
 exit codes: 0 everything was played and judged; 1 something was not; 2 usage; 78 the configuration is refused.
 """
@@ -87,7 +84,7 @@ def main(argv: list[str]) -> int:
     say(table.tables(pairs, spec.base, spec.quote))
     say(f"\nplayed {played.hours:.1f} simulated hours in {duration(played.seconds)}, {played.pace:.0f} h a minute")
     said.update(pairs=table.as_object(pairs), seconds=round(played.seconds, 1), simulated_hours=round(played.hours, 2))
-    wrong_ones = problems(matches, played)
+    wrong_ones = problems(played)
     said["problems"] = wrong_ones
     if wrong_ones:
         return ended("; ".join(wrong_ones), ExitCode.FAILURES_FOUND)
@@ -133,90 +130,3 @@ def drawn_up(words: argparse.Namespace, loaded: Config, spec: MarketSpec, models
     preset = words.preset or (PRESET if loaded.paper is None else loaded.paper.preset)
     seconds = max(1, round(words.days * 86_400))
     return [Match(name, one, spec, preset, seed, seconds) for seed in words.seeds for name, one in models.items()]
-
-
-@attrs.define
-class Played:
-    """What has been played so far."""
-
-    size: int
-    pairs: list[Pair] = attrs.field(factory=list)
-    failures: list[tuple[Match, Failure]] = attrs.field(factory=list)
-    seconds: float = 0.0  # of real time
-
-    @property
-    def hours(self) -> float:
-        """Simulated, probes not counted."""
-        return sum((1 + (pair.fixed is not None)) * pair.model.seconds for pair in self.pairs) / 3600
-
-    @property
-    def pace(self) -> float:
-        """Simulated hours a minute."""
-        return 60 * self.hours / self.seconds if self.seconds else 0.0
-
-    def line(self) -> str:
-        """How far it is, in at most a hundred characters."""
-        done = len(self.pairs) + len(self.failures)
-        bar = "#" * int(done / self.size * BAR_CHARACTERS)
-        left = duration((self.size - done) * self.seconds / done if done else float("nan"))
-        failed = f", {len(self.failures)} FAILED" if self.failures else ""
-        return (
-            f"[{bar:{BAR_CHARACTERS}}] {done}/{self.size} matches  {self.pace:.0f} simulated h/min{failed}  {left} left"
-        )
-
-
-def play_all(matches: Sequence[Match], processes: int, going_on: Callable[[], bool]) -> Played:
-    """Play every match on so many processes. Raises CannotWork."""
-    played, progress, began = Played(len(matches)), Progress(sys.stderr), time.monotonic()
-    shown_at = -progress.interval_seconds
-
-    def done(match: Match, outcome: Pair | Failure) -> None:
-        if isinstance(outcome, Failure):
-            played.failures.append((match, outcome))
-        else:
-            played.pairs.append(outcome)
-
-    def still() -> bool:
-        nonlocal shown_at
-        played.seconds = time.monotonic() - began
-        if played.seconds - shown_at >= progress.interval_seconds:
-            shown_at = played.seconds
-            progress.put(played.line())
-        return going_on()
-
-    seconds_max = max(SECONDS_MIN, matches[0].seconds / 86_400 * SECONDS_A_DAY_MAX)
-    perform_all(builder, matches, processes=processes, seconds_max=seconds_max, done=done, going_on=still)
-    played.seconds = time.monotonic() - began
-    progress.put(played.line())
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
-    order = {(match.model, match.seed): number for number, match in enumerate(matches)}
-    played.pairs.sort(key=lambda pair: order[pair.model.model, pair.model.seed])
-    return played
-
-
-def builder() -> Callable[[Match], Pair]:
-    """What a worker does."""
-    return play_pair
-
-
-def problems(matches: Sequence[Match], played: Played) -> list[str]:
-    """What keeps the comparison from being sound, sentence by sentence."""
-    found = []
-    for match, failure in played.failures:
-        found.append(f"{match.model} on seed {match.seed}: {failure.sentence}")
-    missing = len(matches) - len(played.pairs) - len(played.failures)
-    if missing:
-        found.append(f"stopped before the end: {missing} of {len(matches)} matches were not played")
-    drawn: dict[int, set[str]] = {}
-    for pair in played.pairs:
-        drawn.setdefault(pair.model.seed, set()).update(
-            one.drawn for one in (pair.model, pair.fixed) if one is not None
-        )
-    unequal = [seed for seed, prints in drawn.items() if len(prints) > 1]
-    if unequal:
-        found.append(f"the models of seeds {unequal} did not meet the same market")
-    unmatched = [f"{pair.model.model} on seed {pair.model.seed}" for pair in played.pairs if not table.is_matched(pair)]
-    if unmatched:
-        found.append(f"no fixed half-spread met that of {', '.join(unmatched)}")
-    return found

@@ -1,9 +1,4 @@
-"""One run of one model, and the pair: the model, and a fixed one without skew at the same mean quoted half-spread.
-
-What a fixed model quotes differs from its parameter by what the ladder adds (rounding, the reference's own spread, the
-least edge): a probe of an hour tells how much, and the counterpart runs at the parameter that should meet the model's
-mean. Where it misses by more than SPREAD_TOLERANCE it runs again, corrected, CORRECTIONS_MAX times.
-"""
+"""One run of one model on one seed: the real maker, the real exchange and a market of its own, until time is up."""
 
 from __future__ import annotations
 
@@ -17,10 +12,9 @@ import attrs
 from maker.app.config import Config
 from maker.compare.history import arrivals, draw_path
 from maker.compare.ledger import Ledger
-from maker.compare.result import Pair, Result
+from maker.compare.result import Result
 from maker.compare.seat import Seat
 from maker.compare.street import Street
-from maker.compare.variants import HALF_SPREAD_DIGITS, UNSKEWED, fixed, is_fixed
 from maker.paper.exchange import Exchange
 from maker.paper.market import MarketSpec
 from maker.paper.prices import prehistory
@@ -28,9 +22,6 @@ from maker.paper.state import ExchangeSettings
 from maker.storms.core_heap import START_MS, Heap
 
 DEPOSIT: Final = Decimal(100_000)
-SPREAD_TOLERANCE: Final = 0.05  # of the model's mean quoted half-spread
-CORRECTIONS_MAX: Final = 2
-PROBE_SECONDS: Final = 3600
 
 
 @attrs.frozen
@@ -82,27 +73,3 @@ def played(match: Match) -> Result:
     while heap.step(until_ms):
         pass
     return ledger.result(match.model, seed, match.config.markets[market_id].ladder.position_limit)
-
-
-def play_pair(match: Match) -> Pair:
-    """Play a model and its counterpart. Raises Unexplained."""
-    model = play(match)
-    market_id = match.spec.market_id
-    wanted = model.quotes.half_spread_bps
-    if is_fixed(match.config, market_id) or not wanted:
-        return Pair(model, None, 0)
-
-    def counterpart(half_spread_bps: float, seconds: int) -> Result:
-        parameter = Decimal(half_spread_bps).quantize(HALF_SPREAD_DIGITS)
-        config = fixed(match.config, market_id, parameter)
-        return play(attrs.evolve(match, model=UNSKEWED, config=config, seconds=seconds))
-
-    parameter, runs = wanted, 1
-    found = counterpart(parameter, min(PROBE_SECONDS, match.seconds))
-    for _ in range(CORRECTIONS_MAX + 1):
-        parameter = max(0.0, parameter + wanted - found.quotes.half_spread_bps)
-        found = counterpart(parameter, match.seconds)
-        runs += 1
-        if abs(found.quotes.half_spread_bps / wanted - 1) <= SPREAD_TOLERANCE:
-            break
-    return Pair(model, found, runs)

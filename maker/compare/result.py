@@ -85,11 +85,12 @@ class Result:
 
 @attrs.frozen
 class Pair:
-    """A model and its fixed, unskewed counterpart on the same seed."""
+    """A model and its fixed, unskewed counterpart on the same seed, which other models may share."""
 
     model: Result
-    fixed: Result | None  # None: the model is a fixed one without skew itself
-    runs: int  # it took to find the counterpart's half-spread, probes included
+    fixed: Result | None  # None: the model is a fixed one without skew itself, or quoted nothing, or it is missing
+    runs: int  # it took to find the counterpart's half-spread, the probe included: played once for all who share it
+    missing: bool = False  # it needs a counterpart, and none was played to its end
 
     @property
     def spread_ratio(self) -> float:

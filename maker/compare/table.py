@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from maker.compare.match import SPREAD_TOLERANCE
+from maker.compare.counterpart import SPREAD_TOLERANCE
 from maker.compare.result import Pair, Result
 
 NAME_CHARACTERS: Final = 20
@@ -50,7 +50,8 @@ def rows(pairs: Sequence[Pair]) -> list[Row]:
         found.append(Row(name, tuple(pair.model for pair in its)))
         fixed = tuple(pair.fixed for pair in its if pair.fixed is not None)
         if fixed:
-            found.append(Row(COUNTERPART, fixed))
+            every = COUNTERPART if len(fixed) == len(its) else f"= fixed, {len(fixed)}/{len(its)} seeds"
+            found.append(Row(every, fixed))
     return found
 
 
@@ -136,38 +137,39 @@ def markout(values: Sequence[float | None]) -> str:
 
 def is_matched(pair: Pair) -> bool:
     """Whether the counterpart quoted the model's half-spread closely enough to be held against it."""
-    return abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
+    return not pair.missing and abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
 
 
 def claims(pairs: Sequence[Pair], base: str, quote: str) -> list[str]:
     """The claim that skew holds the position in a tighter band, judged on every seed."""
-    judged = [pair for pair in pairs if pair.fixed is not None]
-    if not judged:
+    skewed = [pair for pair in pairs if pair.fixed is not None or pair.missing]
+    if not skewed:
         return ["no model of these is skewed: there is nothing to hold against a fixed one"]
     lines = [
         f"each skewed model against a fixed one without skew at the same mean half-spread (within "
         f"{SPREAD_TOLERANCE:.0%}), same path, same takers; {base}, {quote}",
     ]
-    for name in dict.fromkeys(pair.model.model for pair in judged):
-        its = sorted((pair for pair in judged if pair.model.model == name), key=lambda pair: pair.model.seed)
+    for name in dict.fromkeys(pair.model.model for pair in skewed):
+        its = sorted((pair for pair in skewed if pair.model.model == name), key=lambda pair: pair.model.seed)
         lines += [heading(PAIRS), *(line(name, pair_cells(pair)) for pair in its), verdict(name, its), ""]
     return lines[:-1]
 
 
 def pair_cells(pair: Pair) -> list[str]:
-    assert pair.fixed is not None
-    model, fixed = pair.model, pair.fixed
+    ours = figures(pair.model)
+    theirs = ["-"] * len(ours) if pair.fixed is None else figures(pair.fixed)
+    judgement = ("yes" if pair.is_tighter else "NO") if is_matched(pair) else "not judged"
+    cells = [cell for both in zip(ours, theirs, strict=True) for cell in both]
+    return [f"{pair.model.seed}", *cells, "missing" if pair.missing else judgement]
+
+
+def figures(result: Result) -> list[str]:
+    """What of a model stands beside the same of its counterpart."""
     return [
-        f"{model.seed}",
-        f"{model.quotes.half_spread_bps:.3f}",
-        f"{fixed.quotes.half_spread_bps:.3f}",
-        f"{model.inventory.deviation:.4f}",
-        f"{fixed.inventory.deviation:.4f}",
-        f"{model.inventory.band:.4f}",
-        f"{fixed.inventory.band:.4f}",
-        f"{model.money.profit:+.1f}",
-        f"{fixed.money.profit:+.1f}",
-        ("yes" if pair.is_tighter else "NO") if is_matched(pair) else "not judged",
+        f"{result.quotes.half_spread_bps:.3f}",
+        f"{result.inventory.deviation:.4f}",
+        f"{result.inventory.band:.4f}",
+        f"{result.money.profit:+.1f}",
     ]
 
 
@@ -180,9 +182,12 @@ def verdict(name: str, pairs: Sequence[Pair]) -> str:
         f"  {name}: a tighter band than the fixed one on {len(tighter)} of {len(matched)} seeds, "
         f"more profit on {len(richer)}"
     )
-    missed = len(pairs) - len(matched)
+    missing = sum(pair.missing for pair in pairs)
+    missed = len(pairs) - len(matched) - missing
     if missed:
         sentence += f"; on {missed} no fixed half-spread met the model's, which are not judged"
+    if missing:
+        sentence += f"; on {missing} its counterpart is missing"
     return sentence
 
 
@@ -193,6 +198,7 @@ def as_object(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
             "model": result_fields(pair.model),
             "fixed": None if pair.fixed is None else result_fields(pair.fixed),
             "runs": pair.runs,
+            "missing": pair.missing,
             "matched": is_matched(pair),
             "tighter": pair.is_tighter if pair.fixed is not None and is_matched(pair) else None,
         }

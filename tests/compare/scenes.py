@@ -10,7 +10,8 @@ import attrs
 
 from maker.app import config as configuration
 from maker.app.config import Config
-from maker.compare.match import Match, play, play_pair
+from maker.compare.counterpart import find_counterpart, grouped
+from maker.compare.match import Match, play
 from maker.compare.result import Pair, Result
 from maker.compare.variants import market_of, variants, with_market
 from maker.desk.ladder import LadderSettings
@@ -49,9 +50,16 @@ def as_written(seed: int = 0, seconds: int = 600, model: str = "fixed") -> Resul
 
 @cache
 def a_pair(seed: int = 0, seconds: int = 1200) -> Pair:
-    return play_pair(match(seed=seed, seconds=seconds))
+    """A model and the counterpart that it shares with nobody."""
+    one, model = match(seed=seed, seconds=seconds), as_written(seed, seconds)
+    [group] = grouped([(one, model)])
+    found = find_counterpart(group)
+    return Pair(model, found.result, found.runs)
 
 
-def retold(pair: Pair, **changes: Any) -> Pair:
-    """A pair whose model has these fields changed."""
-    return attrs.evolve(pair, model=attrs.evolve(pair.model, **changes))
+def quoting(one: Match, half_spread_bps: float) -> Result:
+    """What a match would come to that quoted so wide; its money and market are a short run's."""
+    result = as_written(0, 60)
+    quotes = attrs.evolve(result.quotes, half_spread_bps=half_spread_bps)
+    drawn = f"seed {one.seed}"
+    return attrs.evolve(result, model=one.model, seed=one.seed, seconds=one.seconds, quotes=quotes, drawn=drawn)

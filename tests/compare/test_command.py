@@ -12,30 +12,43 @@ import pytest
 
 from maker import __main__ as program
 from maker.app import cli
-from maker.compare import command
-from maker.compare.command import Played, problems
+from maker.compare import waves
+from maker.compare.counterpart import Counterpart, Group
 from maker.compare.match import Match
-from maker.compare.result import Pair
+from maker.compare.result import Result
 from maker.compare.variants import UNSKEWED
 from maker.errors import ExitCode
-from maker.storms.workers import Failure
-from tests.compare.scenes import CONFIGURATION, MODELS, a_pair, as_written, match, retold
+from tests.compare.scenes import CONFIGURATION, MODELS, quoting
 
 PROJECT = Path(__file__).parents[2]
 LIVE = PROJECT / "conf" / "live.example.toml"
 
 
-def scripted() -> Callable[[Match], Pair]:
-    """A worker that has played everything already; seed 3 is one that it cannot."""
+def player() -> Callable[[Match], Result]:
+    """A worker of the first wave that has played everything already; seed 3 is one that it cannot."""
     return play_nothing
 
 
-def play_nothing(one: Match) -> Pair:
+def play_nothing(one: Match) -> Result:
     if one.seed == 3:
         raise ArithmeticError("no such luck")
-    result = attrs.evolve(as_written(0, 60), model=one.model, seed=one.seed, drawn=f"seed {one.seed}")
-    counterpart = None if one.model == "volatility" else attrs.evolve(result, model=UNSKEWED)
-    return Pair(result, counterpart, 2)
+    return quoting(one, 2.5)
+
+
+def finder() -> Callable[[Group], Counterpart]:
+    """A worker of the second."""
+    return find_at_once
+
+
+def find_at_once(group: Group) -> Counterpart:
+    return Counterpart(quoting(attrs.evolve(group.match, model=UNSKEWED), group.middle), 2, group.match.seconds)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers as ever, that have nothing to do."""
+    monkeypatch.setattr(waves, "player", player)
+    monkeypatch.setattr(waves, "finder", finder)
 
 
 def compare(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
@@ -113,10 +126,8 @@ def test_models_of_the_users_own_are_compared_in_the_workers(
     assert mine["quotes"]["half_spread_bps"] > 2.4
 
 
-def test_models_market_and_preset_can_be_chosen(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "builder", scripted)
+@pytest.mark.usefixtures("scripted")
+def test_models_market_and_preset_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--models", "glft,volatility", "--market", "ETH-PERP", "--seeds", "0:3", "--jobs", "2")
     code, text, said = compare(capsys, str(CONFIGURATION), *words, "--preset", "quiet")
     assert code == ExitCode.CLEAN
@@ -127,10 +138,8 @@ def test_models_market_and_preset_can_be_chosen(
     assert "BTC-PERP, normal market" in text, "a live configuration says nothing of a market: the usual one"
 
 
-def test_a_match_that_came_to_nothing_is_said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "builder", scripted)
+@pytest.mark.usefixtures("scripted")
+def test_a_match_that_came_to_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     code, text, said = compare(capsys, str(CONFIGURATION), "--models", "fixed,glft", "--seeds", "2:4", "--jobs", "1")
     assert code == ExitCode.FAILURES_FOUND
     assert said["problems"] == [
@@ -164,37 +173,6 @@ def test_words_that_mean_nothing(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         program.main(["compare", "conf/paper.toml", *words])
     assert ended.value.code == ExitCode.USAGE
-
-
-def test_what_is_not_sound_is_said() -> None:
-    """Models of a seed that met different markets, a counterpart of another width, a stop before the end."""
-    pair = a_pair()
-    one = match()
-    assert problems([one], Played(1, [pair])) == []
-    other = retold(pair, drawn="another market")
-    assert problems([one], Played(1, [other])) == ["the models of seeds [0] did not meet the same market"]
-    wider = retold(pair, quotes=attrs.evolve(pair.model.quotes, half_spread_bps=9.0))
-    assert problems([one], Played(1, [wider])) == ["no fixed half-spread met that of fixed on seed 0"]
-    assert problems([one, one], Played(2, [pair])) == ["stopped before the end: 1 of 2 matches were not played"]
-    failed = Played(1, [], [(one, Failure("hung"))])
-    assert problems([one], failed) == ["fixed on seed 0: hung"]
-
-
-def test_told_to_stop_it_shows_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is played when the wish to stop is there at once, and no worker is left."""
-    monkeypatch.setattr(command, "builder", scripted)
-    played = command.play_all([match(seed=seed) for seed in range(4)], 1, lambda: False)
-    assert played.pairs == []
-    assert played.size == 4
-
-
-def test_a_line_of_progress() -> None:
-    begun = Played(10)
-    assert begun.line() == "[                    ] 0/10 matches  0 simulated h/min  ? left"
-    pair = retold(a_pair(), seconds=3600)
-    half = Played(10, [pair] * 4, [(match(), Failure("hung"))], seconds=120.0)
-    assert half.line() == "[##########          ] 5/10 matches  4 simulated h/min, 1 FAILED  2 min 00 s left"
-    assert len(half.line()) <= 100
 
 
 def test_it_is_among_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

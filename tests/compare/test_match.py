@@ -1,4 +1,4 @@
-"""Runs: one history a seed, pairs that meet the same market, money that adds up, and takers who know more than we."""
+"""Runs: one history a seed, models that meet the same market, money that adds up, and takers who know more than we."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ import pytest
 
 from maker.compare import match as rooms
 from maker.compare.history import KINDS, arrivals
-from maker.compare.match import SPREAD_TOLERANCE, Match, play, play_pair
-from maker.compare.result import Result
-from maker.compare.variants import UNSKEWED
-from maker.desk.spread import Fixed
-from tests.compare.scenes import MARKET, MODELS, a_pair, as_written, match
+from maker.compare.match import play
+from tests.compare.scenes import MARKET, MODELS, as_written, match
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,57 +85,6 @@ def test_a_wrong_quote_is_taken_by_those_who_know_before_the_price_moves() -> No
     assert five_seconds < -0.5
     assert result.markouts[1].bps is not None
     assert five_seconds < result.markouts[1].bps
-
-
-def test_a_counterpart_quotes_as_wide_and_has_no_skew() -> None:
-    pair = a_pair()
-    assert pair.fixed is not None
-    assert pair.fixed.model == UNSKEWED
-    assert abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
-    assert pair.fixed.drawn == pair.model.drawn
-    assert pair.fixed.digest != pair.model.digest
-    assert pair.runs >= 2
-
-
-def test_a_counterpart_that_missed_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ladder adds 1 bp in the probe's hour and 1.5 over the whole: 4 is asked, then 3, then 2.5, which makes 4."""
-    asked: list[tuple[float, int]] = []
-
-    def play_wider(one: Match) -> Result:
-        half_spread_bps = 4.0
-        if one.model == UNSKEWED:
-            model = one.config.markets[MARKET].spread_model
-            assert isinstance(model, Fixed)
-            parameter = float(model.half_spread_bps)
-            asked.append((parameter, one.seconds))
-            half_spread_bps = parameter + (1.0 if one.seconds == rooms.PROBE_SECONDS else 1.5)
-        return quoting(one.model, half_spread_bps)
-
-    monkeypatch.setattr(rooms, "play", play_wider)
-    whole = 2 * rooms.PROBE_SECONDS
-    pair = play_pair(match(seconds=whole))
-    assert asked == [(4.0, rooms.PROBE_SECONDS), (3.0, whole), (2.5, whole)]
-    assert (pair.runs, pair.spread_ratio) == (3, 1.0)
-
-
-def test_a_counterpart_that_cannot_meet_the_spread_is_handed_over_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After two corrections it is for the table to say that nothing was judged."""
-    monkeypatch.setattr(rooms, "play", lambda one: quoting(one.model, 9.0 if one.model == UNSKEWED else 4.0))
-    missed = play_pair(match(seconds=60))
-    assert missed.spread_ratio == 9 / 4
-    assert missed.runs == 2 + rooms.CORRECTIONS_MAX
-
-
-def quoting(model: str, half_spread_bps: float) -> Result:
-    """A result that quoted so wide."""
-    result = as_written()
-    return attrs.evolve(result, model=model, quotes=attrs.evolve(result.quotes, half_spread_bps=half_spread_bps))
-
-
-def test_what_is_fixed_itself_has_no_counterpart() -> None:
-    pair = play_pair(match(seconds=60, skew_bps=Decimal(0)))
-    assert pair.fixed is None
-    assert not pair.is_tighter
 
 
 def test_what_rests_is_measured() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from maker.compare.match import SPREAD_TOLERANCE
+from maker.compare.counterpart import SPREAD_TOLERANCE
 from maker.compare.result import Inventory, Markout, Money, Pair, Quotes, Result
 from maker.compare.table import COUNTERPART, as_object, is_matched, rows, tables, verdict
 
@@ -119,6 +119,22 @@ def test_what_is_not_as_wide_is_not_judged() -> None:
     assert as_object([missed])[0]["tighter"] is None
 
 
+def test_a_missing_counterpart_is_said_and_not_judged() -> None:
+    """A row without the other side, a sentence that counts it, and a mean that says over how many seeds it is."""
+    alone = attrs.evolve(pair(1), fixed=None, runs=0, missing=True)
+    text = tables([pair(0), alone], "BTC", "USDC")
+    [line] = [one for one in text.splitlines() if one.endswith("missing") and "seeds" not in one]
+    assert line.split() == ["glft", "1", "2.500", "-", "0.1000", "-", "0.2000", "-", "+10.0", "-", "missing"]
+    assert "on 1 of 1 seeds, more profit on 1; on 1 its counterpart is missing" in text
+    assert [row.name for row in rows([pair(0), alone])] == ["glft", "= fixed, 1/2 seeds"]
+    assert not is_matched(alone)
+    row = as_object([alone])[0]
+    assert (row["fixed"], row["missing"], row["matched"], row["tighter"]) == (None, True, False, None)
+    text = tables([alone], "BTC", "USDC")
+    assert "on 0 of 0 seeds, more profit on 0; on 1 its counterpart is missing" in text
+    assert "nothing to hold against" not in text
+
+
 def test_rows_keep_the_models_order_and_sort_seeds() -> None:
     found = rows([pair(1), Pair(of("unskewed", 0), None, 0), pair(0), Pair(of("unskewed", 1), None, 0)])
     assert [row.name for row in found] == ["glft", COUNTERPART, "unskewed"]
@@ -128,6 +144,7 @@ def test_rows_keep_the_models_order_and_sort_seeds() -> None:
 def test_programs_get_a_row_a_match() -> None:
     row = json.loads(json.dumps(as_object([pair(3)])))[0]
     assert (row["model"]["seed"], row["tighter"], row["matched"], row["runs"]) == (3, True, True, 2)
+    assert row["missing"] is False
     assert row["model"]["money"]["inventory"] == "-25"
     assert row["model"]["markouts"] == {"1": 2.0, "5": 1.5, "30": 1.25, "60": -0.75}
     assert row["fixed"]["model"] == "unskewed"
