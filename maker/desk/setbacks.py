@@ -58,8 +58,8 @@ class Refusals:
             self.at, self.lots = now, None
 
     def room(self, side: Side, room_lots: int) -> int:
-        """Lots a side may have before `size_factor` shrinks them, of those it has room for."""
-        return room_lots if self.lots is None else min(room_lots, self.lots[side])
+        """Lots a side may have before `size_factor` shrinks them to at most a step of what was refused."""
+        return room_lots if self.lots is None else min(room_lots, int(self.lots[side] * MARGIN_STEP / self.size_factor))
 
 
 @attrs.define

@@ -86,8 +86,10 @@ def test_what_was_refused_bounds_a_side_until_a_ladder_is_accepted_or_a_while_ha
     each.accepted(START + 1)
     assert each.room(Side.BUY, 500) == 500
     each.refused(LADDER, START + 2)
+    assert each.size_factor == Fraction(1, 4)
+    assert [each.room(side, 500) / 4 for side in Side] == [5, 10], "a half of what was refused, whatever went before"
     each.recover(START + 2 + MARGIN_RECOVERY_SECONDS)
-    assert each.room(Side.BUY, 500) == 10
+    assert each.room(Side.BUY, 500) == 20
     each.recover(START + 3 + MARGIN_RECOVERY_SECONDS)
     assert each.room(Side.BUY, 500) == 500
 
