@@ -38,7 +38,12 @@ class Reason(enum.Enum):
     )
     NO_FAIR_VALUE = Row(
         "there is no fair value to quote around",
-        ("[market] index_stale_seconds_max", "[market] basis_bps_max", "[market] mark_index_bps_max"),
+        (
+            "[market] index_stale_seconds_max",
+            "[market] basis_bps_max",
+            "[market] mark_index_bps_max",
+            "maker.desk.engine.WORTH_SECONDS_MAX",
+        ),
     )
     PRICE_JUMP = Row(
         "the fair value jumped, and the new level is not confirmed yet",

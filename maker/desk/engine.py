@@ -5,8 +5,9 @@ mere passing of time; `decide(now)` returns the next thing to do. All three are 
 first (see `maker.app.halt`) and then reports `ReadEmpty` and `AccountRead`, after which the engine may quote again.
 
 A market is quoted only while nothing below holds; each has its sentence, which is what the log says:
-holding after a trip · account not read back · market halted · stream not live, or not heard · open orders not known ·
-no fair value · frozen after a jump or a burst · market on hold · position and fills disagree.
+holding after a trip · account not read back · a position of unknown worth, in whichever market · market halted · stream
+not live, or not heard · open orders not known · no fair value · frozen after a jump or a burst · market on hold ·
+position and fills disagree.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
 LOOKS_MAX = 2  # ladders built in one decision only to see whether anything but the fair value has changed
 PATIENCE_SECONDS = 0.25  # after which a ladder not worth its request is judged again: the price of one falls slowly
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
+WORTH_SECONDS_MAX = 5.0  # a position of unknown worth: so long no loss limit can be judged, of the whole account
 
 
 @attrs.define
@@ -122,6 +124,8 @@ class Engine(DeskState):
             return None
         if self.account_read_due:
             return self.trip(Reason.ORDERS_DISAGREE, f"orders rest though {self.account_read_due}")
+        if unvalued := self.unvalued(now):
+            return self.trip(Reason.NO_FAIR_VALUE, unvalued)
         for market in self.markets.values():
             watched = market.live or market.account.exposed
             if watched and market.heard_at is not None and now - market.heard_at > self.cycle.stream_silent_seconds_max:
@@ -138,6 +142,17 @@ class Engine(DeskState):
                 return self.trip(Reason.POSITION_DISAGREES, market.market_id)
         return None
 
+    def unvalued(self, now: float) -> str:
+        """Why no loss limit can be judged, once that has lasted too long to quote any market; empty while they can."""
+        for market in self.markets.values():
+            if market.worth.known(market.fair, now):
+                market.unvalued_since = None
+            elif market.unvalued_since is None:
+                market.unvalued_since = now
+            elif now - market.unvalued_since > WORTH_SECONDS_MAX:
+                return f"what the position in {market.market_id} is worth is not known: losses cannot be judged"
+        return ""
+
     # -- decisions
 
     def not_quoting(self, market: MarketDesk, now: float) -> str:
@@ -146,6 +161,8 @@ class Engine(DeskState):
             return f"quotes were pulled: {self.holding.sentence}"
         if self.account_read_due:
             return f"the account must be read back: {self.account_read_due}"
+        if unvalued := self.unvalued(now):
+            return unvalued
         return market.not_quoting(self.cycle, now)
 
     def decide(self, now: float) -> Action:

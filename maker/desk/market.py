@@ -90,6 +90,7 @@ class MarketDesk:
     refused: Ladder | None = None  # never sent again unchanged
     nothing: str = ""  # why the last decision found no ladder to send, though this market may be quoted
     outside_band: bool = False  # ... for its fair value is outside the exchange's price band
+    unvalued_since: float | None = None  # what its position is worth has not been known since, our clock
     disturbed: str = ""  # why the resting ladder, or the one in flight, is not what we want, besides price and age
     disturbed_before: str = ""  # ... what rests beside the one in flight, which puts that right if it is placed
     setbacks: Setbacks = attrs.field(factory=Setbacks)  # of its ladders

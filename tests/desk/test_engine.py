@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maker.desk.consensus import Combine
-from maker.desk.deadman import Reason
+from maker.desk.deadman import Reason, Trip
+from maker.desk.engine import WORTH_SECONDS_MAX
 from maker.desk.events import (
     LadderThrottled,
     MarketStats,
@@ -305,6 +306,70 @@ def test_mark_and_index_apart_are_a_trip() -> None:
     trip = desk.watch()
     assert trip is not None
     assert trip.reason is Reason.NO_FAIR_VALUE
+
+
+def holding_both(eth_lots: int) -> Desk:
+    """A hundred lots of BTC and some of ETH, both priced; BTC alone is quoted, for ETH's stream is down."""
+    held = {BTC: at_position(100)}
+    if eth_lots:
+        held[ETH] = at_position(eth_lots, market_id=ETH, position_id="p2")
+    desk = Desk.of(market(BTC), market(ETH), limits=attrs.evolve(ALL_MARKETS, drawdown_max=dec("10")))
+    desk.baseline(positions=tuple(held.values()))
+    desk.snapshot(BTC, positions=(held[BTC],))
+    for market_id in (BTC, ETH):
+        desk.stats(market_id=market_id)
+        desk.reference(market_id=market_id)
+    assert desk.quote().market_id == BTC
+    return desk
+
+
+def a_second(desk: Desk, price: int, *markets: str) -> Trip | None:
+    """A second in which BTC is quoted as it should be, everything heard, and the index of these markets read."""
+    action = desk.decide()
+    if isinstance(action, PlaceLadder):
+        desk.placed(action)
+    desk.now += 1
+    trips = [desk.apply(ReferenceHeard(VENUE)), desk.apply(StreamHeard(BTC))]
+    desk.reference(price * 10)
+    trips += [desk.apply(MarketStats(one, dec(str(price)), dec(str(price)), dec("0"))) for one in markets]
+    desk.balance()
+    trips.append(desk.watch())
+    return next((trip for trip in trips if trip is not None), None)
+
+
+def test_a_position_of_unknown_worth_pulls_every_market_for_no_loss_can_be_judged() -> None:
+    """S7: with ETH's index stale the account lost what it would in BTC, quoted on, and no limit was looked at."""
+    desk = holding_both(1)
+    stale = desk.engine.markets[ETH].fair.settings.index_stale_seconds_max
+    trips = [a_second(desk, 50_000, BTC) for _ in range(int(stale + WORTH_SECONDS_MAX) + 2)]
+    assert trips[: int(stale)] == [None] * int(stale)
+    (trip,) = filter(None, trips)
+    assert trip.reason is Reason.NO_FAIR_VALUE
+    assert ETH in trip.detail
+    desk.pulled()
+    assert "losses cannot be judged" in why_not(desk)
+    for _ in range(20):
+        a_second(desk, 50_000, BTC)
+        assert not isinstance(desk.decide(), PlaceLadder)
+    a_second(desk, 50_000, BTC, ETH)
+    assert not why_not(desk)
+
+
+def test_a_loss_is_judged_again_as_soon_as_it_can_be() -> None:
+    desk = holding_both(1)
+    for _ in range(12):
+        a_second(desk, 50_000, BTC)
+    assert a_second(desk, 49_000, BTC) is None
+    trip = a_second(desk, 49_000, BTC, ETH)
+    assert trip is not None
+    assert trip.reason is Reason.DRAWDOWN
+
+
+def test_a_market_without_a_position_needs_no_price_for_losses_to_be_judged() -> None:
+    desk = holding_both(0)
+    for _ in range(30):
+        assert a_second(desk, 50_000, BTC) is None
+        assert not why_not(desk)
 
 
 def test_a_market_without_a_price_and_without_quotes_does_not_trip_the_others() -> None:
