@@ -22,10 +22,11 @@ import trio
 from maker.app import flatten, logs, practice, price
 from maker.app.config import Config, api_key, load
 from maker.app.host import STOP_SIGNALS
-from maker.app.record import Recorder, unix_ms
+from maker.app.record import Recorder
 from maker.app.result import Result
 from maker.app.supervisor import Options, run
 from maker.edge import journal, records
+from maker.edge.records import unix_ms
 from maker.errors import ConfigError, ExitCode, StartRefused
 
 VERSION: Final = "0.1.0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ import structlog
 import trio
 
 from maker.app.halt import HaltReport
+from maker.app.record_quotes import QuoteRecord
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
@@ -33,6 +33,7 @@ from maker.desk.events import (
 from maker.desk.profit import BookedFill, Markout
 from maker.desk.units import BPS, exact
 from maker.edge import journal, records
+from maker.edge.records import unix_ms
 from maker.wire import orders
 
 PROFIT_SECONDS: Final = 5.0  # between two rows of the profit table, a market
@@ -41,11 +42,6 @@ PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")  # a sentence that differs only in its figures is no change of state
 QUOTING: Final = "quoting"
 NOT_QUOTING: Final = "not quoting"
-
-
-def unix_ms() -> int:
-    """Now, for people: never for an age or a deadline."""
-    return time.time_ns() // 1_000_000
 
 
 def in_words(action: PlaceLadder, outcome: orders.LadderOutcome | LadderUnsent) -> tuple[str, str]:
@@ -70,11 +66,15 @@ class Recorder:
     log: structlog.typing.FilteringBoundLogger
     journal: journal.Journal
     engine: Engine = attrs.field(init=False)
+    quotes: QuoteRecord = attrs.field(init=False)
     told: dict[str, str] = attrs.field(factory=dict)  # scope -> the sentence last told, without figures
     positions: dict[str, int] = attrs.field(factory=dict)  # market -> lots last written
     down: set[str] = attrs.field(factory=set)  # reference feeds that are lost
     profit_at: float = 0.0
     vitals_at: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.quotes = QuoteRecord(self.journal)
 
     @property
     def journal_lost(self) -> str:
@@ -118,11 +118,13 @@ class Recorder:
 
     def tripped(self, trip: Trip) -> None:
         self.state("maker", "pulling", trip.sentence)
+        self.quotes.pulled(self.engine)
 
     def halted(self, report: HaltReport) -> None:
         verified = "read back empty" if report.verified_empty else f"NOT verified, {report.open_orders} orders seen"
         sentence = f"quotes pulled in {report.seconds:.3f} s with {report.cancels_sent} cancel-alls so far: {verified}"
         self.state("maker", "pulled", sentence)
+        self.quotes.pulling = self.quotes.pulling and not report.verified_empty
 
     # -- facts
 
@@ -156,6 +158,7 @@ class Recorder:
                 self.positions[market_id] = lots
                 size = market.account.spec.grid.size
                 self.journal.put(records.PositionSeen(unix_ms(), market_id, size.value(lots), source))
+        self.quotes.after(event, self.engine)
 
     def filled(self, booked: BookedFill) -> None:
         fill = booked.fill
@@ -251,13 +254,15 @@ class Recorder:
             self.info("pricing", market.pricing.sentence + sources, market=market_id)
 
     def sample(self, now: float) -> None:
-        """Write the profit now and then."""
+        """Write the profit, and what rests, now and then."""
         if now >= self.profit_at:
             self.profit_at = now + PROFIT_SECONDS
             self.profit()
+        self.quotes.sample(self.engine, now)
 
     def profit(self) -> None:
-        """Write the profit of each market, and what made it."""
+        """Write the profit of each market, what made it, and the requests it took."""
+        self.quotes.spent(self.engine)
         funding = self.engine.funding_paid()  # of the account; shown with the first market, so that rows still add up
         for market_id, made in self.engine.attributions().items():
             market = self.engine.markets[market_id]

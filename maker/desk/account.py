@@ -314,6 +314,11 @@ class MarketAccount:
         pick = max if side is Side.BUY else min
         return pick(self.position_lots, self.position_summed_lots) + side.sign * self.may_fill_lots(side)
 
+    def innermost(self, side: Side) -> int | None:
+        """Ticks of our best order of a side that rests, as far as we know; None: none does."""
+        ticks = [order.ticks for order in self.resting.values() if order.side is side]
+        return max(ticks, key=lambda one: side.sign * one, default=None)
+
     def own_levels(self, side: Side) -> dict[int, int]:
         """Our lots in the book by ticks, the superseded ones included: the book may still show them."""
         levels: dict[int, int] = {}

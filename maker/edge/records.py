@@ -7,10 +7,16 @@ text, exact.
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import ClassVar
 
 import attrs
+
+
+def unix_ms() -> int:
+    """Now, as rows carry it: for people, never for an age or a deadline."""
+    return time.time_ns() // 1_000_000
 
 
 @attrs.frozen
@@ -141,6 +147,28 @@ class Attribution:
 
 
 @attrs.frozen
+class QuotesSeen:
+    """Our innermost quotes in one market as far as we know: when they changed, and again every minute."""
+
+    table: ClassVar[str] = "quotes"
+    at_unix_ms: int
+    market: str
+    bid_price_quote: Decimal | None  # None: nothing of ours rests on that side, or it is being pulled
+    ask_price_quote: Decimal | None
+
+
+@attrs.frozen
+class RequestsSpent:
+    """Order-path requests since this run began, ladders and cancels; the guard's and a red button's are not ours."""
+
+    table: ClassVar[str] = "requests"
+    at_unix_ms: int
+    spent: int
+    throttles: int  # answers 429
+    limit_per_minute: int  # as the exchange last stated it
+
+
+@attrs.frozen
 class Run:
     """One start of the maker; the first row of a run."""
 
@@ -174,6 +202,8 @@ Row = (
     | PositionSeen
     | Profit
     | Attribution
+    | QuotesSeen
+    | RequestsSpent
     | RunEnd
 )
 
@@ -219,5 +249,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " funding_quote TEXT NOT NULL, equity_quote TEXT NOT NULL, residual_quote TEXT NOT NULL,"
         " fills_at_mark INTEGER NOT NULL)",
         "CREATE INDEX attribution_by_time ON attribution (at_unix_ms)",
+    ),
+    (
+        "CREATE TABLE quotes (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL, market TEXT NOT NULL,"
+        " bid_price_quote TEXT, ask_price_quote TEXT)",
+        "CREATE TABLE requests (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " spent INTEGER NOT NULL, throttles INTEGER NOT NULL, limit_per_minute INTEGER NOT NULL)",
     ),
 )

@@ -29,6 +29,8 @@ from maker.edge.records import (
     Markout,
     PositionSeen,
     Profit,
+    QuotesSeen,
+    RequestsSpent,
     Row,
     Run,
     RunEnd,
@@ -61,6 +63,9 @@ EVERY_ROW: tuple[Row, ...] = (
         Decimal(0),
         3,
     ),
+    QuotesSeen(12, "BTC-PERP", Decimal("64999.5"), Decimal("65000.5")),
+    QuotesSeen(13, "BTC-PERP", None, Decimal("1E+5")),
+    RequestsSpent(14, 17, 1, 120),
 )
 NO_SUCH_TIME = StateChange(2**70, "maker", "state", "SQLite's integers have 64 bits")
 WAIT_SECONDS_MAX = 20.0
@@ -117,6 +122,11 @@ def test_every_kind_of_row_arrives_exact(tmp_path: Path) -> None:
     [(*_, spread, inventory, fees, funding, equity, residual, at_mark)] = read(path, "SELECT * FROM attribution")
     assert (spread, fees, funding, residual, at_mark) == ("1000", "-0.5", "0", "0", 3)
     assert (inventory, equity) == (f"-0.{'0' * 38}1", f"999.4{'9' * 38}")
+    assert read(path, "SELECT * FROM quotes") == [
+        ("run-1", 12, "BTC-PERP", "64999.5", "65000.5"),
+        ("run-1", 13, "BTC-PERP", None, "100000"),
+    ]
+    assert read(path, "SELECT * FROM requests") == [("run-1", 14, 17, 1, 120)]
 
 
 def test_a_second_run_appends(tmp_path: Path) -> None:
@@ -291,7 +301,10 @@ def test_files_that_are_no_journal_refuse_the_start(tmp_path: Path) -> None:
         SqliteJournal(path, RUN)  # the same run twice
 
 
-RELEASED_SHA256 = ("ce717e3ab1b9fd5e53aa3b5a5026fccdf2ac8978540bab1818bddb3909a5632c",)  # a released schema stays
+RELEASED_SHA256 = (  # a released schema stays
+    "ce717e3ab1b9fd5e53aa3b5a5026fccdf2ac8978540bab1818bddb3909a5632c",
+    "c1a0bf7739f7e537b7b0f4774f92ed0e150e246fc036a2fb6fe309ec4917d3f6",
+)
 
 
 @pytest.mark.parametrize("version", range(1, len(RELEASED_SHA256) + 1))
@@ -301,14 +314,16 @@ def test_a_released_schema_is_never_changed(version: int) -> None:
     assert hashlib.sha256(statements.encode()).hexdigest() == RELEASED_SHA256[version - 1]
 
 
-def test_a_file_of_the_first_schema_gains_what_was_added_and_keeps_its_rows(tmp_path: Path) -> None:
-    """Written with the first schema alone, then opened by a run of today: old rows as they were, new tables in use."""
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_a_file_of_an_older_schema_gains_what_was_added_and_keeps_its_rows(tmp_path: Path, version: int) -> None:
+    """Written with an older schema, then opened by a run of today: old rows as they were, new tables in use."""
     path = tmp_path / "journal.sqlite3"
     connection = sqlite3.connect(path, isolation_level=None)
-    for statement in MIGRATIONS[0]:
-        connection.execute(statement)
+    for statements in MIGRATIONS[:version]:
+        for statement in statements:
+            connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {room.APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("INSERT INTO runs VALUES ('old', 1, 'paper', 'practice', 'ab', '0.1.0')")
     connection.execute("INSERT INTO fills VALUES ('old', 1, 'BTC-PERP', 't0', '', '', 'buy', '1', '2', '0')")
     connection.close()
@@ -323,7 +338,9 @@ def test_a_file_of_the_first_schema_gains_what_was_added_and_keeps_its_rows(tmp_
     ]
     joined = "SELECT fills.trade_id, level FROM fills LEFT JOIN fill_details USING (run_id, trade_id)"
     assert read(path, joined) == [("t0", None), ("t1", 2)]
-    assert read(path, "SELECT count(*) FROM markouts UNION ALL SELECT count(*) FROM attribution") == [(2,), (1,)]
+    for table, rows in (("markouts", 2), ("attribution", 1), ("quotes", 2), ("requests", 1)):
+        assert read(path, f"SELECT count(*) FROM {table} WHERE run_id = 'run-1'") == [(rows,)]
+        assert read(path, f"SELECT count(*) FROM {table}") == [(rows,)]
 
 
 def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
