@@ -1,5 +1,6 @@
 """A market maker for the OCX perpetuals exchange. Folders are floors; imports only go down.
 
+report what happened, from the journal: on a terminal, as a page, as files
 storms the whole program in virtual time under seeded faults, judged by invariants
 drills fire drills: the real programs as processes, with faults between them, judged by the exchange's record
 app    tasks and the order of life and death: configuration, feeds, quoter, halt, supervisor, commands

@@ -48,6 +48,10 @@ def main(argv: list[str]) -> int:
         from maker.compare import command as comparison
 
         return comparison.main(argv[1:])
+    if argv[0] == "report":
+        from maker.report import command as reporting
+
+        return reporting.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
     "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
     "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
-    "__main__": {"guard", "launch", "app", "drills", "storms", "compare"},
+    "report": {"errors", "desk", "edge", "launch"},
+    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -43,6 +44,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "drills": {"attrs", "trio"},
     "storms": {"attrs", "msgspec", "trio", "h11", "structlog", "outcome"},
     "compare": {"attrs"},
+    "report": {"attrs"},
     "__main__": set(),
     "__init__": set(),
 }

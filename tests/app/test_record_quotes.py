@@ -1,4 +1,4 @@
-"""What of ours rests and what it took, as rows: each change once, nothing while it is pulled, and again every minute."""
+"""What of ours rests and what it took, as rows: each change once, nothing while pulled, and again every minute."""
 
 from __future__ import annotations
 
