@@ -15,9 +15,9 @@ import attrs
 
 from maker.report.since import DAY_MS, as_text
 
-WIDTH, HEIGHT = 400.0, 190.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 8.0, 8.0, 20.0
-TICKS_MAX: Final = 5  # on an axis; a label takes some 50 of the 400
+WIDTH, HEIGHT = 320.0, 170.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 8.0, 20.0
+TICKS_MAX: Final = 5  # on an axis; a label takes some 40 of the 320
 TIME_STEPS_MS: Final = tuple(
     seconds * 1000 for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
 )
@@ -104,11 +104,12 @@ def value_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def short(value: float, decimals: int) -> str:
-    """A value on an axis: 1,500 and 12k and 3.5M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+    """A value on an axis: 950, 1.5k, 59.85k, 12M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
-            scaled = value / (1e3 if unit == "k" else size)
-            return f"{scaled:,.6g}{unit}" if scaled == round(scaled, 2) else f"{scaled:,.4f}".rstrip("0") + unit
+            digits = decimals + round(math.log10(size))
+            text = f"{value / size:,.{min(digits, 4)}f}"
+            return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
     return f"{value:z,.{decimals}f}"
 
 

@@ -21,8 +21,7 @@ ASKED: Final = tuple(reason.sentence for reason in (Reason.STOP_ASKED, Reason.TI
 NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 CAUSES: Final = tuple(sorted((reason.sentence for reason in Reason), key=len, reverse=True))
 STATES: Final = (
-    "SELECT run_id, at_unix_ms, scope, state, sentence FROM states WHERE rowid BETWEEN :low AND :high "
-    "AND state IN ('pulling', 'pulled', 'quoting', 'not quoting') ORDER BY rowid"
+    "SELECT run_id, at_unix_ms, scope, state, sentence FROM states WHERE rowid BETWEEN :low AND :high ORDER BY rowid"
 )
 
 

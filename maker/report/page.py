@@ -66,6 +66,7 @@ def safe(text: str) -> str:
 
 def header(report: Report) -> str:
     """What it is about, all of it in one sentence, the figures that matter most, and what is not known."""
+    since, until = report.window.since_ms, report.window.until_ms - 1
     total = report.profit.total.profit
     fills = sum(one.fills for one in report.fills.markets.values())
     unasked = sum(not one.asked for one in report.halts.halts)
@@ -84,13 +85,14 @@ def header(report: Report) -> str:
     )
     accounts = sorted({f"{run.mode}, account {run.account}" for run in report.runs})
     what = "; ".join([*accounts, f"{report.path}, schema {report.schema}"])
+    window = " ".join(f"<span>{safe(part)}</span>" for part in (f"{as_text(since)} to", f"{as_text(until)} UTC"))
     listed = "".join(f"<li>{safe(note)}</li>" for note in report.notes)
     notes = (
         '<section class="notes" aria-labelledby="notes-h"><h2 id="notes-h">What is not known</h2>'
         f"<ul>{listed}</ul></section>"
     )
     return (
-        f'<header><h1>{safe(window_words(report))}</h1><p class="lead">{safe(report.sentence)}</p>'
+        f'<header><p class="what">maker: what happened</p><h1>{window}</h1><p class="lead">{safe(report.sentence)}</p>'
         f'<p class="what">{safe(what)}</p></header>\n'
         + (f'<dl class="tiles">{figures}</dl>\n' if report.runs else "")
         + (notes + "\n" if report.notes else "")
@@ -144,6 +146,7 @@ def table_element(table: Table) -> str:
 
 
 NUMBER: Final = ' class="number"'
+LONG: Final = 28  # characters: a longer text may take several lines
 
 
 def row_element(table: Table, row: Sequence[str], *, is_total: bool) -> str:
@@ -152,6 +155,8 @@ def row_element(table: Table, row: Sequence[str], *, is_total: bool) -> str:
         kinds = [] if column.kind in LEFT else ["number"]
         if column.kind in (Kind.AMOUNT, Kind.BPS) and value[:1] in ("+", "-") and value != words.NONE:
             kinds.append("good" if value[0] == "+" else "bad")
+        if len(value) > LONG:
+            kinds.append("long")
         kind = f' class="{" ".join(kinds)}"' if kinds else ""
         cells.append(f'<th scope="row"{kind}>{safe(value)}</th>' if at == 0 else f"<td{kind}>{safe(value)}</td>")
     begin = '<tr class="total">' if is_total else "<tr>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -10,9 +11,10 @@ from typing import Final
 
 import attrs
 
-from maker.desk.units import Side
+from maker.desk.units import Side, exact
 from maker.report import charts, words
 from maker.report.charts import Line, Marks
+from maker.report.fills import Spot
 from maker.report.ladders import MINUTE_MS, Latency
 from maker.report.quoting import SPREAD_BOUNDS_BPS
 from maker.report.since import day_text
@@ -21,6 +23,7 @@ from maker.report.whole import Report
 PARTS: Final = (("spread", 1), ("inventory", 2), ("fees", 3), ("funding", 4), ("untold", 5), ("residual", 5))
 MARKETS_MAX: Final = 5  # as many lines as can be told apart
 LATENCY_EDGES_MS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+SPOTS_MAX: Final = 48  # marks of one side, side by side
 HALT_TICKS_MAX: Final = 200  # drawn: more would be a wall
 
 
@@ -137,25 +140,36 @@ def gap(report: Report) -> float:
 
 def price(report: Report, name: str, number: int, held: Held) -> Picture:
     line = Line("mark", 0, [(end_of(report, bucket), float(mark)) for bucket, (_, mark) in held], gap=gap(report))
-    marks = []
-    for side, style, up in ((Side.BUY, 1, True), (Side.SELL, 2, False)):
-        points = [
-            (bucket + report.window.bucket_ms / 2, spot.price)
-            for (market_id, bucket, which), spot in sorted(report.fills.spots.items(), key=lambda one: one[0][1])
-            if market_id == name and which is side
-        ]
-        marks.append(Marks("we bought" if up else "we sold", style, points, up))
+    marks = [
+        Marks("we bought", 1, spots(report, name, Side.BUY), up=True),
+        Marks("we sold", 2, spots(report, name, Side.SELL), up=False),
+    ]
     flow = report.fills.markets.get(name)
     told = f"The exchange's mark, and {words.plural(flow.fills if flow else 0, 'fill')} of ours at their mean prices."
     svg = charts.over_time(f"price-{number}", f"{name}: price and our fills", told, span_of(report), [line], marks)
     return Picture("Price and our fills", svg, [("mark", 0, "line"), ("we bought", 1, "up"), ("we sold", 2, "down")])
 
 
+def spots(report: Report, name: str, side: Side) -> list[charts.Point]:
+    """Fills of one side at their mean prices, near ones together, so that they can be seen apart."""
+    window = report.window
+    length = max(window.bucket_ms, math.ceil((window.until_ms - window.since_ms) / SPOTS_MAX))
+    sums: dict[int, Spot] = {}
+    for (market_id, bucket, which), spot in report.fills.spots.items():
+        if market_id == name and which is side:
+            one = sums.setdefault((bucket - window.since_ms) // length, Spot())
+            with exact():
+                one.size, one.value = one.size + spot.size, one.value + spot.value
+    begin, end = span_of(report)
+    middles = ((begin + (number + 0.5) * length, spot.price) for number, spot in sorted(sums.items()))
+    return [(min(max(at, begin), end), price) for at, price in middles]
+
+
 def inventory(report: Report, name: str, number: int, held: Held) -> Picture:
     points = [(end_of(report, bucket), float(position)) for bucket, (position, _) in held]
     least, most = min(y for _, y in points), max(y for _, y in points)
     told = f"Our position in base currency: from {least:g} to {most:g}, last {points[-1][1]:g}."
-    line = Line("position", 2, points, step=True, gap=gap(report))
+    line = Line("position", 1, points, step=True, gap=gap(report))
     svg = charts.over_time(f"inventory-{number}", f"{name}: inventory", told, span_of(report), [line])
     return Picture("Inventory", svg)
 
@@ -265,7 +279,7 @@ def latency(report: Report) -> list[Picture]:
         counts[next((at for at, edge in enumerate(LATENCY_EDGES_MS) if one * 1000 < edge), len(LATENCY_EDGES_MS))] += 1
     met = [at for at, many in enumerate(counts) if many]
     first, last = met[0], met[-1]
-    edges = ["0", *(f"{edge:g}" for edge in LATENCY_EDGES_MS), ""]
+    edges = ["0", *(charts.short(edge, 0) if edge >= 1 else f"{edge:g}" for edge in LATENCY_EDGES_MS), ""]
     summary = Latency.of(seconds)
     median, worst = summary.percentiles[0] or 0.0, summary.percentiles[-1] or 0.0
     told = f"Share by time to the answer: median {words.milliseconds(median)}, longest {words.milliseconds(worst)}."

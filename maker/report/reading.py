@@ -141,6 +141,8 @@ def reading(path: Path) -> Iterator[Reader]:
     """Open a journal for reading. Raises Unreadable; and Moved at the end, where all that was read is void."""
     if not path.exists():
         raise Unreadable(f"There is no journal {path}: no run with this configuration has begun yet.")
+    if not path.is_file():
+        raise Unreadable(f"{path} is no file, so no journal.")
     alive = is_open(path)
     before = stamp(path)
     connection = connect(path, immutable=not alive)

@@ -37,10 +37,11 @@ dd{margin:0;font-size:1.3rem;font-weight:600;font-variant-numeric:tabular-nums}
 .notes{margin-top:16px;padding:10px 16px;font-size:.88rem}
 .notes h2{font-size:.9rem;margin:0 0 4px}
 .notes ul{margin:0;padding-left:18px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:12px}
-figure{margin:0;padding:10px 10px 8px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,285px),1fr));gap:12px}
+figure{margin:0;padding:10px 10px 8px;max-width:480px}
+rect{shape-rendering:crispEdges}
 figcaption{font-size:.85rem;font-weight:600;margin:0 2px 4px}
-svg{display:block;width:100%;height:auto;max-height:420px}
+svg{display:block;width:100%;height:auto;max-height:400px}
 .legend{display:flex;flex-wrap:wrap;gap:2px 14px;list-style:none;margin:4px 2px 0;padding:0;font-size:.8rem}
 .swatch{display:inline-block;width:16px;margin-right:5px;vertical-align:middle;color:var(--ink)}
 .swatch.line{border-top:2.5px solid currentColor}
@@ -54,12 +55,13 @@ svg{display:block;width:100%;height:auto;max-height:420px}
 .scroll:focus-visible{outline:3px solid var(--s1);outline-offset:1px}
 table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:tabular-nums}
 th,td{padding:5px 12px;text-align:left;white-space:nowrap;font-weight:400}
-td:nth-child(2),td:nth-child(3){max-width:60ch;white-space:normal}
+.long{min-width:26ch;max-width:64ch;white-space:normal}
+h1 span{white-space:nowrap}
 thead th{color:var(--soft);border-bottom:1px solid var(--line)}
 tbody tr+tr{border-top:1px solid var(--grid)}
 .total th,.total td{font-weight:600}
 th.number,td.number{text-align:right}
-.tick{font:11px system-ui,sans-serif;fill:var(--soft)}
+.tick{font:11.5px system-ui,sans-serif;fill:var(--soft)}
 .end{text-anchor:end}.mid{text-anchor:middle}.begin{text-anchor:start}
 .grid{stroke:var(--grid)}
 .zero{stroke:var(--soft);stroke-width:.8}

@@ -28,12 +28,6 @@ def volume(value: Decimal, decimals: int = DECIMALS_LARGE) -> str:
     return f"{value:z,.{decimals}f}"
 
 
-def size(value: Decimal) -> str:
-    """A size or a price as it is, with no zeros behind it."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def share(value: Fraction | float) -> str:
     """A part of a whole, as a percentage; what is not all of it is never called 100.0 %."""
     if value < 1:
@@ -42,7 +36,8 @@ def share(value: Fraction | float) -> str:
 
 
 def bps(value: Decimal | float) -> str:
-    return f"{value:+z.2f}"
+    text = f"{value:+z.2f}"
+    return text if text.strip("+0.") else text[1:]
 
 
 def milliseconds(seconds: float) -> str:
