@@ -77,10 +77,11 @@ def axes_of(x_range: tuple[float, float], values: Iterable[float], *, from_zero:
 
 
 def drawing(name: str, title: str, told: str, body: Sequence[str], height: float = HEIGHT) -> str:
-    """An SVG element with what it shows in words. `name` is unique in its page."""
+    """An SVG element with what it shows in words. `name` is unique among the drawings of its page."""
     return (
-        f'<svg viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-labelledby="{name}-t {name}-d">'
-        f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">{escape(told)}</desc>{"".join(body)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-labelledby="drawn-{name} told-{name}">'
+        f'<title id="drawn-{name}">{escape(title)}</title><desc id="told-{name}">{escape(told)}</desc>'
+        f"{''.join(body)}</svg>"
     )
 
 

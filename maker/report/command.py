@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,11 +102,9 @@ def files(report: Report, html: Path | None, csv_folder: Path | None) -> list[st
 
 def say(words: str) -> None:
     """Print on stdout; a reader that has gone is no failure."""
-    try:
+    with suppress(BrokenPipeError):
         sys.stdout.write(words + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what is left has nowhere to go
 
 
 def parser() -> argparse.ArgumentParser:

@@ -122,9 +122,9 @@ def requests(report: Report) -> Table:
         "Order-path requests of the maker, cancels included, to five seconds; not those of the guard or a red button."
     )
     if report.requests.limit_per_minute is not None:
+        throttled = words.count(report.requests.throttles) if report.requests.throttles else "none"
         note += (
-            f" The exchange's limit was last {report.requests.limit_per_minute} a minute; it answered 429 "
-            f"{words.plural(report.requests.throttles, 'time')}."
+            f" The limit was last {report.requests.limit_per_minute} a minute; {throttled} of them were answered 429."
         )
     return Table("requests", "Requests used", columns, rows, note, totals=totals)
 

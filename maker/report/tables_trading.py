@@ -24,7 +24,7 @@ def profit(report: Report) -> Table:
     days = report.profit.by_day()
     flows = report.fills.days
     uptimes = report.quoting.by_day()
-    keys = sorted({*days, *flows})
+    keys = sorted({*days, *flows, *uptimes})
     rows = [money_row(day, market, days.get((day, market)), flows.get((day, market)), uptimes.get((day, market)))
             for day, market in keys]  # fmt: skip
     markets = list(dict.fromkeys(market for _, market in keys))

@@ -29,7 +29,9 @@ def volume(value: Decimal, decimals: int = DECIMALS_LARGE) -> str:
 
 
 def share(value: Fraction | float) -> str:
-    """A part of a whole, as a percentage; what is not all of it is never called 100.0 %."""
+    """A part of a whole, as a percentage; only all of it is called 100.0 %, and only nothing of it 0.0 %."""
+    if 0 < value < 0.0005:
+        return "<0.1 %"
     if value < 1:
         value = min(float(value), 0.9994)
     return f"{float(value) * 100:.1f} %"

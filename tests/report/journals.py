@@ -105,7 +105,8 @@ def reported(
     """What is reported of a journal in memory."""
     reader = in_memory(runs, version)
     try:
-        return gather(reader, since_ms, now_ms, [].append if fills is None else fills.append)
+        kept: list[Fill] = [] if fills is None else fills
+        return gather(reader, since_ms, now_ms, kept.append)
     finally:
         reader.connection.close()
 
@@ -171,7 +172,8 @@ class RecordedSeat(Seat):
             self.end("it asked for a person")
 
     def end(self, reason: str, exit_code: int = 0) -> None:
-        """The last rows of a run."""
+        """Read the account once more, as the supervisor does, for the last rows of a run."""
+        Seat.deliver(self, self.account())
         self.recorder.profit()
         self.journal.put(records.RunEnd(self.heap.unix_ms, reason, exit_code, verified_empty=True))
 

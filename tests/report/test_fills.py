@@ -153,7 +153,11 @@ def test_they_are_what_a_plain_reckoning_finds(told: list[Told], page: int, offs
 
 
 def test_of_an_old_journal_fills_are_told_without_what_it_lacks() -> None:
-    rows = [fill_row("t1"), detail_row("t1"), records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2))]
+    rows: list[records.Row] = [
+        fill_row("t1"),
+        detail_row("t1"),
+        records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2)),
+    ]
     report = reported([Told(a_run(), rows)], version=1)
     flow = report.fills.markets["A"]
     assert (flow.fills, flow.volume, flow.makers, flow.takers, flow.edge_volume) == (1, D(200), 0, 0, D(0))
@@ -166,7 +170,7 @@ def test_markouts_of_another_run_or_market_are_not_taken() -> None:
     """A trade's id is its exchange's to give: in another market it may be the same."""
     other = records.Markout(NOON + 1000, "B", "t1", 1.0, D(9), D(9))
     same = records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2))
-    rows = [fill_row("t1"), detail_row("t1"), other]
+    rows: list[records.Row] = [fill_row("t1"), detail_row("t1"), other]
     runs = [Told(a_run("one"), rows), Told(a_run("two"), [same, fill_row("t1"), detail_row("t1", level=2)])]
     tallies = reported(runs).fills.markouts
     assert [(key, tally.bps) for key, tally in tallies.items()] == [(("A", Side.BUY, 2, 1.0), D(2))]
@@ -178,7 +182,7 @@ def test_what_was_written_after_the_reading_began_is_not_seen() -> None:
 
     run = a_run()
     reader = in_memory([Told(run, [fill_row("t1")])])
-    later = [detail_row("t1"), records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2))]
+    later: list[records.Row] = [detail_row("t1"), records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2))]
     fill_in(reader.connection, [Told(a_run("later"), [])])
     from maker.edge.journal import write_batch
     from maker.report.whole import gather
@@ -192,7 +196,7 @@ def test_what_was_written_after_the_reading_began_is_not_seen() -> None:
 
 
 def test_delays_and_spots() -> None:
-    rows = [
+    rows: list[records.Row] = [
         fill_row("t1", NOON, price_quote=D(100), size_base=D(1)),
         detail_row("t1", NOON + 250),
         fill_row("t2", NOON + 10, price_quote=D(103), size_base=D(2)),
@@ -211,7 +215,7 @@ def test_fills_after_the_last_row_of_profit_are_counted() -> None:
     from tests.report.test_profit import rows_of
 
     sums = [D(1), D(0), D(0), D(0)]
-    rows = [fill_row("t1"), detail_row("t1", NOON + 1), *rows_of(NOON + 5000, "A", sums)]
+    rows: list[records.Row] = [fill_row("t1"), detail_row("t1", NOON + 1), *rows_of(NOON + 5000, "A", sums)]
     rows += [fill_row("t2", NOON + 4000), detail_row("t2", NOON + 5001)]
     report = reported([Told(a_run(), rows)])
     assert report.fills.after_profit == 1

@@ -92,7 +92,7 @@ def test_pulls_in_a_row_without_a_ladder_between_are_counted_once() -> None:
 
 
 def test_by_cause_they_are_added() -> None:
-    rows = [ladder(0)]
+    rows: list[records.Row] = [ladder(0)]
     for at in (10, 20, 30):
         rows += [pulling(at, f"{SILENT}"), pulled(at + 0.5), ladder(at + 1 + at / 10)]
     rows += [pulling(40, "stopped as asked: SIGTERM"), end(41)]
@@ -104,7 +104,15 @@ def test_by_cause_they_are_added() -> None:
 
 
 def test_a_pull_before_the_window_is_not_in_it_but_ends_where_it_should() -> None:
-    rows = [ladder(0), pulling(1, SILENT), pulled(2), pulling(5, SILENT), pulled(6), ladder(8), end(9)]
+    rows: list[records.Row] = [
+        ladder(0),
+        pulling(1, SILENT),
+        pulled(2),
+        pulling(5, SILENT),
+        pulled(6),
+        ladder(8),
+        end(9),
+    ]
     [one] = halts_of(*rows, since=4)
     assert (one.at_ms, one.without_seconds) == (NOON + 5000, 3.0)
     assert halts_of(*rows, since=5.001) == []
@@ -122,7 +130,7 @@ def test_pulls_of_one_run_do_not_end_those_of_another() -> None:
 
 def test_why_a_market_was_not_quoted_is_added_by_reason() -> None:
     """Figures do not make another reason; a snapshot in between does not end one; a day and a window cut it."""
-    rows = [
+    rows: list[records.Row] = [
         said(0, "not quoting", "2 reference feeds are needed: a is 1.5 s old", "A"),
         said(1, "snapshot", "its stream is live again from a new snapshot", "A"),
         said(4, "quoting", "both sides are quoted", "A"),

@@ -137,7 +137,7 @@ def test_of_an_old_journal_profit_fees_and_funding_are_told(told: list[Told]) ->
 
 def test_runs_of_before_and_after_attribution_add_up() -> None:
     """A file that was migrated between two runs: each run is told as far as it wrote."""
-    old = [row for row in rows_of(NOON, "A", [Decimal(3), Decimal(4), Decimal(-1), ZERO])][:1]
+    old = rows_of(NOON, "A", [Decimal(3), Decimal(4), Decimal(-1), ZERO])[:1]
     new = rows_of(NOON + 10_000, "A", [Decimal(5), Decimal(-2), Decimal(-1), Decimal("0.25")])
     profit, _ = profit_of([Told(a_run("old"), old), Told(a_run("new", NOON + 5_000), new)])
     assert profit.total == Money(Decimal(5), Decimal(-2), Decimal(-2), Decimal("0.25"), untold=Decimal(7))

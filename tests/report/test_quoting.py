@@ -107,7 +107,7 @@ def test_a_spread_on_a_bound_belongs_above_it() -> None:
 
 
 def test_the_mean_spread_is_over_the_time_that_both_rested() -> None:
-    rows = [
+    rows: list[records.Row] = [
         row(NOON, None, None),
         row(NOON + 1000, "19999", "20001"),  # 1 bp for 3 s
         row(NOON + 4000, "19999", None),
@@ -121,7 +121,7 @@ def test_the_mean_spread_is_over_the_time_that_both_rested() -> None:
 
 def test_the_quotes_of_before_the_window_hold_when_it_begins() -> None:
     """Rows come again every minute, so the day that is read before the window tells what rested."""
-    rows = [row(NOON + at * 60_000, "19999", "20001") for at in range(3000)]
+    rows: list[records.Row] = [row(NOON + at * 60_000, "19999", "20001") for at in range(3000)]
     since = NOON + 2000 * 60_000 + 30_000
     quoting = reported([Told(a_run(), [*rows, end(NOON + 3000 * 60_000)])], since).quoting
     assert quoting.of_market("A") == Uptime(both=1000 * 60_000 - 30_000)
@@ -129,7 +129,7 @@ def test_the_quotes_of_before_the_window_hold_when_it_begins() -> None:
 
 def test_the_last_quotes_hold_to_the_end_of_their_run_or_its_last_sign_of_life() -> None:
     """Of whatever table it was: a killed maker quoted as long as it wrote."""
-    rows = [row(NOON, "19999", "20001"), records.StateChange(NOON + 7000, "maker", "note", "")]
+    rows: list[records.Row] = [row(NOON, "19999", "20001"), records.StateChange(NOON + 7000, "maker", "note", "")]
     assert reported([Told(a_run(), rows)]).quoting.of_market("A").both == 7000
     rows.append(records.RequestsSpent(NOON + 8000, 1, 0, 120))
     assert reported([Told(a_run(), rows)]).quoting.of_market("A").both == 8000

@@ -76,12 +76,12 @@ def test_the_future_is_refused_with_the_time_it_is(words: str) -> None:
 @given(st.text(max_size=30))
 def test_any_words_are_a_moment_of_the_past_or_one_sentence(words: str) -> None:
     try:
-        found = since_ms(words, NOW_MS)
+        found, sentence = since_ms(words, NOW_MS), "--since is fine."
     except WrongSince as wrong:
-        assert str(wrong).startswith("--since ")
-        assert str(wrong).endswith(".")
-    else:
-        assert 0 <= found < NOW_MS
+        found, sentence = 0, str(wrong)
+    assert 0 <= found < NOW_MS
+    assert sentence.startswith("--since ")
+    assert sentence.endswith(".")
 
 
 @quick

@@ -35,9 +35,17 @@ def test_amounts_of_a_thousand_have_fewer_decimals() -> None:
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(Fraction(1), "100.0 %"), (0.99999, "99.9 %"), (0.5, "50.0 %"), (0.0, "0.0 %"), (Fraction(1, 3), "33.3 %")],
+    [
+        (Fraction(1), "100.0 %"),
+        (0.99999, "99.9 %"),
+        (0.5, "50.0 %"),
+        (0.0, "0.0 %"),
+        (1e-9, "<0.1 %"),
+        (0.0005, "0.1 %"),
+        (Fraction(1, 3), "33.3 %"),
+    ],
 )
-def test_what_is_not_all_is_never_called_all(value: float, written: str) -> None:
+def test_only_all_is_called_all_and_only_nothing_nothing(value: float, written: str) -> None:
     assert words.share(value) == written
 
 
