@@ -27,6 +27,7 @@ DETAILS: Final = (
     ", d.at_unix_ms, d.quote_id, d.level, d.liquidity, d.fair_price_quote, d.mark_price_quote, m.horizon_seconds, "
     "m.markout_quote, m.markout_bps"
 )
+ROWS_A_FILL: Final = 8  # four markouts, each looked up
 NO_DETAILS: Final = (None,) * 9
 # Driven by the fills, so that both joins go by the trade's index, page after page.
 JOINS: Final = (
@@ -174,7 +175,7 @@ def each(reader: Reader, runs: Runs) -> Iterator[Fill]:
     detailed = reader.has("fill_details") and reader.has("markouts")
     query = FILLS + (DETAILS + JOINS if detailed else " FROM fills AS f") + WITHIN
     until = {"details": reader.last["fill_details"], "markouts": reader.last["markouts"]} if detailed else {}
-    for page in reader.pages("fills", query, **until):
+    for page in reader.pages("fills", query, share=ROWS_A_FILL, **until):
         for _, rows in itertools.groupby(page, key=lambda row: row[0]):
             yield fill_of([row if detailed else row + NO_DETAILS for row in rows], runs)
 

@@ -119,11 +119,8 @@ def read_requests(reader: Reader, window: Window, runs: Runs) -> Requests:
         for _, run_id, at_ms, spent, throttles, limit in page:
             run = runs.seen(run_id, at_ms, "requests")
             run.rows["requests"] = run.rows.get("requests", 0) + 1
-            if run_id not in latest:
-                latest[run_id] = (0, 0)
-                if earlier := reader.before("requests", "spent, throttles", run_id, None):
-                    latest[run_id] = whole(earlier[0], "requests"), whole(earlier[1], "requests")
-            before, latest[run_id] = latest[run_id], (whole(spent, "requests"), whole(throttles, "requests"))
+            before = latest.get(run_id, (0, 0))
+            latest[run_id] = whole(spent, "requests"), whole(throttles, "requests")
             if at_ms < window.since_ms:
                 continue
             minute = at_ms // MINUTE_MS * MINUTE_MS

@@ -26,9 +26,7 @@ from maker.desk.units import DECIMAL_TEXT
 from maker.edge.journal import APPLICATION_ID
 from maker.edge.records import MIGRATIONS
 
-PAGE_ROWS: Final = (
-    10_000  # a page takes some 30 ms: for so long a checkpoint may have to leave a piece for the next one
-)
+PAGE_ROWS: Final = 5_000  # a page takes some 20 ms: so long may a checkpoint have to leave a piece to the next one
 STRIDE_ROWS: Final = 5_000  # between two looks at the time, when walking back to where the window begins
 CLOCK_SLACK_MS: Final = 86_400_000  # rows follow each other in time, but for a clock that was set; also see `quotes`
 BUSY_SECONDS_MAX: Final = 5.0  # a tool that holds the file for itself is waited for this long
@@ -71,26 +69,27 @@ class Reader:
         except sqlite3.Error as problem:
             raise unreadable(self.path, problem) from problem
 
-    def pages(self, table: str, query: str, **parameters: object) -> Iterator[list[Row]]:
+    def pages(self, table: str, query: str, *, share: int = 1, **parameters: object) -> Iterator[list[Row]]:
         """Yield what a query finds in each page of a table, in the order of writing.
 
         The query names the table's rows as `rowid BETWEEN :low AND :high`; it may read `:since`. It sees rows of up to
-        CLOCK_SLACK_MS before that, for what was so when the window began. Raises Unreadable.
+        CLOCK_SLACK_MS before that, for what was so when the window began. A query that finds `share` rows for each of
+        the table's own has as many times smaller pages. Raises Unreadable.
         """
         if not self.has(table):
             return
-        low, last = self.first_row(table), self.last[table]
+        low, last, length = self.first_row(table), self.last[table], max(1, PAGE_ROWS // share)
         next_row = f"SELECT min(rowid) FROM {table} WHERE rowid BETWEEN :low AND :last"  # noqa: S608 - a name of ours
         while True:
             ((found,),) = self.all(next_row, {"low": low, "last": last})
             if found is None:
                 return
-            low, high = found, min(found + PAGE_ROWS - 1, last)
+            low, high = found, min(found + length - 1, last)
             yield self.all(query, {"low": low, "high": high, "since": self.since_ms, **parameters})
             low = high + 1
 
     def first_row(self, table: str) -> int:
-        """The row of a table at which to begin: safely before the window."""
+        """The row of a table at which to begin: safely before the window, so that a row from before it is seen."""
         if table not in self.first:
             row = self.last[table] if self.since_ms > CLOCK_SLACK_MS else 0
             query = f"SELECT at_unix_ms FROM {table} WHERE rowid <= :row ORDER BY rowid DESC LIMIT 1"  # noqa: S608 - ours
@@ -102,15 +101,14 @@ class Reader:
             self.first[table] = max(0, row)
         return self.first[table]
 
-    def before(self, table: str, columns: str, run_id: str, market: str | None) -> Row | None:
-        """The last row of a run (and market) before those that `pages` shows; None: there is none. Raises Unreadable.
+    def before(self, table: str, columns: str, run_id: str, market: str) -> Row | None:
+        """The last row of a run and market before those that `pages` shows; None: there is none. Raises Unreadable.
 
         Rows of a run stand together, so the search ends where another run's begin.
         """
-        of_market = "" if market is None else "AND market = :market"
         query = (
-            f"SELECT {columns} FROM {table} WHERE rowid BETWEEN :low AND :high AND run_id = :run {of_market} "  # noqa: S608
-            "ORDER BY rowid DESC LIMIT 1"
+            f"SELECT {columns} FROM {table} WHERE rowid BETWEEN :low AND :high AND run_id = :run AND "  # noqa: S608
+            "market = :market ORDER BY rowid DESC LIMIT 1"
         )
         owner = f"SELECT run_id FROM {table} WHERE rowid <= :high ORDER BY rowid DESC LIMIT 1"  # noqa: S608 - names of ours
         high = self.first_row(table) - 1

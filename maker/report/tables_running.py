@@ -122,10 +122,8 @@ def requests(report: Report) -> Table:
         "Order-path requests of the maker, cancels included, to five seconds; not those of the guard or a red button."
     )
     if report.requests.limit_per_minute is not None:
-        throttled = words.count(report.requests.throttles) if report.requests.throttles else "none"
-        note += (
-            f" The limit was last {report.requests.limit_per_minute} a minute; {throttled} of them were answered 429."
-        )
+        limit, throttles = report.requests.limit_per_minute, words.count(report.requests.throttles)
+        note += f" The limit was last {limit} a minute; answered 429: {throttles}."
     return Table("requests", "Requests used", columns, rows, note, totals=totals)
 
 

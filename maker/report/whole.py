@@ -67,7 +67,8 @@ class Report:
         if known := sum(one.told for one in uptimes):
             told.append(f"both sides quoted {words.share(sum(one.both for one in uptimes) / known)} of the time")
         unasked = sum(not one.asked for one in self.halts.halts)
-        told.append(f"quotes pulled {words.plural(len(self.halts.halts), 'time')}, {unasked or 'never'} unasked")
+        pulled = f"pulled {words.plural(len(self.halts.halts), 'time')}, {unasked or 'never'} unasked"
+        told.append(f"quotes {pulled if self.halts.halts else 'never pulled'}")
         return "; ".join(told) + "."
 
 

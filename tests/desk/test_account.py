@@ -453,3 +453,17 @@ def test_own_levels_sum_what_the_book_may_show_of_us() -> None:
     account.begin("q3", [level("d", lots=1)])
     assert account.own_levels(Side.BUY) == {BID: 18, BID - 1: 2}
     assert account.own_levels(Side.SELL) == {}
+
+
+def test_the_innermost_order_of_each_side_that_rests() -> None:
+    """Neither one in flight nor one that was replaced counts; a side without any has none."""
+    account = with_ladder(
+        level("b1"), level("b2", ticks=BID - 5), level("a1", Side.SELL), level("a2", Side.SELL, ticks=ASK + 5)
+    )
+    assert (account.innermost(Side.BUY), account.innermost(Side.SELL)) == (BID, ASK)
+    account.begin("q2", (level("b3", ticks=BID + 7),))
+    assert account.innermost(Side.BUY) == BID
+    assert account.placed(rests("b3"), START_MS, START)
+    assert (account.innermost(Side.BUY), account.innermost(Side.SELL)) == (BID + 7, None)
+    account.nothing_rests()
+    assert account.innermost(Side.BUY) is None

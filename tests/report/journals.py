@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 import pytest
 import structlog
+from hypothesis import strategies as st
 
 from maker.app import record, record_quotes
 from maker.app.halt import HaltReport
@@ -109,6 +110,13 @@ def reported(
         return gather(reader, since_ms, now_ms, kept.append)
     finally:
         reader.connection.close()
+
+
+def windows(told: Sequence[Told]) -> st.SearchStrategy[int | None]:
+    """Windows that begin anywhere, most of them beside a row: within the bucket of rows before it."""
+    times = sorted({row.at_unix_ms for one in told for row in one.rows}) or [NOON]
+    beside = st.tuples(st.sampled_from(times), st.sampled_from([-1, 0, 1])).map(sum)
+    return st.none() | beside | st.integers(NOON - DAY, NOON + 12 * DAY)
 
 
 # -- the maker's own rows ------------------------------------------------------------------------------------------

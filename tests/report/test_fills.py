@@ -17,7 +17,7 @@ from maker.report import reading
 from maker.report.fills import Fill, Flow
 from maker.report.since import DAY_MS
 from tests.desk.scripted import quick
-from tests.report.journals import NOON, Told, a_run, reported
+from tests.report.journals import NOON, Told, a_run, reported, windows
 
 D = Decimal
 prices = st.decimals(1, 100_000, places=2)
@@ -105,13 +105,13 @@ def plainly(told: list[Told], since_ms: int) -> list[tuple[records.Fill, records
 
 
 @quick
-@given(journals(), st.sampled_from([1, 3, 10_000]), st.none() | st.integers(-1, 4 * DAY_MS))
-def test_they_are_what_a_plain_reckoning_finds(told: list[Told], page: int, offset: int | None) -> None:
+@given(journals(), st.sampled_from([1, 3, 10_000]), st.data())
+def test_they_are_what_a_plain_reckoning_finds(told: list[Told], page: int, data: st.DataObject) -> None:
     """Counts, volumes, edges; and each market's, side's and level's markouts, those without a fair value apart."""
     fills: list[Fill] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "PAGE_ROWS", page)
-        report = reported(told, None if offset is None else NOON + offset, fills=fills)
+        report = reported(told, data.draw(windows(told)), fills=fills)
     expected = plainly(told, report.window.since_ms)
     assert [(one.trade_id, one.price, one.level) for one in fills] == [
         (fill.trade_id, fill.price_quote, 0 if detail is None else detail.level) for fill, detail, _ in expected

@@ -13,7 +13,7 @@ from maker.report import reading
 from maker.report.ladders import MINUTE_MS, PERCENTILES, Latency, percentile
 from maker.report.since import DAY_MS
 from tests.desk.scripted import quick
-from tests.report.journals import NOON, Told, a_run, reported
+from tests.report.journals import NOON, Told, a_run, reported, windows
 
 OUTCOMES = ("applied", "refused", "throttled", "unknown", "unsent")
 
@@ -51,11 +51,11 @@ def outcomes(draw: st.DrawFn) -> list[Told]:
 
 
 @quick
-@given(outcomes(), st.sampled_from([1, 4, 10_000]), st.none() | st.integers(-1, 4 * DAY_MS))
-def test_every_ladder_of_the_window_is_counted_once(told: list[Told], page: int, offset: int | None) -> None:
+@given(outcomes(), st.sampled_from([1, 4, 10_000]), st.data())
+def test_every_ladder_of_the_window_is_counted_once(told: list[Told], page: int, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "PAGE_ROWS", page)
-        report = reported(told, None if offset is None else NOON + offset)
+        report = reported(told, data.draw(windows(told)))
     rows = [row for one in told for row in one.rows if isinstance(row, records.LadderOutcome)]
     rows = [row for row in rows if row.at_unix_ms >= report.window.since_ms]
     for market in ("A", "B"):
@@ -85,13 +85,13 @@ def spending(draw: st.DrawFn) -> list[Told]:
 
 
 @quick
-@given(spending(), st.sampled_from([1, 2, 10_000]), st.none() | st.integers(-1, 12 * DAY_MS))
-def test_requests_are_what_was_spent_between_two_rows(told: list[Told], page: int, offset: int | None) -> None:
+@given(spending(), st.sampled_from([1, 2, 10_000]), st.data())
+def test_requests_are_what_was_spent_between_two_rows(told: list[Told], page: int, data: st.DataObject) -> None:
     """Each row's requests belong to its minute; what was spent before the window is left out, however long before."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "PAGE_ROWS", page)
         patch.setattr(reading, "STRIDE_ROWS", page)
-        report = reported(told, None if offset is None else NOON + offset)
+        report = reported(told, data.draw(windows(told)))
     minutes: dict[int, int] = {}
     throttles, limit = 0, None
     for one in told:

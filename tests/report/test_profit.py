@@ -17,7 +17,7 @@ from maker.report.profit import Money, Profit, read_profit, summed
 from maker.report.runs import Runs, Window
 from maker.report.since import DAY_MS
 from tests.desk.scripted import quick
-from tests.report.journals import NOON, Told, a_run, in_memory
+from tests.report.journals import NOON, Told, a_run, in_memory, windows
 
 ZERO = Decimal(0)
 amounts = st.decimals(-1_000_000, 1_000_000, places=12)
@@ -62,7 +62,7 @@ def journals(draw: st.DrawFn, back_ms: int = 1) -> list[Told]:
         rows: list[records.Row] = []
         markets = draw(st.lists(st.sampled_from(["A", "B", "C"]), min_size=1, max_size=3, unique=True))
         for _ in range(draw(st.integers(0, 8))):
-            at += draw(st.sampled_from([1, 4_999, 5_000, 61_000, 3_600_000, DAY_MS, back_ms]))
+            at += draw(st.sampled_from([1, 4_999, 5_000, 61_000, 3_600_000, DAY_MS, 3 * DAY_MS, back_ms]))
             for market in markets:
                 if draw(st.integers(0, 9)):  # a market without a mark is not in a sample
                     sums = [draw(amounts) for _ in range(4)]
@@ -89,10 +89,10 @@ def plainly(told: Sequence[Told], since_ms: int) -> dict[tuple[int, str], list[D
 
 
 @quick
-@given(journals(), st.integers(-DAY_MS, 12 * DAY_MS), st.sampled_from([1, 2, 5, 10_000]), st.booleans())
-def test_it_is_what_a_plain_reckoning_finds(told: list[Told], offset: int, page: int, whole: bool) -> None:
+@given(journals(), st.data(), st.sampled_from([1, 2, 5, 10_000]))
+def test_it_is_what_a_plain_reckoning_finds(told: list[Told], data: st.DataObject, page: int) -> None:
     """Any runs, any window, any size of page: each day of each market, each part, to the last digit."""
-    since = None if whole else NOON + offset
+    since = data.draw(windows(told))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "PAGE_ROWS", page)
         patch.setattr(reading, "STRIDE_ROWS", page)
@@ -144,8 +144,11 @@ def test_runs_of_before_and_after_attribution_add_up() -> None:
     assert profit.total.profit == Decimal("8.25")
 
 
-def test_a_market_silent_for_days_is_counted_from_its_last_row_before_the_window() -> None:
+def test_a_market_silent_for_days_is_counted_from_its_last_row_before_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It had no mark for a week: what it had made by then was made before the window."""
+    monkeypatch.setattr(reading, "STRIDE_ROWS", 1)
     sums = [Decimal(100), ZERO, ZERO, ZERO]
     rows = rows_of(NOON, "A", sums)
     for day in range(1, 8):
@@ -153,6 +156,17 @@ def test_a_market_silent_for_days_is_counted_from_its_last_row_before_the_window
     rows += rows_of(NOON + 8 * DAY_MS, "A", [Decimal(101), ZERO, ZERO, ZERO])
     profit, _ = profit_of([Told(a_run(), rows)], NOON + 7 * DAY_MS + 1)
     assert profit.total.profit == 1
+
+
+@pytest.mark.parametrize(("since", "made"), [(-1, 9), (0, 9), (1, 8), (1_500, 4), (2_000, 4), (2_001, 0)])
+def test_a_window_that_begins_within_a_bucket_has_only_what_came_after(since: int, made: int) -> None:
+    """Three rows within five seconds: those before the window are what is subtracted."""
+    rows: list[records.Row] = []
+    for at, spread in ((0, 1), (1_000, 5), (2_000, 9)):
+        rows += rows_of(NOON + at, "A", [Decimal(spread), ZERO, ZERO, ZERO])
+    profit, window = profit_of([Told(a_run(), rows)], NOON + since)
+    assert window.bucket_ms == 5_000
+    assert profit.total.profit == made
 
 
 def test_positions_and_marks_are_those_at_the_end_of_each_bucket() -> None:

@@ -14,7 +14,7 @@ from maker.report import reading
 from maker.report.quoting import SPREAD_BOUNDS_BPS, Quoted, Rest, Uptime
 from maker.report.since import DAY_MS
 from tests.desk.scripted import quick
-from tests.report.journals import NOON, Told, a_run, reported
+from tests.report.journals import NOON, Told, a_run, reported, windows
 
 D = Decimal
 sides = st.none() | st.decimals(90, 110, places=2)
@@ -69,11 +69,11 @@ def plainly(told: list[Told], since_ms: int) -> dict[tuple[int, str], dict[Rest,
 
 
 @quick
-@given(journals(), st.sampled_from([1, 3, 10_000]), st.none() | st.integers(-1, 3 * DAY_MS))
-def test_it_is_what_a_plain_reckoning_finds(told: list[Told], page: int, offset: int | None) -> None:
+@given(journals(), st.sampled_from([1, 3, 10_000]), st.data())
+def test_it_is_what_a_plain_reckoning_finds(told: list[Told], page: int, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "PAGE_ROWS", page)
-        report = reported(told, None if offset is None else NOON + offset)
+        report = reported(told, data.draw(windows(told)))
     expected = plainly(told, report.window.since_ms)
     found = {
         key: {

@@ -210,7 +210,7 @@ def test_a_running_maker_s_rows_are_read_as_they_were_when_reading_began(
 class Held(Reader):
     """What must not be: one statement for the whole table, read row by row."""
 
-    def pages(self, table: str, query: str, **_parameters: object):  # type: ignore[no-untyped-def]
+    def pages(self, table: str, query: str, *, share: int = 1, **_parameters: object):  # type: ignore[no-untyped-def]
         last = self.last[table]
         for row in self.connection.execute(query, {"low": 0, "high": last}):
             yield [row]
@@ -355,10 +355,10 @@ def test_what_a_run_said_last_before_the_window_is_found(monkeypatch: pytest.Mon
     reader.since_ms = NOON + 90 * 3_600_000
     first = reader.first_row("states")
     assert 60 <= first <= 67
-    assert reader.before("states", "sentence", "new", None) == (str(first - 2),)
+    assert reader.before("states", "sentence", "new", "maker") == (str(first - 2),)
     assert reader.before("states", "sentence", "new", "A") == ("30",)
     assert reader.before("states", "sentence", "new", "B") is None
-    assert reader.before("states", "sentence", "old", None) is None
+    assert reader.before("states", "sentence", "old", "maker") is None
     connection.close()
 
 

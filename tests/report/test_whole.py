@@ -218,6 +218,10 @@ def test_a_window_after_everything_is_empty_and_says_so() -> None:
     assert (found.runs, found.markets, found.notes) == ([], [], [])
 
 
+def test_a_run_that_was_never_pulled_says_so() -> None:
+    assert reported([Told(a_run())]).sentence == "0.0000 in 0.00 s of running; 0 fills; quotes never pulled."
+
+
 def test_a_journal_without_a_run_says_so() -> None:
     for version in range(1, len(MIGRATIONS) + 1):
         found = reported([], version=version)
