@@ -17,6 +17,7 @@ from maker.report.reading import Reader, text
 from maker.report.runs import Runs, Window
 
 PULLING, PULLED, QUOTING, NOT_QUOTING = "pulling", "pulled", "quoting", "not quoting"  # as the maker's record has them
+VERIFIED: Final = "read back empty"  # ends the sentence of a pull that is over
 ASKED: Final = tuple(reason.sentence for reason in (Reason.STOP_ASKED, Reason.TIME_UP, Reason.KILLED))
 NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 CAUSES: Final = tuple(sorted((reason.sentence for reason in Reason), key=len, reverse=True))
@@ -98,9 +99,8 @@ class Halts:
         waiting = self.waiting.get(run_id, [])
         while waiting:
             one = waiting[0]
-            over_ms = (
-                one.again_ms if one.empty_ms is None else one.empty_ms
-            )  # while it is pulled, an answer may be late
+            # Until it is known to be empty, what is answered is a ladder of before the pull, late.
+            over_ms = one.again_ms if one.empty_ms is None else one.empty_ms
             if over_ms is None or at_ms < over_ms:
                 break
             del waiting[0]
@@ -142,7 +142,7 @@ def read_halts(reader: Reader, window: Window, runs: Runs) -> tuple[Halts, dict[
                 if at_ms >= window.since_ms:
                     halts.halts.append(one)
                     halts.waiting.setdefault(run_id, []).append(one)
-            elif state == PULLED and run_id in last:
+            elif state == PULLED and run_id in last and text(sentence, "states").endswith(VERIFIED):
                 last[run_id].empty_ms = at_ms
             elif state in (QUOTING, NOT_QUOTING):
                 key = run_id, text(scope, "states")

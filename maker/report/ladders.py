@@ -62,8 +62,11 @@ class Ladders:
     def markets(self) -> list[str]:
         return sorted({market for market, _ in self.outcomes})
 
-    def count(self, outcome: str, market: str | None = None) -> int:
-        return sum(many for (name, kind), many in self.outcomes.items() if kind == outcome and market in (None, name))
+    def count(self, outcome: str | None, market: str | None = None) -> int:
+        """Ladders of one outcome, or (None) of any; of one market, or of all."""
+        return sum(
+            many for (name, kind), many in self.outcomes.items() if outcome in (None, kind) and market in (None, name)
+        )
 
 
 def read_ladders(reader: Reader, window: Window, runs: Runs, halts: Halts) -> Ladders:

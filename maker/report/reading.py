@@ -28,7 +28,7 @@ from maker.edge.records import MIGRATIONS
 
 PAGE_ROWS: Final = 5_000  # a page takes some 20 ms: so long may a checkpoint have to leave a piece to the next one
 STRIDE_ROWS: Final = 5_000  # between two looks at the time, when walking back to where the window begins
-CLOCK_SLACK_MS: Final = 86_400_000  # rows follow each other in time, but for a clock that was set; also see `quotes`
+CLOCK_SLACK_MS: Final = 86_400_000  # rows follow each other in time, but for a clock that was set
 BUSY_SECONDS_MAX: Final = 5.0  # a tool that holds the file for itself is waited for this long
 ATTEMPTS_MAX: Final = 3  # of reading a journal that a maker began to write meanwhile
 CREATED: Final = re.compile(r"CREATE TABLE (\w+)")

@@ -80,8 +80,8 @@ def ladders(report: Report) -> Table:
     shown = [*markets, ALL] if len(markets) > 1 else markets
     rows: list[tuple[Value, ...]] = []
     for market in shown:
-        counts = [report.ladders.count(outcome, None if market == ALL else market) for outcome in OUTCOMES]
-        rows.append((market, sum(counts), *counts))
+        counts = [report.ladders.count(outcome, None if market == ALL else market) for outcome in (None, *OUTCOMES)]
+        rows.append((market, *counts))
     columns = (
         Column("market", "market"),
         Column("ladders", "ladders", Kind.COUNT),

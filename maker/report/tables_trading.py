@@ -21,30 +21,26 @@ TOTAL: Final = "total"
 
 def profit(report: Report) -> Table:
     """Profit by day and market, and what made it."""
-    days = report.profit.by_day()
-    flows = report.fills.days
-    uptimes = report.quoting.by_day()
+    days, flows, uptimes = report.profit.by_day(), report.fills.days, report.quoting.by_day()
     keys = sorted({*days, *flows, *uptimes})
-    rows = [money_row(day, market, days.get((day, market)), flows.get((day, market)), uptimes.get((day, market)))
-            for day, market in keys]  # fmt: skip
+    rows = [money_row(*key, days.get(key), flows.get(key), uptimes.get(key)) for key in keys]
     markets = list(dict.fromkeys(market for _, market in keys))
-    totals = 0
+    summed_up: list[str] = []
     if len(keys) > 1:
-        shown = [*markets, ALL] if 1 < len(markets) < len(keys) else [ALL]
-        for market in shown:
-            mine = [key for key in keys if market in (ALL, key[1])]
-            made = [days[key] for key in mine if key in days]
-            flow = added([flows[key] for key in mine if key in flows])
-            uptime = quoting.added([uptimes[key] for key in mine if key in uptimes])
-            rows.append(money_row(TOTAL, market, summed(made) if made else None, flow, uptime))
-            totals += 1
+        summed_up = [*markets, ALL] if 1 < len(markets) < len(keys) else [ALL]
+    for market in summed_up:
+        mine = [key for key in keys if market in (ALL, key[1])]
+        made = [days[key] for key in mine if key in days]
+        flow = added([flows[key] for key in mine if key in flows])
+        uptime = quoting.added([uptimes[key] for key in mine if key in uptimes])
+        rows.append(money_row(TOTAL, market, summed(made) if made else None, flow, uptime))
     columns = (
         Column("day", "day", Kind.DAY),
         Column("market", "market"),
         Column("profit_quote", "profit", Kind.AMOUNT),
         Column("spread_quote", "spread", Kind.AMOUNT),
         Column("inventory_quote", "inventory", Kind.AMOUNT),
-        Column("spread_and_inventory_quote", "both, untold", Kind.AMOUNT),
+        Column("spread_and_inventory_quote", "both", Kind.AMOUNT),
         Column("fees_quote", "fees", Kind.AMOUNT),
         Column("funding_quote", "funding", Kind.AMOUNT),
         Column("residual_quote", "residual", Kind.AMOUNT),
@@ -58,7 +54,7 @@ def profit(report: Report) -> Table:
         + (" + residual" if report.profit.total.residual else "")
         + ", exact before it is rounded here. Funding is the account's, shown with its first market; live an estimate."
     )
-    table = Table("profit", "Profit by day and market", columns, rows, note, totals)
+    table = Table("profit", "Profit by day and market", columns, rows, note, len(summed_up))
     return table.without_empty("spread_and_inventory_quote", "residual_quote")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -225,7 +226,6 @@ def test_words_that_mean_nothing(words: list[str], capsys: pytest.CaptureFixture
 
 def test_it_needs_neither_key_nor_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A `report` opens the journal and no socket."""
-    import socket
 
     def never(*_words: Any, **_more: Any) -> None:
         raise AssertionError("a socket")

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from maker.desk.profit import HORIZONS_SECONDS
 from maker.desk.units import Side, exact
 from maker.edge import records
+from maker.edge.journal import write_batch
 from maker.report import reading
 from maker.report.fills import Fill, Flow
 from maker.report.since import DAY_MS
+from maker.report.whole import gather
 from tests.desk.scripted import quick
-from tests.report.journals import NOON, Told, a_run, reported, windows
+from tests.report.journals import NOON, Told, a_run, fill_in, in_memory, reported, windows
+from tests.report.test_profit import rows_of
 
 D = Decimal
 prices = st.decimals(1, 100_000, places=2)
@@ -178,15 +181,10 @@ def test_markouts_of_another_run_or_market_are_not_taken() -> None:
 
 def test_what_was_written_after_the_reading_began_is_not_seen() -> None:
     """Not even through a join: a fill's markout that comes while we read belongs to the next report."""
-    from tests.report.journals import fill_in, in_memory
-
     run = a_run()
     reader = in_memory([Told(run, [fill_row("t1")])])
     later: list[records.Row] = [detail_row("t1"), records.Markout(NOON + 1000, "A", "t1", 1.0, D(1), D(2))]
     fill_in(reader.connection, [Told(a_run("later"), [])])
-    from maker.edge.journal import write_batch
-    from maker.report.whole import gather
-
     write_batch(reader.connection, run.run_id, later)
     report = gather(reader, None, NOON + DAY_MS)
     assert report.fills.levels == {("A", Side.BUY, 0): 1}
@@ -212,8 +210,6 @@ def test_delays_and_spots() -> None:
 
 def test_fills_after_the_last_row_of_profit_are_counted() -> None:
     """A killed run: what they made is in no figure, and that is said."""
-    from tests.report.test_profit import rows_of
-
     sums = [D(1), D(0), D(0), D(0)]
     rows: list[records.Row] = [fill_row("t1"), detail_row("t1", NOON + 1), *rows_of(NOON + 5000, "A", sums)]
     rows += [fill_row("t2", NOON + 4000), detail_row("t2", NOON + 5001)]

@@ -65,6 +65,12 @@ def test_the_last_pull_lasts_to_the_end_of_its_run() -> None:
     assert (one.empty_seconds, one.without_seconds, one.asked) == (0.5, 0.5, True)
 
 
+def test_a_pull_that_was_not_verified_is_not_over() -> None:
+    unverified = said(1.3, "pulled", "quotes pulled in 0.300 s with 9 cancel-alls so far: NOT verified, 3 orders seen")
+    [one] = halts_of(ladder(0), pulling(1, SILENT), unverified, ladder(1.4), end(9, verified=False))
+    assert (one.empty_seconds, one.without_seconds) == (None, 8.0)
+
+
 def test_an_end_that_was_not_verified_claims_no_empty_exchange() -> None:
     [one] = halts_of(ladder(0), pulling(1, "an unexpected error"), end(16, verified=False))
     assert (one.empty_seconds, one.without_seconds) == (None, 15.0)

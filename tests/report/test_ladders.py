@@ -66,6 +66,7 @@ def test_every_ladder_of_the_window_is_counted_once(told: list[Told], page: int,
         assert list(report.ladders.seconds.get(market, [])) == [
             row.answer_seconds for row in mine if row.answer_seconds is not None
         ]
+    assert report.ladders.count(None) == len(rows)
     assert report.ladders.count("applied") == sum(row.outcome == "applied" for row in rows)
 
 

@@ -179,3 +179,29 @@ def test_the_figures_that_matter_most_come_first() -> None:
     assert tiles["Fills"] == str(told.fills.markets["BTC-PERP"].fills)
     [lead] = [one.text for one in root.iter("p") if one.get("class") == "lead"]
     assert lead == told.sentence
+
+
+def colours(text: str) -> dict[str, str]:
+    return dict(re.findall(r"--([a-z0-9]+):(#[0-9a-f]+)", text))
+
+
+def luminance(colour: str) -> float:
+    """Relative, as WCAG 2.1 has it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(one * 2 for one in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_everything_stands_out_from_its_ground(dark: bool) -> None:
+    """WCAG 2.1: text 4.5 to 1, lines and areas 3 to 1, by day and by night, on the page and on its cards."""
+    light, _, night = STYLE.partition("@media (prefers-color-scheme:dark)")
+    named = colours(light) | (colours(night) if dark else {})
+    for ground in ("ground", "card"):
+        for name, least in [
+            *((text, 4.5) for text in ("ink", "soft", "good", "bad")),
+            *((f"s{at}", 3.0) for at in range(7)),
+        ]:
+            high, low = sorted((luminance(named[name]), luminance(named[ground])), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= least, f"{name} on {ground}"

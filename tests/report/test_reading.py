@@ -18,6 +18,7 @@ from maker.edge.records import MIGRATIONS, Run, StateChange
 from maker.report import reading as room
 from maker.report.reading import Moved, Reader, Unreadable, reading
 from maker.report.whole import gather
+from tests.edge.test_journal import EVERY_ROW
 from tests.report.journals import DAY, NOON, Told, a_run, in_file, in_memory, schema
 
 WAIT_SECONDS_MAX = 20.0
@@ -142,8 +143,6 @@ def test_a_file_cut_short_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_maker_writes_is_damage(tmp_path: Path, statement: str, told: str) -> None:
-    from tests.edge.test_journal import EVERY_ROW
-
     path = in_file(tmp_path / "journal.sqlite", [Told(a_run(started_ms=0), EVERY_ROW)])
     report_of(path)
     with closing(sqlite3.connect(path)) as connection:

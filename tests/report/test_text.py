@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from maker.edge import records
+from maker.report.since import DAY_MS
 from maker.report.table import Column, Kind, Table
 from maker.report.text import ROWS_MAX, TEXT_CHARACTERS_MAX, lines, text
 from tests.report.journals import NOON, Told, a_run, reported
@@ -22,8 +23,6 @@ GOLDEN = Path(__file__).parent / "golden.txt"
 
 def a_story() -> list[Told]:
     """A run over midnight in two markets, with all that a report tells of, and one before it that was killed."""
-    from maker.report.since import DAY_MS
-
     midnight = NOON + DAY_MS // 2
     before = [
         *rows_of(NOON - 7_200_000, "A", [D("1.5"), D("-0.25"), D("-0.125"), D(0)]),
