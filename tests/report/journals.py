@@ -181,7 +181,9 @@ class RecordedSeat(Seat):
 
     def end(self, reason: str, exit_code: int = 0) -> None:
         """Read the account once more, as the supervisor does, for the last rows of a run."""
-        Seat.deliver(self, self.account())
+        read = self.account()
+        Seat.deliver(self, read)
+        self.recorder.after(read, None)
         self.recorder.profit()
         self.journal.put(records.RunEnd(self.heap.unix_ms, reason, exit_code, verified_empty=True))
 

@@ -68,7 +68,7 @@ def test_the_profit_is_the_exchange_s_own() -> None:
     money = judge.money()
     position = seat.account().positions
     held = sum((one.lots * seat.spec.grid.size.step for one in position), Decimal(0))
-    polled = seat.engine.markets[MARKET].mark
+    polled = seat.engine.markets[MARKET].worth.mark
     assert polled is not None
     with exact():
         expected = money.profit + held * (polled - seat.exchange.mark(MARKET))
@@ -89,7 +89,7 @@ def test_fills_are_those_of_the_exchange() -> None:
 
 def test_markouts_are_those_the_maker_kept() -> None:
     """By side, level and horizon, as the desk's own statistics have them."""
-    kept = market().seat.engine.markets[MARKET].markouts.statistics()
+    kept = market().seat.engine.markets[MARKET].worth.markouts.statistics()
     assert {one.horizon_seconds for one in kept} == set(HORIZONS_SECONDS)
     for one in kept:
         tally = report().fills.markouts[MARKET, one.side, one.level, one.horizon_seconds]
