@@ -43,11 +43,13 @@ class ConfigError(MakerError):
 
 
 class StartRefused(MakerError):
-    """The program must not start; nothing was placed and nothing cancelled."""
+    """The program must not start; nothing was placed and nothing cancelled. `problem` and `fix` are sentences."""
 
-    def __init__(self, sentence: str, exit_code: ExitCode = ExitCode.REFUSED_TO_START) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, problem: str, exit_code: ExitCode = ExitCode.REFUSED_TO_START, *, fix: str = "") -> None:
+        self.sentence = f"{problem} {fix}".rstrip()
+        super().__init__(self.sentence)
+        self.problem = problem
+        self.fix = fix
         self.exit_code = exit_code
 
 

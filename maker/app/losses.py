@@ -36,10 +36,8 @@ def restore(config: Config, losses: Losses) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as problem:
-        raise StartRefused(
-            f"What earlier runs have lost cannot be read from {path} ({problem!r}). Look at it, and say `clear` to "
-            "count losses anew."
-        ) from problem
+        unread = f"What earlier runs have lost cannot be read from {path} ({problem!r})."
+        raise StartRefused(unread, fix="Look at it, and say `clear` to count losses anew.") from problem
 
 
 def parse(data: bytes) -> Lost:

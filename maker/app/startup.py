@@ -1,7 +1,11 @@
-"""The way in: load markets and fees, refuse to start beside foreign orders, sweep, take the account as it is."""
+"""The way in: load markets and fees, refuse to start beside foreign orders, sweep, take the account as it is.
+
+What refuses a start is a function of its own where it needs no exchange: `check` asks the same questions one by one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -14,7 +18,7 @@ from maker.app.reading import AccountReader
 from maker.desk.account import MarketAccount
 from maker.desk.budget import Budget
 from maker.desk.engine import Engine
-from maker.desk.events import MarketSpec
+from maker.desk.events import MarketSpec, OrderSeen
 from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
 from maker.edge.answer import Answer
@@ -42,51 +46,65 @@ def refuse_latched(state_folder: Path) -> None:
     """Refuse to start while the kill file is there (S21). Raises StartRefused."""
     said = latch.read(state_folder)
     if said is not None:
-        raise StartRefused(f"{said}. Nothing starts before a person has looked and run `clear`.")
+        raise StartRefused(f"{said}.", fix="Nothing starts before a person has looked and run `clear`.")
 
 
 async def read_markets(reader: AccountReader, config: Config) -> dict[str, MarketSpec]:
     """Our markets as the exchange lists them, at our fee tier. Raises StartRefused or OcxError."""
+    rows = await reader.get(ocx.MARKETS, reads.markets)
+    tier = await own_fee_tier(reader)
+    specs = {market_id: spec_of(market_id, tradable(market_id, rows), tier) for market_id in config.markets}
+    for market_id, spec in specs.items():
+        refuse_small(spec, config.markets[market_id].ladder.level_size)
+    return specs
+
+
+def tradable(market_id: str, rows: Mapping[str, ocx.Market]) -> ocx.Market:
+    """One of our markets in the exchange's listing. Raises StartRefused when it is none that can be quoted now."""
+    row = rows.get(market_id)
+    if row is None:
+        listed = f"It lists {', '.join(rows)}."
+        raise StartRefused(f"market.{market_id}: the exchange lists no such market.", fix=listed)
+    if reads.market_type(row) != "perp":
+        kind = f"market.{market_id} is of type {reads.market_type(row)!r}: only perpetuals are quoted."
+        raise StartRefused(kind, fix="Remove it.")
+    if not reads.is_active(row):
+        status = f"market.{market_id}: the exchange says it is {row.trading_status}."
+        raise StartRefused(status, fix="Try again later.")
+    return row
+
+
+def spec_of(market_id: str, row: ocx.Market, tier: tuple[Decimal, Decimal] | None) -> MarketSpec:
+    """A market's grid and our fees; `tier`: maker and taker fee in basis points, None: the listing's. Raises
+    StartRefused.
+    """
     try:
-        rows = await reader.get(ocx.MARKETS, reads.markets)
-        tier = await own_fee_tier(reader)
-        specs: dict[str, MarketSpec] = {}
-        for market_id in config.markets:
-            row = rows.get(market_id)
-            if row is None:
-                raise StartRefused(
-                    f"market.{market_id}: the exchange lists no such market. It lists {', '.join(rows)}."
-                )
-            if reads.market_type(row) != "perp":
-                raise StartRefused(
-                    f"market.{market_id} is of type {reads.market_type(row)!r}: only perpetuals are quoted. Remove it."
-                )
-            if not reads.is_active(row):
-                raise StartRefused(
-                    f"market.{market_id}: the exchange says it is {row.trading_status}. Try again later."
-                )
-            specs[market_id] = reads.market_spec(market_id, row, *(tier or (None, None)))
+        return reads.market_spec(market_id, row, *(tier or (None, None)))
     except ValueError as error:
         raise StartRefused(f"the exchange's listing cannot be read: {error}") from error
-    for market_id, spec in specs.items():
-        settings = config.markets[market_id].ladder
-        if spec.grid.size.count_down(settings.level_size) < spec.lots_min:
-            raise StartRefused(
-                f"market.{market_id}.level_size is {settings.level_size}, below the exchange's minimum of "
-                f"{spec.grid.size.text(spec.lots_min)}. Raise it."
-            )
-    return specs
+
+
+def refuse_small(spec: MarketSpec, level_size: Decimal) -> None:
+    """Refuse levels that the exchange would; `level_size` in base units. Raises StartRefused."""
+    if spec.grid.size.count_down(level_size) < spec.lots_min:
+        least = spec.grid.size.text(spec.lots_min)
+        small = f"market.{spec.market_id}.level_size is {level_size}, below the exchange's minimum of {least}."
+        raise StartRefused(small, fix="Raise it.")
 
 
 async def refuse_foreign(reader: AccountReader, identity: Identity) -> None:
     """Refuse to start beside orders that are not ours; nothing is cancelled. Raises StartRefused or OcxError."""
-    read = await reader.get(ocx.ORDERS, reads.open_orders)
-    foreign = [order for order in read if not identity.is_ours(order.client_order_id)]
+    refuse_strangers(await reader.get(ocx.ORDERS, reads.open_orders), identity)
+
+
+def refuse_strangers(resting: Iterable[OrderSeen], identity: Identity) -> None:
+    """Refuse what rests and is not ours. Raises StartRefused, which names it."""
+    foreign = [order for order in resting if not identity.is_ours(order.client_order_id)]
     if foreign:
         named = ", ".join(f"{order.market_id} {order.client_order_id or order.order_id}" for order in foreign)
         raise StartRefused(
-            f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
-            "Give the bot a sub-account of its own, or cancel them yourself."
+            f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them.",
+            fix="Give the bot a sub-account of its own, or cancel them yourself.",
         )
 
 
