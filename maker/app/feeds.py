@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 import attrs
 import trio
@@ -37,9 +37,16 @@ READ_SECONDS_MAX: Final = 3.0  # one poll
 Row = TypeVar("Row")
 
 
+class Door(Protocol):
+    """Where one connection's facts go."""
+
+    def deliver(self, event: Event) -> None:
+        """Take a fact. May raise StreamBroken, which ends the connection."""
+
+
 @attrs.define
 class Inlet:
-    """The one door for facts: engine, then switch, then the quoter's wake-up, without an await."""
+    """The one door for facts while quoting: engine, then switch, then the quoter's wake-up, without an await."""
 
     engine: Engine
     switch: Switch
@@ -105,23 +112,23 @@ async def run_market_stream(
     client: Client, spec: MarketSpec, inlet: Inlet, rng: random.Random, silent_seconds_max: float
 ) -> NoReturn:
     """Keep one market's event stream: book, our fills, our positions."""
-    params = {
-        "marketId": spec.market_id,
-        "depth": "25",
-        "intervalMs": str(ocx.EVENTS_INTERVAL_MS_MIN),
-    }
     backoff = Backoff(rng)
     while True:
         began = trio.current_time()
         try:
-            await follow_market(client, params, MarketStream(spec), inlet, silent_seconds_max)
+            await follow_market(client, stream_params(spec.market_id), MarketStream(spec), inlet, silent_seconds_max)
         except StreamBroken as broken:
             inlet.deliver(StreamLost(spec.market_id, broken.fault, broken.detail))
         await trio.sleep(backoff.next_pause(trio.current_time() - began))
 
 
+def stream_params(market_id: str) -> dict[str, str]:
+    """What is asked of a market's event stream: the documented depth, at its fastest cadence."""
+    return {"marketId": market_id, "depth": "25", "intervalMs": str(ocx.EVENTS_INTERVAL_MS_MIN)}
+
+
 async def follow_market(
-    client: Client, params: Mapping[str, str], stream: MarketStream, inlet: Inlet, silent_seconds_max: float
+    client: Client, params: Mapping[str, str], stream: MarketStream, inlet: Door, silent_seconds_max: float
 ) -> NoReturn:
     """One connection, until it breaks. Raises StreamBroken, or Unauthorized."""
     with broken_if_silent(CONNECT_SECONDS_MAX) as scope:

@@ -11,6 +11,7 @@ import trio
 
 from maker.desk.events import AccountRead, OpenOrdersRead
 from maker.desk.units import Grid
+from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.errors import OcxError, OutcomeUnknown, Unauthorized
 from maker.wire import ocx, reads
@@ -30,6 +31,7 @@ class AccountReader:
     client: Client
     grids: Mapping[str, Grid]
     tell: Callable[[str], None] = lambda _sentence: None  # why a read has to be repeated
+    on_answer: Callable[[Answer], None] = lambda _answer: None  # each answer, of any status
 
     async def get(self, path: str, parse: Callable[[bytes], Read], params: Mapping[str, str] | None = None) -> Read:
         """One read, repeated until it succeeds and makes sense; bounded by the caller. Raises Unauthorized."""
@@ -53,6 +55,7 @@ class AccountReader:
             answer = await self.client.get(path, params)
         if answer is None:
             raise OutcomeUnknown(f"{path} was not answered within {READ_SECONDS_MAX} s")
+        self.on_answer(answer)
         if answer.status != 200:
             raise ocx.refusal(answer.status, answer.body, READ_RETRY_SECONDS)
         return parse(answer.body)

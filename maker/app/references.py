@@ -20,7 +20,7 @@ import trio
 import trio_websocket
 
 from maker.app import feeds
-from maker.app.feeds import Backoff, Inlet, broken_if_silent
+from maker.app.feeds import Backoff, Door, Inlet, broken_if_silent
 from maker.desk.events import ReferenceLost
 from maker.errors import StreamBroken, StreamFault
 from maker.wire.references import venues
@@ -64,7 +64,7 @@ async def run_reference(venue: Venue, inlet: Inlet, rng: random.Random) -> NoRet
         await trio.sleep(backoff.next_pause(trio.current_time() - began))
 
 
-async def follow_reference(venue: Venue, inlet: Inlet) -> NoReturn:
+async def follow_reference(venue: Venue, inlet: Door) -> NoReturn:
     """One connection, until it breaks. Raises StreamBroken."""
     adapter = venues.adapter(venue.venue, venue.source, venue.symbols, venue.described)
     parts = urlsplit(adapter.address(venue.url))
@@ -111,7 +111,7 @@ def machine_store() -> ssl.SSLContext:
 async def listen(
     socket: trio_websocket.WebSocketConnection,
     adapter: Adapter,
-    inlet: Inlet,
+    inlet: Door,
     scope: trio.CancelScope,
     silent_seconds_max: float,
 ) -> NoReturn:
