@@ -88,15 +88,39 @@ def open_shared(path: Path) -> int:
 
 def account_lock(wanted: ParentSettings) -> Lock:
     """Open the lock of a live account: one writer on this machine, whatever its state folder. Raises OSError."""
-    name = hashlib.sha256(f"{wanted.base_url}\n{wanted.account}".encode()).hexdigest()[:16]
     problem: OSError | None = None
-    for folder in LOCK_FOLDERS:
+    for path in account_paths(wanted):
         try:
-            return Lock(Path(folder) / f"maker-{name}.lock")
+            return Lock(path)
         except OSError as error:
             problem = error
     assert problem is not None
     raise problem
+
+
+def account_paths(wanted: ParentSettings) -> list[Path]:
+    """Return where the lock of a live account may be, the best place first."""
+    name = hashlib.sha256(f"{wanted.base_url}\n{wanted.account}".encode()).hexdigest()[:16]
+    return [Path(folder) / f"maker-{name}.lock" for folder in LOCK_FOLDERS]
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a lock now. Makes no file and takes nothing from anybody. Raises OSError.
+
+    A start in this very moment may find it shared by us for microseconds: it tries again, since the holder that the
+    file names is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def alive(pid: object) -> bool:

@@ -18,6 +18,7 @@ class Practice(NamedTuple):
 
     url: str
     pid: int
+    reference_url: str
 
     @property
     def has_ended(self) -> bool:
@@ -30,7 +31,7 @@ def practice(folder: Path) -> Practice | None:
     try:
         with (folder / RUN_FILE).open("rb") as file:
             said = json.loads(file.read(RUN_FILE_BYTES_MAX))
-        found = Practice(str(said["venue_url"]), int(said["venue_pid"]))
+        found = Practice(str(said["venue_url"]), int(said["venue_pid"]), str(said["reference_url"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None if found.has_ended else found

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -66,10 +67,15 @@ def start_maker(command: list[str], pass_fds: tuple[int, ...]) -> Process:
     return process
 
 
-def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStack) -> Venue:
-    """Start the practice exchange and return it once it says where it listens. Raises Refusal."""
+def start_venue(
+    wanted: ParentSettings, signals: int, stack: contextlib.ExitStack, words: Sequence[str] = ()
+) -> Venue:
+    """Start the practice exchange and return it once it says where it listens. Raises Refusal.
+
+    `words` of the command `venue` win over the configuration.
+    """
     command = ["venue", "--conf", str(wanted.configuration), "--owner-pid", str(os.getpid())]
-    process = start([*command, "--port", str(wanted.venue_port)], stdout=subprocess.PIPE)
+    process = start([*command, "--port", str(wanted.venue_port), *words], stdout=subprocess.PIPE)
     stack.callback(end, process, VENUE_STOP_SECONDS_MAX)
     assert process.stdout is not None  # it is the pipe asked for
     reader = process.stdout.fileno()
@@ -99,6 +105,7 @@ def write_status(path: Path, maker: Process, venue: Venue | None, stack: context
         "maker_pid": maker.pid,
         "venue_pid": venue.process.pid if venue else None,
         "venue_url": venue.venue_url if venue else None,
+        "reference_url": venue.reference_url if venue else None,
         "monitor_url": None,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }

@@ -86,7 +86,8 @@ def test_run_json_names_the_processes_and_goes_away(scripted: Scripted) -> None:
     run = scripted("waits")
     process = run.start()
     status = run.status()
-    assert set(status) == {"guard_pid", "maker_pid", "venue_pid", "venue_url", "monitor_url", "started_at"}
+    processes = {"guard_pid", "maker_pid", "venue_pid"}
+    assert set(status) == {*processes, "venue_url", "reference_url", "monitor_url", "started_at"}
     assert status["guard_pid"] == process.pid
     assert is_alive(status["maker_pid"])
     assert is_alive(status["venue_pid"])

@@ -31,7 +31,7 @@ RESULT_KEYS = {
     "attribution": dict,
     "halts": int,
 }
-STATUS_KEYS = {"guard_pid", "maker_pid", "venue_pid", "venue_url", "monitor_url", "started_at"}
+STATUS_KEYS = {"guard_pid", "maker_pid", "venue_pid", "venue_url", "reference_url", "monitor_url", "started_at"}
 COVERED_MIN = 0.90
 WITHIN_BPS = Decimal(10)
 FIRST_QUOTE_SECONDS_MAX = 5.0
