@@ -8,6 +8,7 @@ without a journal must not quote, so whoever runs the loop treats `lost` as a re
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -26,6 +27,7 @@ QUEUE_ROWS_MAX = 20_000  # two markets put some 10 rows/s: half an hour of a dis
 COLLECT_SECONDS = 0.05  # rows wait this long for company: 20 commits/s, and all that a kill -9 may lose
 BATCH_ROWS_MAX = 1_000  # one transaction
 BUSY_SECONDS_MAX = 30.0  # a user's tool that holds the file is waited for this long, then the journal is lost
+LOOK_SECONDS_MAX = 2.0  # the same, for whoever only looks whether a run could go on with the file
 MEMORY_ROWS_MAX = 1_000_000  # in-memory journals of simulated days
 APPLICATION_ID = 0x6D6B7231  # "mkr1": lets `file` and a stranger tell whose database this is
 
@@ -165,7 +167,7 @@ def open_database(path: Path, run: Run) -> sqlite3.Connection:
         insert(connection, Run.table, [field.name for field in attrs.fields(Run)], [attrs.astuple(run)])
     except sqlite3.Error as problem:
         connection.close()
-        raise StartRefused(f"The journal {path} cannot be used: {problem}. Move it away to begin a new one.") from None
+        raise unusable(path, problem) from None
     except StartRefused:
         connection.close()
         raise
@@ -174,9 +176,7 @@ def open_database(path: Path, run: Run) -> sqlite3.Connection:
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply the migrations that the file lacks, each whole or not at all. Raises StartRefused, sqlite3.Error."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StartRefused(f"The journal {path} was written by a newer maker (schema {version}): use that one.")
+    version = schema_version(connection, path)
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         for statement in statements:
@@ -184,6 +184,32 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
+
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return which migrations a file has. Raises StartRefused when a newer maker wrote it, sqlite3.Error."""
+    version: int
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        newer = f"The journal {path} was written by a newer maker (schema {version})."
+        raise StartRefused(newer, fix="Use that one, or move it away to begin a new one.")
+    return version
+
+
+def refuse_unusable(path: Path) -> None:
+    """Refuse a file that a run could not go on with, changing nothing. Raises StartRefused."""
+    if not path.exists():
+        return
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=LOOK_SECONDS_MAX, uri=True)
+        with contextlib.closing(connection):
+            schema_version(connection, path)
+    except sqlite3.Error as problem:
+        raise unusable(path, problem) from None
+
+
+def unusable(path: Path, problem: sqlite3.Error) -> StartRefused:
+    return StartRefused(f"The journal {path} cannot be used: {problem}.", fix="Move it away to begin a new one.")
 
 
 def write_batch(connection: sqlite3.Connection, run_id: str, batch: Sequence[Row]) -> None:

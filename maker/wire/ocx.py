@@ -56,6 +56,10 @@ INSUFFICIENT_MARGIN: Final = "INSUFFICIENT_MARGIN"
 POST_ONLY_WOULD_CROSS: Final = "POST_ONLY_WOULD_CROSS"
 DUPLICATE_CLIENT_ORDER_ID: Final = "DUPLICATE_CLIENT_ORDER_ID"  # ASSUMED spelling
 MARKET_HALTED: Final = "MARKET_HALTED"  # ASSUMED spelling
+KEY_EXPIRED: Final = "KEY_EXPIRED"  # ASSUMED spelling, this one and the next three; the status alone is documented
+KEY_REVOKED: Final = "KEY_REVOKED"
+IP_NOT_ALLOWED: Final = "IP_NOT_ALLOWED"
+INSUFFICIENT_SCOPE: Final = "INSUFFICIENT_SCOPE"
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
@@ -358,6 +362,27 @@ class TransferRequest(Wire, frozen=True, kw_only=True):
     from_: str = msgspec.field(name="from")
     to: str
     amount: str
+
+
+class ApiKey(Wire, frozen=True, kw_only=True):
+    """One row of GET /perps/me/api-keys: what is known of a key, never its secret."""
+
+    id: str
+    name: str
+    scope: str  # read | trade
+    allowed_ips: list[str]  # empty: from anywhere
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+    last_used_at: str | None = None
+    last_used_ip: str | None = None
+    status: str  # active | expired | revoked
+
+
+class ApiKeys(Wire, frozen=True, kw_only=True):
+    """GET /perps/me/api-keys: documented for signed-in sessions; a key is refused, or not."""
+
+    keys: list[ApiKey]
 
 
 # -- streams ------------------------------------------------------------------------------------------------------
