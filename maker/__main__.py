@@ -52,6 +52,10 @@ def main(argv: list[str]) -> int:
         from maker.report import command as reporting
 
         return reporting.main(argv[1:])
+    if argv[0] == "check":
+        from maker.preflight import command as preflight
+
+        return preflight.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

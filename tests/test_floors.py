@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
     "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
     "report": {"errors", "desk", "edge", "launch"},
-    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report"},
+    "preflight": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
+    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report", "preflight"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -45,6 +46,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "storms": {"attrs", "msgspec", "trio", "h11", "structlog", "outcome"},
     "compare": {"attrs"},
     "report": {"attrs"},
+    "preflight": {"attrs", "trio"},
     "__main__": set(),
     "__init__": set(),
 }
@@ -63,6 +65,7 @@ NURSERIES = {
     "drills/command.py": "a watch for signals; timed drills whose tails overlap, then drills side by side",
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
+    "preflight/references.py": "reference feeds are tried side by side",
     "storms/world.py": "everything in one run: exchange, maker, guard and the story",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }

@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        known = "run, venue, drill, simulate, compare, price, report, cancel-all, flatten, clear, test"
+        known = "run, check, venue, drill, simulate, compare, price, report, cancel-all, flatten, clear, test"
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:

@@ -52,7 +52,8 @@ def test_an_unknown_command_is_a_sentence(words: list[str], capsys: pytest.Captu
     assert shown.out == ""
     name = words[0] if words else ""
     assert (
-        shown.err == f"unknown command {name!r}. There are: run, venue, drill, simulate, compare, price, report, "
+        shown.err
+        == f"unknown command {name!r}. There are: run, check, venue, drill, simulate, compare, price, report, "
         "cancel-all, flatten, clear, test; each takes --help.\n"
     )
 

@@ -1,0 +1,155 @@
+"""The key: whether the exchange accepts it, and what can be learnt of its scope, its expiry and its pinned addresses.
+
+OCX tells these to signed-in sessions (`GET /perps/me/api-keys`); whether a key may ask too is not settled, so it is
+tried. Where it may not, an accepted read still proves much: a known key, not revoked, not expired, and used from where
+it may be. What no read can prove is that it may trade; then the first cancel-all of a start does.
+
+Which of several keys is ours is not told either, as no answer names the key that asked: it is the only active one, or
+else the only one that was used just now. ASSUMED: that `lastUsedAt` is kept up to the second.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from maker.errors import ExitCode, OcxError, Refused, Unauthorized
+from maker.preflight.verdict import Finding, failed, not_made, ok, unknown, warning
+from maker.wire import ocx
+from maker.wire.stream import unix_ms
+
+DAY_SECONDS: Final = 86_400.0
+EXPIRY_WARN_DAYS: Final = 14.0  # long enough for whoever mints keys to be on holiday
+USED_SECONDS_MAX: Final = 30.0  # ago: all our reads of the key so far, and a clock that is a little off
+TRADE: Final = "trade"
+
+CREDENTIALS: Final = "credentials"  # the checks, by name
+EXPIRY: Final = "expiry"
+PINS: Final = "pinned addresses"
+SCOPE: Final = "scope"
+ACCEPTED: Final = (CREDENTIALS, EXPIRY, PINS, SCOPE)  # all of them: the key is accepted here
+BY_HAND: Final = "See the exchange's own page of keys."
+BY_CANCEL: Final = f"{BY_HAND} A start proves it by its first cancel-all, and ends with code 77 where it may not."
+
+
+class Trouble(enum.Enum):
+    """What a refusal blames."""
+
+    EXPIRED = "expired"
+    ADDRESS = "address"
+    SCOPE = "scope"
+    KEY = "key"  # unknown, revoked, or a reason that we have no name for
+
+
+CODES: Final = {
+    ocx.KEY_EXPIRED: Trouble.EXPIRED,
+    ocx.IP_NOT_ALLOWED: Trouble.ADDRESS,
+    ocx.INSUFFICIENT_SCOPE: Trouble.SCOPE,
+}
+
+
+@attrs.frozen
+class KeySeen:
+    """What the exchange said of our key."""
+
+    refusal: Unauthorized | Refused | None = None  # of an authenticated read; None: it was answered
+    own: ocx.ApiKey | None = None
+    untold: str = ""  # why `own` is not known
+
+    @property
+    def trouble(self) -> Trouble | None:
+        return None if self.refusal is None else CODES.get(self.refusal.code, Trouble.KEY)
+
+
+def ours(keys: Iterable[ocx.ApiKey], unix_seconds: float) -> ocx.ApiKey | None:
+    """Which of the account's keys we have just used; None where that cannot be told."""
+    active = [key for key in keys if key.status.lower() == "active"]
+    if len(active) == 1:
+        return active[0]
+    lately = [key for key in active if used_ago(key, unix_seconds) <= USED_SECONDS_MAX]
+    return lately[0] if len(lately) == 1 else None
+
+
+def used_ago(key: ocx.ApiKey, unix_seconds: float) -> float:
+    """Seconds since a key was last used. Raises ValueError for what is no time."""
+    return float("inf") if key.last_used_at is None else unix_seconds - unix_ms(key.last_used_at) / 1000
+
+
+def seen_of(keys: Iterable[ocx.ApiKey], unix_seconds: float) -> KeySeen:
+    """What a list of the account's keys tells of ours. Raises ValueError."""
+    own = ours(keys, unix_seconds)
+    return KeySeen(own=own, untold="" if own else "several keys are active, and which is ours is not told")
+
+
+def untold(error: OcxError) -> KeySeen:
+    """What a refused list tells: nothing, and that is no trouble."""
+    status = f" ({error.status})" if isinstance(error, Unauthorized | Refused) else ""
+    return KeySeen(untold=f"keys are listed for signed-in sessions only{status}")
+
+
+# -- a line each --------------------------------------------------------------------------------------------------
+
+
+def credentials(seen: KeySeen) -> Finding:
+    """Whether the exchange knows this key, and it was not revoked."""
+    if seen.trouble is Trouble.KEY:
+        refusal = seen.refusal
+        assert refusal is not None, "there is no trouble without one"
+        revoked = refusal.code == ocx.KEY_REVOKED
+        fix = "It was revoked: put a new key in its place." if revoked else "Is this the key that was minted, whole?"
+        return failed(f"A read with this key is answered {refusal}.", fix, ExitCode.CREDENTIALS)
+    name = f" {seen.own.id} ({seen.own.name!r})" if seen.own else ""
+    return ok(f"The exchange knows the key{name}.")
+
+
+def expiry(seen: KeySeen, unix_seconds: float) -> Finding:
+    """How long the key lasts. Raises ValueError for a date that is none."""
+    if seen.trouble is Trouble.EXPIRED:
+        return failed("The key has expired.", "Mint a new one, and put it in its place.", ExitCode.CREDENTIALS)
+    if seen.trouble is not None:
+        return not_made(f"{blamed(seen.trouble)} did not pass")
+    if seen.own is None:
+        return unknown(f"It has not expired; until when it lasts is not told: {seen.untold}.", BY_HAND)
+    if seen.own.expires_at is None:
+        return warning("It never expires.", "A key that leaks should die by itself: mint one with an expiry date.")
+    days = (unix_ms(seen.own.expires_at) / 1000 - unix_seconds) / DAY_SECONDS
+    said = f"It expires in {days:.1f} days, at {seen.own.expires_at}."
+    return ok(said) if days > EXPIRY_WARN_DAYS else warning(said, "Mint the next one in time.")
+
+
+def pins(seen: KeySeen) -> Finding:
+    """Whether the key may be used from here, and whether from anywhere else."""
+    if seen.trouble is Trouble.ADDRESS:
+        fix = "Pin the address that this machine is seen as from outside, or use one that is pinned."
+        return failed("The key may not be used from this machine's address.", fix, ExitCode.CREDENTIALS)
+    if seen.trouble is not None:
+        return not_made(f"{blamed(seen.trouble)} did not pass")
+    if seen.own is None:
+        return unknown(f"It may be used from here; from where else is not told: {seen.untold}.", BY_HAND)
+    here = f"; we are seen as {seen.own.last_used_ip}" if seen.own.last_used_ip else ""
+    if not seen.own.allowed_ips:
+        return warning(f"It may be used from anywhere{here}.", "Mint one that is pinned to this machine's address.")
+    return ok(f"It is pinned to {', '.join(seen.own.allowed_ips)}{here}.")
+
+
+def scope(seen: KeySeen) -> Finding:
+    """Whether the key may trade."""
+    own_scope = seen.own.scope if seen.own else ""
+    if seen.trouble is Trouble.SCOPE or own_scope == "read":
+        fix = "Mint a key of scope trade; one of scope read is for whoever only looks on."
+        return failed("The key may read and not trade: it cannot quote.", fix, ExitCode.CREDENTIALS)
+    if seen.trouble is not None:
+        return not_made(f"{blamed(seen.trouble)} did not pass")
+    if own_scope == TRADE:
+        return ok("It may trade.")
+    why = f"the exchange calls it {own_scope!r}" if own_scope else seen.untold
+    return unknown(f"It may read; whether it may trade is not told: {why}.", BY_CANCEL)
+
+
+def blamed(trouble: Trouble) -> str:
+    """The check that a refusal failed."""
+    checks = {Trouble.EXPIRED: EXPIRY, Trouble.ADDRESS: PINS, Trouble.SCOPE: SCOPE, Trouble.KEY: CREDENTIALS}
+    return checks[trouble]

@@ -1,0 +1,1 @@
+"""Whether a start would go well, asked by reads alone."""
