@@ -22,12 +22,12 @@ from maker.launch.settings import ParentSettings
 from maker.preflight.verdict import Finding, failed, ok, warning
 
 MEGABYTE: Final = 1_000_000
-# A journal takes up to 5 kB/s at the standard tier, 430 MB a day; a practice exchange's record some 40 MB an hour.
-DISK_BYTES_MIN: Final = 250 * MEGABYTE  # half a day of it: nobody would be back in time
-DISK_BYTES_WARN: Final = 3000 * MEGABYTE  # a week
+# A journal of two markets at the standard tier takes 3 kB/s, 250 MB a day; a practice exchange's record 50 MB an hour.
+DISK_BYTES_MIN: Final = 250 * MEGABYTE  # a day of it: nobody may be back in time
+DISK_BYTES_WARN: Final = 2000 * MEGABYTE  # a week
 INODES_MIN: Final = 100  # a run makes a dozen files, and one for each incident
-# What a maker holds at most: three lanes, eight reads, journal, link, locks, signals, logs, look-ups (measured: 34 with
-# two markets and three feeds), and for each stream its old connection beside the new one.
+# What a maker holds: three lanes, up to eight reads, journal, link, locks, signals, look-ups; for each stream, while it
+# connects anew, an old connection beside the new one. Quoting two markets by three feeds it holds 24.
 DESCRIPTORS_FIXED: Final = 32 + CONNECTIONS_MAX
 DESCRIPTORS_EACH: Final = 2
 DESCRIPTORS_SPARE: Final = 2  # times what is needed: below, something else may eat them up
@@ -124,7 +124,7 @@ def disk(folder: Path) -> Finding:
     said = os.statvfs(at)
     free = said.f_bavail * said.f_frsize
     room = f"{free / MEGABYTE:,.0f} MB are free at {at}"
-    fix = "Make room: a journal takes up to 430 MB a day, and one that cannot be written ends the run."
+    fix = "Make room: a journal takes some 250 MB a day, and one that cannot be written ends the run."
     if free < DISK_BYTES_MIN or (said.f_files and said.f_favail < INODES_MIN):
         files = "" if free < DISK_BYTES_MIN else f", but only {said.f_favail} more files"
         return failed(f"{room}{files}.", fix)

@@ -92,6 +92,7 @@ def test_run_json_names_the_processes_and_goes_away(scripted: Scripted) -> None:
     assert is_alive(status["maker_pid"])
     assert is_alive(status["venue_pid"])
     assert (status["venue_url"], status["monitor_url"]) == (run.exchange.url, None)
+    assert status["reference_url"] == "ws://127.0.0.1:2", "as the practice exchange said"
     assert status["started_at"].endswith("+00:00")
     process.send_signal(signal.SIGTERM)
     finish(process)
