@@ -67,9 +67,7 @@ def start_maker(command: list[str], pass_fds: tuple[int, ...]) -> Process:
     return process
 
 
-def start_venue(
-    wanted: ParentSettings, signals: int, stack: contextlib.ExitStack, words: Sequence[str] = ()
-) -> Venue:
+def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStack, words: Sequence[str] = ()) -> Venue:
     """Start the practice exchange and return it once it says where it listens. Raises Refusal.
 
     `words` of the command `venue` win over the configuration.

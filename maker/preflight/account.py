@@ -244,8 +244,8 @@ async def foreign_orders(known: Known) -> Finding:
     except StartRefused:
         if known.config.foreign_orders == "refuse":
             raise
-        said = f"{len(resting) - own} orders on the account are not ours."
+        said = f"Orders on the account that are not ours: {len(resting) - own}."
         return warning(said, 'A start cancels them, since foreign_orders = "cancel".')
     if own:
-        return ok(f"None; {own} of ours rest: of a run that goes on, or the next start sweeps them.")
+        return ok(f"None; orders of ours that rest: {own}, of a run that goes on, or the next start sweeps them.")
     return ok("None, and none of ours rests.")

@@ -25,6 +25,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from maker.app.causes import first_cause
 from maker.app.config import load
 from maker.errors import ExitCode
 from maker.preflight import account, api_key, exchange, local, practice, references, rehearsal, standing
@@ -46,20 +47,22 @@ class Words:
     json: bool = False
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], ways: Ways = THIS_WAY) -> int:
     """Check, and return the exit code; stdout gets a line a check, and last what it came to."""
     words = parse(argv)
     sequence = Sequence(lambda row: say(row.line))
     try:
         with interruptible():
-            check_all(words, sequence)
+            check_all(words, sequence, ways)
         reason, code = summary(sequence.rows), exit_code(sequence.rows)
-    except KeyboardInterrupt:
-        reason, code = f"Stopped after {len(sequence.rows)} checks.", ExitCode.FAILURES_FOUND
-    except Exception as problem:  # noqa: BLE001 - the top of this process: a bug of ours ends it, and is no pass
-        traceback.print_exc()
-        name = type(problem).__name__
-        reason, code = f"Failed after {len(sequence.rows)} checks, by a bug of ours: {name}.", ExitCode.FAILURES_FOUND
+    except BaseException as error:  # noqa: BLE001 - the top of this process: Ctrl-C or a bug of ours, and no pass
+        cause, made = first_cause(error), len(sequence.rows)
+        code = ExitCode.FAILURES_FOUND
+        if isinstance(cause, KeyboardInterrupt):
+            reason = f"Stopped after {made} checks."
+        else:
+            traceback.print_exc()
+            reason = f"Failed after {made} checks, by a bug of ours: {type(cause).__name__}."
     say(json.dumps(fields(sequence.rows, reason, code), ensure_ascii=False) if words.json else reason)
     return code
 

@@ -80,7 +80,7 @@ def certificate(tls: ssl.SSLObject, unix_seconds: float) -> Finding:
 async def listing(known: Known) -> Finding:
     """Read the markets, as anybody may: an OCX answers at this address."""
     known.listing = await known.read(ocx.MARKETS, reads.markets)
-    return ok(f"{len(known.listing)} markets are listed.")
+    return ok(f"Markets listed: {len(known.listing)}.")
 
 
 async def clock(known: Known) -> Finding:

@@ -94,4 +94,4 @@ def route(wanted: ParentSettings, base_url: str, key: str) -> Finding:
         raise NoAnswer(f"no address for {exchange.host} is found")
     rows = exchange.open_orders()
     of_ours = sum(ours(row, wanted.order_prefix) for row in rows)
-    return ok(f"It reads the account by its own means: {of_ours} orders of ours rest.")
+    return ok(f"It reads the account by its own means; orders of ours that rest: {of_ours}.")

@@ -131,4 +131,4 @@ def summary(rows: list[Row]) -> str:
         ExitCode.CLEAN: "nothing stands against a start",
         ExitCode.FAILURES_FOUND: "a start would not be refused for it, but should wait",
     }
-    return f"{len(rows)} checks: {parts}; {ends.get(code, f'a start would be refused with code {int(code)}')}."
+    return f"Of {len(rows)} checks {parts}; {ends.get(code, f'a start would be refused with code {int(code)}')}."

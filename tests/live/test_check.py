@@ -68,8 +68,8 @@ async def ready(folder: Path) -> None:
             "rate limit",
         }
         found = {row["name"]: row["found"] for row in said["checks"]}
-        assert "1 of ours rest" in found["foreign orders"]
-        assert "1 orders of ours rest" in found["guard's route"]
+        assert "orders of ours that rest: 1" in found["foreign orders"]
+        assert "orders of ours that rest: 1" in found["guard's route"]
         assert changing(venue, since) == []
         assert set(venue.record.resting()) == resting != set()
         left = set(folder.iterdir()) - set(before)
@@ -196,7 +196,7 @@ async def beside_a_run(folder: Path) -> None:
         found = {row["name"]: row["found"] for row in said["checks"]}
         assert found["practice exchange"] == f"The one of the run that goes on: {maker.status['venue_url']}."
         assert verdicts["lock"] == "warning"
-        assert "of ours rest" in found["foreign orders"]
+        assert "orders of ours that rest" in found["foreign orders"]
         await maker.quoting(since=now_ms())
         assert not maker.process.ended
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from maker import __main__ as program
 from maker.app import cli
+from maker.app.feeds import Door
+from maker.app.references import Venue
 from maker.errors import ExitCode
 from maker.guard import latch
 from maker.preflight import command, local, rehearsal
 from maker.preflight.sequence import Sequence
+from maker.preflight.setting import Ways
 from maker.preflight.verdict import Verdict, ok
 from tests.preflight.scripted import live_example
 from tests.preflight.test_local import KEY, a_conf
@@ -160,3 +165,21 @@ def test_a_signal_ends_it(
     assert command.main([str(live_example(tmp_path, "https://ocx.test"))]) == ExitCode.FAILURES_FOUND
     assert capsys.readouterr().out.splitlines()[-1] == "Stopped after 6 checks."
     assert [signal.getsignal(one) for one in (signal.SIGINT, *command.AS_CTRL_C)] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_waits_for_others_ends_it(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trio hands it on in a group, out of the nursery of the feeds: it is the same end."""
+
+    async def told(_venue: Venue, _door: Door) -> None:
+        signal.raise_signal(number)
+        await trio.sleep(30)
+
+    conf = live_example(tmp_path, "http://127.0.0.1:1")
+    assert command.main([str(conf)], Ways(follow_reference=told)) == ExitCode.FAILURES_FOUND
+    shown = capsys.readouterr()
+    assert re.fullmatch(r"Stopped after [0-9]+ checks\.", shown.out.splitlines()[-1])
+    assert "Traceback" not in shown.err
+    assert "FAILED    reference" not in shown.out

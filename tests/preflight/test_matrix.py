@@ -60,7 +60,7 @@ Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 HEALTHY: Final = {
     EXCHANGE: "takes connections (192.0.2.1)",
     TLS: "None: the exchange is on this machine.",
-    LISTING: "1 markets are listed.",
+    LISTING: "Markets listed: 1.",
     CREDENTIALS: "The exchange knows the key ocx_kid_1 ('maker').",
     EXPIRY: "It expires in 199.1 days, at 2024-06-01T00:00:00.000Z.",
     PINS: "It is pinned to 192.0.2.9; we are seen as 192.0.2.9.",

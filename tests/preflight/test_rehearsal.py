@@ -100,7 +100,7 @@ def test_the_guard_reads_by_its_own_means(tmp_path: Path) -> None:
     with ScriptedExchange([order(number=1), order(number=2, prefix="other")]) as exchange:
         wanted = parent_settings(live_example(tmp_path, exchange.url))
         found = rehearsal.route(wanted, exchange.url, KEY)
-        assert (found.verdict, "1 orders of ours rest" in found.said) == (Verdict.OK, True)
+        assert (found.verdict, "orders of ours that rest: 1" in found.said) == (Verdict.OK, True)
         assert [(one.method, one.path) for one in exchange.requests] == [("GET", "/perps/orders")]
         assert exchange.requests[0].headers["x-api-key"] == KEY
 

@@ -146,9 +146,9 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         FOREIGN,
         cancelling,
         Verdict.WARNING,
-        "1 orders on the account are not ours. A start cancels them",
+        "that are not ours: 1. A start cancels them",
     ),
-    "orders of our own": (FOREIGN, resting("mk-old-1"), Verdict.OK, "1 of ours rest"),
+    "orders of our own": (FOREIGN, resting("mk-old-1"), Verdict.OK, "orders of ours that rest: 1"),
     "a feed that no market uses": (GAMMA, unused_feed, Verdict.WARNING, "Use or remove [reference.gamma]"),
 }
 

@@ -65,16 +65,16 @@ def test_a_row_for_programs() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([FINE, FINE], "2 checks: 2 ok; nothing stands against a start."),
+        ([FINE, FINE], "Of 2 checks 2 ok; nothing stands against a start."),
         (
             [FINE, WARNED, UNTOLD],
-            "3 checks: 1 ok, 1 with a warning, 1 that nobody told; nothing stands against a start.",
+            "Of 3 checks 1 ok, 1 with a warning, 1 that nobody told; nothing stands against a start.",
         ),
         (
             [FINE, WRONG, SKIPPED],
-            "3 checks: 1 ok, 1 failed, 1 not made; a start would not be refused for it, but should wait.",
+            "Of 3 checks 1 ok, 1 failed, 1 not made; a start would not be refused for it, but should wait.",
         ),
-        ([REFUSES], "1 checks: 1 failed; a start would be refused with code 78."),
+        ([REFUSES], "Of 1 checks 1 failed; a start would be refused with code 78."),
     ],
 )
 def test_all_of_them_in_a_sentence(rows: list[Row], said: str) -> None:
