@@ -25,7 +25,7 @@ from maker.errors import OcxError, Refused, StartRefused, Unauthorized
 from maker.preflight import api_key, standing
 from maker.preflight.setting import Known
 from maker.preflight.verdict import Finding, failed, ok, unknown, warning
-from maker.wire import ocx, orders, reads
+from maker.wire import access, ocx, orders, reads
 
 PREVIEW_BELOW_BPS: Final = Decimal(20)  # the mark: the order asked about would rest, and pay the maker fee
 HOUR_SECONDS: Final = 3600.0
@@ -37,30 +37,32 @@ async def show_key(known: Known) -> None:
     try:
         await known.read(ocx.BALANCES, reads.balance)
     except (Unauthorized, Refused) as refusal:
-        known.key_seen = api_key.KeySeen(refusal)
+        if refusal.status not in api_key.REFUSALS:
+            raise
+        known.key_told = api_key.KeyTold(refusal)
         return
     try:
-        listed = await known.reads.get_once(ocx.API_KEYS, reads.api_keys)  # once: it need not be answered
-        known.key_seen = api_key.seen_of(listed, known.ways.wall())
+        listed = await known.reads.get_once(ocx.API_KEYS, access.keys)  # once: it need not be answered
+        known.key_told = api_key.told_of(listed, known.ways.wall())
     except OcxError as error:
-        known.key_seen = api_key.untold(error)
+        known.key_told = api_key.untold(error)
     except ValueError:
-        known.key_seen = api_key.KeySeen(untold="the exchange's list of keys cannot be read")
+        known.key_told = api_key.KeyTold(untold="the exchange's list of keys cannot be read")
 
 
 async def credentials(known: Known) -> Finding:
     """Whether the exchange accepts the key. What else it said of it is for the checks that follow."""
     await show_key(known)
-    assert known.key_seen is not None, "shown"
-    return api_key.credentials(known.key_seen)
+    assert known.key_told is not None, "shown"
+    return api_key.credentials(known.key_told)
 
 
 async def about_key(known: Known, judge: str) -> Finding:
     """Expiry, pinned addresses or scope, by what the exchange said of the key."""
-    assert known.key_seen is not None, "credentials come first"
+    assert known.key_told is not None, "credentials come first"
     if judge == api_key.EXPIRY:
-        return api_key.expiry(known.key_seen, known.ways.wall())
-    return api_key.pins(known.key_seen) if judge == api_key.PINS else api_key.scope(known.key_seen)
+        return api_key.expiry(known.key_told, known.ways.wall())
+    return api_key.pins(known.key_told) if judge == api_key.PINS else api_key.scope(known.key_told)
 
 
 # -- fees and requests --------------------------------------------------------------------------------------------

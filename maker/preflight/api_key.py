@@ -11,7 +11,9 @@ else the only one that was used just now. ASSUMED: that `lastUsedAt` is kept up 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -19,7 +21,7 @@ import attrs
 from maker.errors import ExitCode, OcxError, Refused, Unauthorized
 from maker.preflight.verdict import Finding, failed, not_made, ok, unknown, warning
 from maker.wire import ocx
-from maker.wire.stream import unix_ms
+from maker.wire.access import KeySeen
 
 DAY_SECONDS: Final = 86_400.0
 EXPIRY_WARN_DAYS: Final = 14.0  # long enough for whoever mints keys to be on holiday
@@ -44,6 +46,7 @@ class Trouble(enum.Enum):
     KEY = "key"  # unknown, revoked, or a reason that we have no name for
 
 
+REFUSALS: Final = (401, 403, 409)  # as documented: not authenticated, wrong scope or address, a key that was revoked
 CODES: Final = {
     ocx.KEY_EXPIRED: Trouble.EXPIRED,
     ocx.IP_NOT_ALLOWED: Trouble.ADDRESS,
@@ -52,11 +55,11 @@ CODES: Final = {
 
 
 @attrs.frozen
-class KeySeen:
+class KeyTold:
     """What the exchange said of our key."""
 
     refusal: Unauthorized | Refused | None = None  # of an authenticated read; None: it was answered
-    own: ocx.ApiKey | None = None
+    own: KeySeen | None = None
     untold: str = ""  # why `own` is not known
 
     @property
@@ -64,88 +67,88 @@ class KeySeen:
         return None if self.refusal is None else CODES.get(self.refusal.code, Trouble.KEY)
 
 
-def ours(keys: Iterable[ocx.ApiKey], unix_seconds: float) -> ocx.ApiKey | None:
+def ours(keys: Iterable[KeySeen], unix_seconds: float) -> KeySeen | None:
     """Which of the account's keys we have just used; None where that cannot be told."""
-    active = [key for key in keys if key.status.lower() == "active"]
+    active = [key for key in keys if key.status == "active"]
     if len(active) == 1:
         return active[0]
     lately = [key for key in active if used_ago(key, unix_seconds) <= USED_SECONDS_MAX]
     return lately[0] if len(lately) == 1 else None
 
 
-def used_ago(key: ocx.ApiKey, unix_seconds: float) -> float:
-    """Seconds since a key was last used. Raises ValueError for what is no time."""
-    return float("inf") if key.last_used_at is None else unix_seconds - unix_ms(key.last_used_at) / 1000
+def used_ago(key: KeySeen, unix_seconds: float) -> float:
+    """Seconds since a key was last used; infinity: never."""
+    return math.inf if key.last_used_at is None else unix_seconds - key.last_used_at
 
 
-def seen_of(keys: Iterable[ocx.ApiKey], unix_seconds: float) -> KeySeen:
-    """What a list of the account's keys tells of ours. Raises ValueError."""
+def told_of(keys: Iterable[KeySeen], unix_seconds: float) -> KeyTold:
+    """What a list of the account's keys tells of ours."""
     own = ours(keys, unix_seconds)
-    return KeySeen(own=own, untold="" if own else "several keys are active, and which is ours is not told")
+    return KeyTold(own=own, untold="" if own else "several keys are active, and which is ours is not told")
 
 
-def untold(error: OcxError) -> KeySeen:
+def untold(error: OcxError) -> KeyTold:
     """What a refused list tells: nothing, and that is no trouble."""
     status = f" ({error.status})" if isinstance(error, Unauthorized | Refused) else ""
-    return KeySeen(untold=f"keys are listed for signed-in sessions only{status}")
+    return KeyTold(untold=f"keys are listed for signed-in sessions only{status}")
 
 
 # -- a line each --------------------------------------------------------------------------------------------------
 
 
-def credentials(seen: KeySeen) -> Finding:
+def credentials(told: KeyTold) -> Finding:
     """Whether the exchange knows this key, and it was not revoked."""
-    if seen.trouble is Trouble.KEY:
-        refusal = seen.refusal
+    if told.trouble is Trouble.KEY:
+        refusal = told.refusal
         assert refusal is not None, "there is no trouble without one"
         revoked = refusal.code == ocx.KEY_REVOKED
         fix = "It was revoked: put a new key in its place." if revoked else "Is this the key that was minted, whole?"
         return failed(f"A read with this key is answered {refusal}.", fix, ExitCode.CREDENTIALS)
-    name = f" {seen.own.id} ({seen.own.name!r})" if seen.own else ""
+    name = f" {told.own.key_id} ({told.own.name!r})" if told.own else ""
     return ok(f"The exchange knows the key{name}.")
 
 
-def expiry(seen: KeySeen, unix_seconds: float) -> Finding:
-    """How long the key lasts. Raises ValueError for a date that is none."""
-    if seen.trouble is Trouble.EXPIRED:
+def expiry(told: KeyTold, unix_seconds: float) -> Finding:
+    """How long the key lasts."""
+    if told.trouble is Trouble.EXPIRED:
         return failed("The key has expired.", "Mint a new one, and put it in its place.", ExitCode.CREDENTIALS)
-    if seen.trouble is not None:
-        return not_made(f"{blamed(seen.trouble)} did not pass")
-    if seen.own is None:
-        return unknown(f"It has not expired; until when it lasts is not told: {seen.untold}.", BY_HAND)
-    if seen.own.expires_at is None:
+    if told.trouble is not None:
+        return not_made(f"{blamed(told.trouble)} did not pass")
+    if told.own is None:
+        return unknown(f"It has not expired; until when it lasts is not told: {told.untold}.", BY_HAND)
+    if told.own.expires_at is None:
         return warning("It never expires.", "A key that leaks should die by itself: mint one with an expiry date.")
-    days = (unix_ms(seen.own.expires_at) / 1000 - unix_seconds) / DAY_SECONDS
-    said = f"It expires in {days:.1f} days, at {seen.own.expires_at}."
+    days = (told.own.expires_at - unix_seconds) / DAY_SECONDS
+    said = f"It expires in {days:.1f} days, on {datetime.fromtimestamp(told.own.expires_at, UTC):%Y-%m-%d %H:%M} UTC."
     return ok(said) if days > EXPIRY_WARN_DAYS else warning(said, "Mint the next one in time.")
 
 
-def pins(seen: KeySeen) -> Finding:
+def pins(told: KeyTold) -> Finding:
     """Whether the key may be used from here, and whether from anywhere else."""
-    if seen.trouble is Trouble.ADDRESS:
+    if told.trouble is Trouble.ADDRESS:
         fix = "Pin the address that this machine is seen as from outside, or use one that is pinned."
         return failed("The key may not be used from this machine's address.", fix, ExitCode.CREDENTIALS)
-    if seen.trouble is not None:
-        return not_made(f"{blamed(seen.trouble)} did not pass")
-    if seen.own is None:
-        return unknown(f"It may be used from here; from where else is not told: {seen.untold}.", BY_HAND)
-    here = f"; we are seen as {seen.own.last_used_ip}" if seen.own.last_used_ip else ""
-    if not seen.own.allowed_ips:
+    if told.trouble is not None:
+        return not_made(f"{blamed(told.trouble)} did not pass")
+    if told.own is None:
+        return unknown(f"It may be used from here; from where else is not told: {told.untold}.", BY_HAND)
+    here = f"; we are seen as {told.own.last_used_ip}" if told.own.last_used_ip else ""
+    if not told.own.allowed_ips:
         return warning(f"It may be used from anywhere{here}.", "Mint one that is pinned to this machine's address.")
-    return ok(f"It is pinned to {', '.join(seen.own.allowed_ips)}{here}.")
+    return ok(f"It is pinned to {', '.join(told.own.allowed_ips)}{here}.")
 
 
-def scope(seen: KeySeen) -> Finding:
+def scope(told: KeyTold) -> Finding:
     """Whether the key may trade."""
-    own_scope = seen.own.scope if seen.own else ""
-    if seen.trouble is Trouble.SCOPE or own_scope == "read":
+    own_scope = told.own.scope if told.own else ""
+    if told.trouble is Trouble.SCOPE or own_scope == "read":
         fix = "Mint a key of scope trade; one of scope read is for whoever only looks on."
         return failed("The key may read and not trade: it cannot quote.", fix, ExitCode.CREDENTIALS)
-    if seen.trouble is not None:
-        return not_made(f"{blamed(seen.trouble)} did not pass")
+    if told.trouble is not None:
+        return not_made(f"{blamed(told.trouble)} did not pass")
     if own_scope == TRADE:
         return ok("It may trade.")
-    why = f"the exchange calls it {own_scope!r}" if own_scope else seen.untold
+    why = f"the exchange calls it {own_scope!r}" if own_scope else told.untold
     return unknown(f"It may read; whether it may trade is not told: {why}.", BY_CANCEL)
 
 

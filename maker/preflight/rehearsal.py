@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from maker.desk.identity import Identity
 from maker.errors import ExitCode
 from maker.guard.exchange import Exchange, NoAnswer, seconds_now
 from maker.guard.watch import Ended
 from maker.launch import start
-from maker.launch.parent import ours
 from maker.launch.settings import ParentSettings
 from maker.launch.watching import Watch
 from maker.preflight.verdict import Finding, failed, ok
@@ -92,6 +92,6 @@ def route(wanted: ParentSettings, base_url: str, key: str) -> Finding:
     exchange = Exchange(base_url, key, wanted.ca_file)
     if not exchange.look_up():
         raise NoAnswer(f"no address for {exchange.host} is found")
-    rows = exchange.open_orders()
-    of_ours = sum(ours(row, wanted.order_prefix) for row in rows)
+    identity = Identity.of(wanted.order_prefix, 0)
+    of_ours = sum(identity.is_ours(row.get("clientOrderId")) for row in exchange.open_orders())
     return ok(f"It reads the account by its own means; orders of ours that rest: {of_ours}.")

@@ -24,7 +24,7 @@ from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint
 from maker.edge.lane import Connection
 from maker.errors import OutcomeUnknown, Throttled
-from maker.preflight.api_key import KeySeen
+from maker.preflight.api_key import KeyTold
 from maker.wire import limits, ocx
 
 # Checks by name; those of one market or feed carry its name behind a dot. What others build on stands here.
@@ -67,7 +67,7 @@ class Known:
     listing: Mapping[str, ocx.Market] = attrs.field(factory=dict)
     tier: tuple[Decimal, Decimal] | None = None  # our maker and taker fee, basis points; None: not told
     specs: dict[str, MarketSpec] = attrs.field(factory=dict)
-    key_seen: KeySeen | None = None
+    key_told: KeyTold | None = None
     engine: Engine | None = None  # with the account as read, once the margin was checked
     skew: Skew = attrs.field(factory=Skew)
     skewed: Trip | None = None  # by the last answer

@@ -364,15 +364,18 @@ class TransferRequest(Wire, frozen=True, kw_only=True):
     amount: str
 
 
+# -- sign-in and keys ---------------------------------------------------------------------------------------------
+
+
 class ApiKey(Wire, frozen=True, kw_only=True):
-    """One row of GET /perps/me/api-keys: what is known of a key, never its secret."""
+    """One row of GET /perps/me/api-keys. DELETE /perps/me/api-keys/{id} revokes it; any 2xx. ASSUMED which are null."""
 
     id: str
     name: str
-    scope: str  # read | trade
-    allowed_ips: list[str]  # empty: from anywhere
-    created_at: str
+    scope: str
+    allowed_ips: list[str] = []
     expires_at: str | None = None
+    created_at: str | None = None
     revoked_at: str | None = None
     last_used_at: str | None = None
     last_used_ip: str | None = None
@@ -380,7 +383,7 @@ class ApiKey(Wire, frozen=True, kw_only=True):
 
 
 class ApiKeys(Wire, frozen=True, kw_only=True):
-    """GET /perps/me/api-keys: documented for signed-in sessions; a key is refused, or not."""
+    """GET /perps/me/api-keys: all of the account's, never a secret."""
 
     keys: list[ApiKey]
 

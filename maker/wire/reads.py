@@ -162,11 +162,6 @@ def preview(asked: PreviewOrder, body: bytes) -> PreviewRead:
     )
 
 
-def api_keys(body: bytes) -> tuple[ocx.ApiKey, ...]:
-    """What is known of the account's keys."""
-    return tuple(ocx.decode(body, ocx.ApiKeys).keys)
-
-
 def market_stats(body: bytes) -> tuple[MarketStats, ...]:
     """Mark, index and funding rate: of one market or of several."""
     rows: ocx.MarketStats | list[ocx.MarketStats] = ocx.decode_union(body, ocx.MarketStats | list[ocx.MarketStats])

@@ -7,17 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from maker.preflight.api_key import KeySeen, expiry, ours, seen_of
+from maker.preflight.api_key import KeyTold, expiry, ours, told_of
 from maker.preflight.verdict import Verdict
-from maker.wire import ocx, reads
+from maker.wire import access
 from tests.app.whole import WALL
 from tests.preflight.scripted import OWN_KEY
 
 JUST_NOW, LONG_AGO = "2023-11-14T22:13:19.000Z", "2023-11-14T20:00:00.000Z"  # the wall clock is 22:13:20
 
 
-def keys(*rows: dict[str, Any]) -> tuple[ocx.ApiKey, ...]:
-    return reads.api_keys(msgspec.json.encode({"keys": [{**OWN_KEY, **row} for row in rows]}))
+def keys(*rows: dict[str, Any]) -> tuple[access.KeySeen, ...]:
+    return access.keys(msgspec.json.encode({"keys": [{**OWN_KEY, **row} for row in rows]}))
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def keys(*rows: dict[str, Any]) -> tuple[ocx.ApiKey, ...]:
 def test_ours_is_the_only_active_one_or_the_only_one_just_used(rows: list[dict[str, Any]], own: str | None) -> None:
     """Another bot's key that is used in the same moment leaves it open: a wrong guess would be worse than none."""
     found = ours(keys(*({"lastUsedAt": JUST_NOW, **row} for row in rows)), WALL)
-    assert (found.id if found else None) == own
+    assert (found.key_id if found else None) == own
 
 
 def test_several_keys_are_said() -> None:
-    seen = seen_of(keys({"id": "a"}, {"id": "b"}), WALL)
+    seen = told_of(keys({"id": "a"}, {"id": "b"}), WALL)
     assert seen.own is None
     assert "several keys are active" in expiry(seen, WALL).said
 
@@ -50,15 +50,16 @@ def test_several_keys_are_said() -> None:
     [("2023-11-28T22:13:19.000Z", Verdict.WARNING), ("2023-11-28T22:13:21.000Z", Verdict.OK)],
 )
 def test_two_weeks_before_its_end_a_key_is_warned_of(expires: str, verdict: Verdict) -> None:
-    assert expiry(KeySeen(own=keys({"expiresAt": expires})[0]), WALL).verdict is verdict
+    assert expiry(KeyTold(own=keys({"expiresAt": expires})[0]), WALL).verdict is verdict
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"keys": [{}]}', b"[]", b"{", b'{"keys": [{"id": 1}]}'])
 def test_another_form_of_list_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        reads.api_keys(body)
+        access.keys(body)
 
 
-def test_a_time_that_is_none_is_a_value_error() -> None:
+@pytest.mark.parametrize("row", [{"lastUsedAt": "yesterday"}, {"expiresAt": "2024-01-01"}, {"id": "../x"}, {"id": ""}])
+def test_what_is_no_time_or_id_is_a_value_error(row: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        seen_of(keys({"id": "a", "lastUsedAt": "yesterday"}, {"id": "b"}), WALL)
+        keys(row)

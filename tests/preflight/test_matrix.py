@@ -62,7 +62,7 @@ HEALTHY: Final = {
     TLS: "None: the exchange is on this machine.",
     LISTING: "Markets listed: 1.",
     CREDENTIALS: "The exchange knows the key ocx_kid_1 ('maker').",
-    EXPIRY: "It expires in 199.1 days, at 2024-06-01T00:00:00.000Z.",
+    EXPIRY: "It expires in 199.1 days, on 2024-06-01 00:00 UTC.",
     PINS: "It is pinned to 192.0.2.9; we are seen as 192.0.2.9.",
     SCOPE: "It may trade.",
     CLOCK: "differs from the exchange's by -0.5 s",
@@ -173,6 +173,13 @@ FAILURES: Final = {
         ("403 FORBIDDEN",),
         frozenset({EXPIRY} | KEYLESS),
         BAD_KEY,
+    ),
+    "an address that knows no accounts": Failure(
+        CREDENTIALS,
+        usual(ocx.BALANCES, {"error": "NOT_FOUND"}, 404),
+        ("404 NOT_FOUND", "See whether the exchange works"),
+        frozenset({EXPIRY} | KEYLESS),
+        REFUSED,
     ),
     "account reads are never answered": Failure(
         CREDENTIALS,
