@@ -123,8 +123,14 @@ def check_all(words: Words, sequence: Sequence, ways: Ways = THIS_WAY) -> None:
         config, key = found[0].config, of_this_machine(found[0], sequence)
         if config.mode == "paper":
             venue = practice.Venue()
-            sequence.make(PRACTICE, lambda: venue.find(config, found[0].parent, stack), CONFIGURATION)
-            config = load(words.configuration, venue.url, venue.reference_url)
+
+            def practice_exchange() -> Finding:
+                nonlocal config
+                finding = venue.find(config, found[0].parent, stack)
+                config = load(words.configuration, venue.url, venue.reference_url)
+                return finding
+
+            sequence.make(PRACTICE, practice_exchange, CONFIGURATION)
         known = Known(config, key, ways)
         trio.run(of_the_others, known, sequence)
         route = partial(rehearsal.route, found[0].parent, config.exchange.base_url, key)
@@ -173,7 +179,7 @@ async def of_the_others(known: Known, sequence: Sequence) -> None:
         await wait(api_key.CREDENTIALS, partial(account.credentials, known), KEY, TLS)
         for name in (api_key.EXPIRY, api_key.PINS, api_key.SCOPE):
             await wait(name, partial(account.about_key, known, name), api_key.CREDENTIALS)
-        await wait("clock", partial(exchange.clock, known), TLS)
+        await wait("clock", partial(exchange.clock, known), TLS, refuses=False)
         for market_id in config.markets:
             await wait(f"market.{market_id}", partial(exchange.market, known, market_id), LISTING)
         listed = tuple(f"market.{market_id}" for market_id in config.markets)
@@ -182,7 +188,7 @@ async def of_the_others(known: Known, sequence: Sequence) -> None:
             await wait(f"grid.{market_id}", partial(exchange.grid, known, market_id), f"market.{market_id}")
         for market_id in config.markets:
             needs = (*accepted, f"grid.{market_id}")
-            await wait(f"stream.{market_id}", partial(exchange.stream, known, market_id), *needs)
+            await wait(f"stream.{market_id}", partial(exchange.stream, known, market_id), *needs, refuses=False)
         grids = tuple(f"grid.{market_id}" for market_id in config.markets)
         await wait("rate limit", partial(account.rate_limit, known), *accepted)
         await wait(MARGIN, partial(account.margin, known), *accepted, *grids)

@@ -64,7 +64,7 @@ async def feed(venue: Venue, ways: Ways, seconds: float) -> Finding:
     if not listener.missing:
         return ok(f"{venue.url} tells {in_words(listener.mids)}.")
     missing = ", ".join(sorted(listener.missing))
-    why = trouble or f"nothing of it within {seconds:g} s"
+    why = trouble or f"nothing of it within {seconds:.3g} s"
     fix = f"Check url, venue and the symbols in sources.{venue.source}, and whether this machine reaches the venue."
     return failed(f"No price of {missing} from {venue.url}: {why}.", fix, ExitCode.FAILURES_FOUND)
 

@@ -36,7 +36,7 @@ class Sequence:
     """The checks so far. `tell` gets each row as it is known."""
 
     tell: Callable[[Row], None]
-    clock: Callable[[], float] = time.monotonic  # as Trio's; seconds
+    clock: Callable[[], float] = time.monotonic  # seconds; in virtual time Trio's
     secret: str = attrs.field(default="", repr=False)  # cut out of whatever is shown
     rows: list[Row] = attrs.field(factory=list)
     ends_at: float = attrs.field(init=False)
@@ -82,12 +82,14 @@ class Sequence:
         self.note(name, finding)
         return finding.verdict.passes
 
-    async def wait(self, name: str, check: Callable[[], Awaitable[Finding]], *needs: str) -> bool:
-        """Make a check that waits for others. Say whether it passed."""
+    async def wait(self, name: str, check: Callable[[], Awaitable[Finding]], *needs: str, refuses: bool = True) -> bool:
+        """Make a check that waits for others. Say whether it passed. `refuses`: `run` would not start without it."""
         if why := self.barred(needs):
             self.not_made(why, name)
             return False
         finding = await bounded(check, self.seconds())
+        if finding.exit_code is ExitCode.REFUSED_TO_START and not refuses:
+            finding = attrs.evolve(finding, exit_code=ExitCode.FAILURES_FOUND)
         self.note(name, finding)
         return finding.verdict.passes
 
@@ -99,7 +101,7 @@ async def bounded(check: Callable[[], Awaitable[Finding]], seconds: float) -> Fi
             return await check()
         except (OSError, MakerError, ValueError) as error:
             return finding_of(error)
-    return failed(f"It did not end within {seconds:g} s.", SLOW_FIX, ExitCode.REFUSED_TO_START)
+    return failed(f"It did not end within {seconds:.3g} s.", SLOW_FIX, ExitCode.REFUSED_TO_START)
 
 
 def finding_of(error: Exception) -> Finding:
