@@ -104,7 +104,9 @@ def stated_limit(configured: int, limit: int, remaining: int) -> Finding:
         f"The exchange states {limit} requests a minute ({remaining} left), budget.requests_per_minute is {configured}."
     )
     if limit < configured:
-        return failed(said, f"Write {limit}, or have the larger tier granted first: a run would be throttled.")
+        return failed(
+            said, f"Write {limit}, which quote_age_seconds_max must fit; or have the larger tier granted first."
+        )
     if limit > configured:
         return warning(said, f"Write {limit}, if the whole of it is this bot's: more requests, fresher quotes.")
     return ok(said)
