@@ -326,7 +326,12 @@ PLANTS: Final = {
         ("margin_refused", "refused", "margin_refused_after_cancel"),
     ),
     "refused margin is asked for again": Plant(
-        ("S11",), (Edit(SETBACKS, "        self.size_factor *= MARGIN_STEP\n", ""),), ("margin_refused",)
+        ("S11",),
+        (  # either alone makes the next ladder smaller
+            Edit(SETBACKS, "        self.size_factor *= MARGIN_STEP\n", ""),
+            Edit(SETBACKS, "        self.lots = {side: ladder.lots(side) for side in Side}\n", ""),
+        ),
+        ("margin_refused",),
     ),
     "what rests after a refusal is not read": Plant(
         ("S11",),
