@@ -114,6 +114,6 @@ def shared(given: Mapping[str, Any], path: str, *rooms: type[Any]) -> dict[type[
     known(given, list(owners), path)
     parts: dict[type[Any], dict[str, Any]] = {room: {} for room in rooms}
     for field_name, value in given.items():
-        for room in owners[field_name]:  # position_limit is the ladder's and risk's: one key, so they cannot differ
+        for room in owners[field_name]:  # one key that two rooms want: they cannot differ
             parts[room][field_name] = value
     return parts

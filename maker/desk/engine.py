@@ -117,6 +117,7 @@ class Engine(DeskState):
 
     def watch(self, now: float) -> Trip | None:
         """What the passing of time alone makes unsafe, while anything rests."""
+        self.follow_worth(now)
         jumped = self.jumped(self.markets.values(), now)  # a source that falls silent moves a price as well
         if jumped is not None:
             return jumped
@@ -124,8 +125,8 @@ class Engine(DeskState):
             return None
         if self.account_read_due:
             return self.trip(Reason.ORDERS_DISAGREE, f"orders rest though {self.account_read_due}")
-        if unvalued := self.unvalued(now):
-            return self.trip(Reason.NO_FAIR_VALUE, unvalued)
+        if self.unvalued:
+            return self.trip(Reason.NO_FAIR_VALUE, self.unvalued)
         for market in self.markets.values():
             watched = market.live or market.account.exposed
             if watched and market.heard_at is not None and now - market.heard_at > self.cycle.stream_silent_seconds_max:
@@ -142,16 +143,16 @@ class Engine(DeskState):
                 return self.trip(Reason.POSITION_DISAGREES, market.market_id)
         return None
 
-    def unvalued(self, now: float) -> str:
-        """Why no loss limit can be judged, once that has lasted too long to quote any market; empty while they can."""
-        for market in self.markets.values():
+    def follow_worth(self, now: float) -> None:
+        """Note whether loss limits can be judged: once in each look at the clock, for all markets."""
+        self.unvalued = ""
+        for name, market in self.markets.items():
             if market.worth.known(market.fair, now):
                 market.unvalued_since = None
             elif market.unvalued_since is None:
                 market.unvalued_since = now
             elif now - market.unvalued_since > WORTH_SECONDS_MAX:
-                return f"what the position in {market.market_id} is worth is not known: losses cannot be judged"
-        return ""
+                self.unvalued = f"what the position in {name} is worth is not known: losses cannot be judged"
 
     # -- decisions
 
@@ -161,12 +162,13 @@ class Engine(DeskState):
             return f"quotes were pulled: {self.holding.sentence}"
         if self.account_read_due:
             return f"the account must be read back: {self.account_read_due}"
-        if unvalued := self.unvalued(now):
-            return unvalued
+        if self.unvalued:
+            return self.unvalued
         return market.not_quoting(self.cycle, now)
 
     def decide(self, now: float) -> Action:
         """The next thing to do. A PlaceLadder must be sent at once: freshness was checked at this `now`."""
+        self.follow_worth(now)
         if self.holding is not None:
             return Wait(WAIT_SECONDS_MAX)
         for market in self.markets.values():

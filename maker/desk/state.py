@@ -40,6 +40,7 @@ class DeskState:
     emptied: bool = False  # since `holding` began, the exchange was read back empty
     account_read_due: str = "the account has not been read yet"  # empty: not due
     account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
+    unvalued: str = ""  # why no loss limit can be judged, once that has lasted too long to quote any market
     exchange_ms: int | None = None  # the exchange's clock, as its streams told it
     losses: Losses = attrs.field(init=False)
     margin: Margin = attrs.field(init=False)
