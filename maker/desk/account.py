@@ -123,11 +123,11 @@ class MarketAccount:
         Without names (None) all of the ladder is taken to rest. False: an order read must say what rests.
         """
         self.supersede(self.resting, engine_ms, now)
+        for order in self.pending.values():
+            order.placed_ms = engine_ms
         if orders is None:
             self.resting, self.pending = self.pending, {}
             return False
-        for order in self.pending.values():
-            order.placed_ms = engine_ms
         answered = {order.client_order_id: order for order in orders}
         complete = True
         for client_order_id, order in self.pending.items():

@@ -146,10 +146,12 @@ def test_a_fill_without_ids_is_never_taken_off_the_wrong_order_so_that_less_coun
     assert account.exposed
 
 
-def test_a_fill_without_ids_that_is_told_late_is_not_the_new_ladders() -> None:
-    """S7, F23, core seed 5795: the stream had passed the replace, and only then told of a fill from before it."""
+@pytest.mark.parametrize("names", [True, False])
+def test_a_fill_without_ids_that_is_told_late_is_not_the_new_ladders(names: bool) -> None:
+    """S7, F23, core seeds 5795 and 36792: the stream had passed the replace, and only then told of an older fill."""
     account = with_ladder(level("old", lots=10))
-    replace(account, level("new", lots=10), effect_ms=START_MS + 50)
+    account.begin("q2", [level("new", lots=10)])
+    account.placed(rests("new") if names else None, START_MS + 50, START)
     account.heard(START_MS + 100, START + 0.1)
     assert not account.superseded
     account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 49))
