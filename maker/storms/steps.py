@@ -23,9 +23,7 @@ import argparse
 import json
 import os
 import random
-import shutil
 import sys
-import tempfile
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +45,7 @@ from maker.storms.stepped import CANCEL, RAISE, Blow, SteppedWorld, Striker, Str
 from maker.storms.terms import narrowed
 from maker.storms.virtual import run_virtual
 from maker.storms.workers import Failure, perform_all
+from maker.storms.world import state_folder
 
 KINDS: Final = {  # what falls, one after the other
     "cancel": (CANCEL,),
@@ -94,8 +93,7 @@ def perform(config: Config, case: Case) -> StepOutcome:
     """Perform one world and judge it."""
     scenario = SCENARIOS[case.scenario]
     schedule = Schedule(seed=SEED, markets=scenario.markets, step_ms=scenario.step_ms, faults=scenario.faults)
-    folder = Path(tempfile.mkdtemp(prefix="maker-steps-"))
-    try:
+    with state_folder() as folder:
         chosen = narrowed(shortened(config), scenario.markets, folder)
         world = SteppedWorld(chosen, schedule, striker=Striker(deque(blows(case))), seconds=scenario.seconds)
         crashed = ""
@@ -119,8 +117,6 @@ def perform(config: Config, case: Case) -> StepOutcome:
             simulated_seconds=world.ended_at,
             crashed=crashed,
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def blows(case: Case) -> Iterator[Blow]:
