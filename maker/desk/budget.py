@@ -122,10 +122,15 @@ class Budget:
             self.tokens = max(self.tokens, float(min(self.settings.burst, max(0, remaining - self.reserve))))
 
     def throttled(self, seconds: float, now: float) -> None:
-        """429: wait as told, then at half the pace, recovering slowly."""
+        """429: wait as told, then at half the pace, recovering slowly.
+
+        One that comes while we wait for an earlier one answers a cancel, which does not wait: it says nothing new of
+        the pace.
+        """
         self.throttles += 1
+        if now >= self.throttled_until:
+            self.pace = max(PACE_MIN, self.pace * PACE_AFTER_THROTTLE)
         self.throttled_until = max(self.throttled_until, now + seconds)
-        self.pace = max(PACE_MIN, self.pace * PACE_AFTER_THROTTLE)
         self.tokens = min(self.tokens, 0.0)
         self.remaining = 0
         self.window_ends_at = max(self.window_ends_at, now + seconds)

@@ -261,10 +261,23 @@ def test_a_throttle_is_obeyed_then_the_pace_is_halved_and_recovers() -> None:
 
 def test_throttles_in_a_row_slow_down_without_stopping_for_good() -> None:
     budget = Budget(BUDGET)
-    for _ in range(20):
-        budget.throttled(1.0, START)
-    assert 0 < budget.pace <= 0.05
-    assert after_waiting(budget, START) < START + 120
+    for number in range(20):
+        budget.throttled(1.0, START + number)
+    assert 0 < budget.pace <= 0.06
+    assert after_waiting(budget, START + 20) < START + 140
+
+
+def test_cancels_that_are_throttled_while_we_wait_slow_down_no_further() -> None:
+    """L2, seed 1762: who cancels does not wait as told, and hears of the same throttle again and again."""
+    budget = Budget(BUDGET)
+    budget.refill(START)
+    for number in range(6):
+        budget.throttled(10.0 - number, START + number)
+    assert budget.throttles == 6
+    assert budget.pace == 0.5
+    budget.refill(START + 10)
+    budget.throttled(1.0, START + 10)
+    assert budget.pace == pytest.approx((0.5 + 10 / 60 * 0.5) / 2)
 
 
 def test_a_shorter_second_throttle_does_not_cut_the_first_short() -> None:

@@ -168,3 +168,17 @@ def test_seed_7209_an_error_where_a_library_makes_a_lost_connection_of_it_is_no_
         schedule = Schedule(seed=7209, markets=1, step_ms=400, faults=(silent, raised), ending="kill_file")
         outcome, _record = perform(config, schedule)
         assert outcome.violations == (), hundredth
+
+
+def test_seed_1762_cancels_that_are_throttled_one_after_another_do_not_slow_quoting_down_for_minutes(
+    config: Config,
+) -> None:
+    """L2: somebody else spent the account's requests; each refusal of the pull that followed halved our pace."""
+    fault = Fault(row="F26", name="tokens_taken", at=3.4, numbers={"times": 1.0, "requests": 109.5})
+    outcome, record = perform(config, Schedule(seed=1762, markets=2, step_ms=200, faults=(fault,)))
+    assert outcome.faults == {"tokens_taken": 1}
+    assert outcome.violations == ()
+    (quiet,) = record.of(r.QuietBegan)
+    (back,) = (entry.at for entry in record.of(r.Rearmed) if entry.at > quiet.at)
+    again = {entry.market_id for entry in record.of(r.Left) if entry.quotes and back < entry.at <= back + 5}
+    assert len(again) == 2, "both markets within seconds of the first request that may be spent"
