@@ -20,7 +20,7 @@ class Progress:
 
     out: TextIO
     drawn_at: float = -math.inf  # in the campaign's own seconds
-    told: int = 0  # broken and failed storms that have had their line
+    told: set[int] = attrs.field(factory=set)  # seeds of broken and failed storms that have had their line
 
     @property
     def interval_seconds(self) -> float:
@@ -28,10 +28,15 @@ class Progress:
 
     def show(self, tally: Tally) -> None:
         """Say what is new at once, and how far it is when it is time to."""
-        bad = len(tally.violated) + len(tally.failures)
-        if tally.seconds - self.drawn_at < self.interval_seconds and bad == self.told:
+        new = sorted((tally.violated.keys() | tally.failures.keys()) - self.told)
+        if tally.seconds - self.drawn_at < self.interval_seconds and not new:
             return
-        self.drawn_at, self.told = tally.seconds, bad
+        self.drawn_at = tally.seconds
+        self.told.update(new)
+        for seed in new:
+            self.put(trouble(tally, seed))
+            if self.out.isatty():
+                self.out.write("\n")
         self.put(line(tally))
 
     def put(self, text: str) -> None:
@@ -44,6 +49,15 @@ class Progress:
         if self.out.isatty():
             self.out.write("\n")
             self.out.flush()
+
+
+def trouble(tally: Tally, seed: int) -> str:
+    """What one seed showed: enough to perform it again while the others go on."""
+    if seed in tally.failures:
+        return f"seed {seed}: {tally.failures[seed].sentence}"
+    first, *more = tally.violated[seed].violations
+    others = f" (and {len(more)} more)" if more else ""
+    return f"seed {seed}: {first.name} at {first.at:.3f} s: {first.sentence}{others}"
 
 
 def line(tally: Tally) -> str:

@@ -30,6 +30,7 @@ from maker.storms.progress import Progress
 from maker.storms.record import Record
 from maker.storms.requirements import Needs
 from maker.storms.schedule import Schedule, from_fields
+from maker.storms.workers import Failure
 from tests.storms import scripted
 from tests.storms.scripted import NEEDS, SMALL, outcome, schedule
 
@@ -390,15 +391,22 @@ def test_progress_is_not_too_much(out: io.StringIO, written: int) -> None:
     assert text.count("\r") == (written if out.isatty() else 0)
 
 
-def test_a_violation_is_said_at_once() -> None:
-    out = io.StringIO()
+@pytest.mark.parametrize("out", [Terminal(), io.StringIO()])
+def test_a_violation_is_said_at_once_with_its_seed(out: io.StringIO) -> None:
+    """Once, on a line that stays: a night's campaign need not end before somebody looks."""
     shown = Progress(out)
     tally = Tally(NEEDS, 100)
+    broken = scripted.breaks(schedule(4))
+    bad: dict[int, Outcome | Failure] = {4: broken, 6: Failure("it hung")}
     for seed in range(10):
-        tally.add(seed, scripted.breaks(schedule(seed)) if seed == 4 else outcome(schedule(seed)))
-        tally.seconds = 0.1 + seed
+        tally.add(seed, bad.get(seed, outcome(schedule(seed))))
+        tally.seconds = 0.01 + seed / 100
         shown.show(tally)
-    assert [line.split("]")[1].split()[0] for line in out.getvalue().splitlines()] == ["1/100", "5/100"]
+    lines = re.split(r"[\r\n]+", out.getvalue().replace("\x1b[K", ""))
+    said = [one for one in lines if one.startswith("seed")]
+    first = broken.violations[0]
+    assert said == [f"seed 4: {first.name} at {first.at:.3f} s: {first.sentence}", "seed 6: it hung"]
+    assert out.getvalue().count("/100") == 3
 
 
 def test_a_line_of_progress() -> None:
