@@ -73,6 +73,7 @@ class Quoter:
     pulse: Pulse = attrs.field(factory=Pulse)
     leave: Callable[[Trip], None] = lambda _trip: None
     pulled_at: deque[float] = attrs.field(factory=deque)  # the loop's clock: pulls of the last minute
+    seen_resting: str = ""  # while latched: orders that a read beside the halt has shown
 
     def __attrs_post_init__(self) -> None:
         self.inlet = Inlet(
@@ -85,14 +86,22 @@ class Quoter:
         self.woken.set()
 
     def look_for_strangers(self, orders: tuple[OrderSeen, ...]) -> None:
-        """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests."""
-        strange = [one for one in orders if not self.engine.identity.is_ours(one.client_order_id)]
-        if strange and not self.switch.latched:
-            names = ", ".join(f"{one.market_id} {one.client_order_id or one.order_id}" for one in strange[:3])
-            trip = self.engine.trip(Reason.ORDERS_DISAGREE, names, exposed=True)
-            if trip is not None:
-                self.inlet.pull(trip)
-                self.recorder.tripped(trip)
+        """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests.
+
+        After a pull whatever rests is strange: `recover` pulls again before it quotes.
+        """
+        latched, is_ours = self.switch.latched, self.engine.identity.is_ours
+        strange = [one for one in orders if latched or not is_ours(one.client_order_id)]
+        if not strange:
+            return
+        names = ", ".join(f"{one.market_id} {one.client_order_id or one.order_id}" for one in strange[:3])
+        if latched:
+            self.seen_resting = names
+            return
+        trip = self.engine.trip(Reason.ORDERS_DISAGREE, names, exposed=True)
+        if trip is not None:
+            self.inlet.pull(trip)
+            self.recorder.tripped(trip)
 
     async def run(self) -> NoReturn:
         """Quote until cancelled. Raises Unauthorized; everything else the exchange may do is handled."""
@@ -200,6 +209,22 @@ class Quoter:
     async def recover(self) -> None:
         """After a recoverable trip: halt, read back, wait a random moment, quote again.
 
+        From the beginning when an order was seen meanwhile: then the exchange is no longer as it was read back.
+        """
+        await self.pulled()
+        while self.seen_resting and not self.switch.final:
+            sentence = f"seen after the exchange was read back empty: {self.seen_resting}: everything is pulled again"
+            self.recorder.state("maker", "not empty", sentence, alarming=True)
+            await self.pulled()
+        if self.switch.final:
+            return
+        self.engine.resume()
+        self.switch.rearm()
+        self.recorder.info("resumed", "quotes may be placed again once every input is consistent")
+
+    async def pulled(self) -> None:
+        """Halt, read back empty, read the account.
+
         Each piece is bounded and tried again, so that a hung one is told from an exchange that is away.
         """
         report = HaltReport()
@@ -207,6 +232,7 @@ class Quoter:
             self.pulse.check_in(QUOTING, self.halt_settings.halt_seconds_max + SLACK_SECONDS)
             with trio.move_on_after(self.halt_settings.halt_seconds_max):
                 await halt(self.switch, self.halt_settings.tail_seconds_max, report)
+        self.seen_resting = ""
         self.recorder.halted(report)
         self.engine.account_read_due = self.engine.account_read_due or "quotes were pulled"
         self.inlet.deliver(ReadEmpty())
@@ -216,11 +242,6 @@ class Quoter:
             await self.read_account()
             self.pulse.check_in(QUOTING)
             await trio.sleep(self.random.uniform(RESUME_SECONDS_MIN, RESUME_SECONDS_MAX))
-        if self.switch.final:
-            return
-        self.engine.resume()
-        self.switch.rearm()
-        self.recorder.info("resumed", "quotes may be placed again once every input is consistent")
 
     async def pause_if_flapping(self) -> None:
         """Wait longer with each pull too many within a minute, jittered."""

@@ -33,13 +33,14 @@ from maker.desk.events import (
     ReadEmpty,
     StreamLost,
 )
+from maker.desk.units import Side
 from maker.edge.answer import Answer
 from maker.edge.lane import Lane
 from maker.edge.records import LadderIntent, LadderOutcome
 from maker.errors import StreamFault, Unauthorized
 from maker.wire import ocx
 from tests.app.site import BALANCES, Behaviour, Stage, Witness, after, now, reset, saying, silent, staged
-from tests.desk.scripted import BTC, Desk, spec
+from tests.desk.scripted import BTC, Desk, resting, spec
 from tests.support.wires import MemoryConnection
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
@@ -536,6 +537,26 @@ async def test_a_stream_that_breaks_during_the_recovery_is_read_back_too(autojum
         assert len(one.inlet.of(AccountRead)) == 2
         assert not one.engine.account_read_due
         assert not one.stage.switch.latched
+
+
+async def test_an_order_seen_during_the_recovery_is_pulled_before_quoting_again(autojump_clock: Clock) -> None:
+    """S3, S24, seed 7014: read back empty, then a lane's warming read showed an order; quotes followed beside it."""
+    async with quoting() as one:
+        await one.quoter.step()
+        one.inlet.deliver(STREAM_LOST)
+        one.stage.site.log.clear()
+        shown = [resting([("not-ours", Side.BUY, 500_000, 1)]).orders, resting([]).orders]
+
+        def warmed(event: Event) -> None:
+            if isinstance(event, AccountRead):
+                one.quoter.look_for_strangers(shown.pop(0))
+
+        one.inlet.look = warmed
+        await one.quoter.step()
+        assert shown == []
+        assert not one.stage.switch.latched
+        once = [ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS, ocx.POSITIONS, ocx.TRADES, ocx.BALANCES, ocx.POSITIONS]
+        assert one.stage.site.paths == [*once, *once]
 
 
 async def test_a_forbidden_read_during_the_recovery_leaves_it_latched(autojump_clock: Clock) -> None:

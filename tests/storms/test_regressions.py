@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from maker.app.config import Config, load
+from maker.edge.records import StateChange
 from maker.storms import audit
 from maker.storms import record as r
 from maker.storms.schedule import Fault, Schedule
 from maker.storms.terms import narrowed
 from maker.storms.virtual import run_virtual
-from maker.storms.world import World, perform
+from maker.storms.world import World, perform, state_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,3 +183,27 @@ def test_seed_1762_cancels_that_are_throttled_one_after_another_do_not_slow_quot
     (back,) = (entry.at for entry in record.of(r.Rearmed) if entry.at > quiet.at)
     again = {entry.market_id for entry in record.of(r.Left) if entry.quotes and back < entry.at <= back + 5}
     assert len(again) == 2, "both markets within seconds of the first request that may be spent"
+
+
+def test_seed_7014_an_order_seen_after_a_pull_was_read_back_is_pulled_before_quoting_again(config: Config) -> None:
+    """S3: somebody placed one between the reads and the re-arm; a lane's read showed it, and nobody looked."""
+    faults = (
+        Fault(row="F11", name="drip", at=1.1, seconds=0.2, numbers={"gap_seconds": 0.20689976582949046}),
+        Fault(
+            row="F24",
+            name="stream_refused",
+            at=1.9,
+            seconds=0.1,
+            numbers={"status": 503},
+            words={"form": "html", "target": "stream"},
+        ),
+        Fault(row="F21", name="duplicate", at=4.6, numbers={"times": 4.0}),
+        Fault(row="F37", name="pause", at=4.8, numbers={"still_seconds": 0.16739558480208822}),
+        Fault(row="F35", name="foreign_order", at=4.9, numbers={"times": 1.0}),
+    )
+    with state_folder() as folder:
+        world = World(narrowed(config, 2, folder), Schedule(seed=7014, markets=2, step_ms=500, faults=faults))
+        run_virtual(world.run, 7014, world.connect)
+        assert audit.outcome(world).violations == ()
+    states = [row.state for row in world.journal.rows if isinstance(row, StateChange)]
+    assert "not empty" in states, "the storm no longer meets what it was kept for"
