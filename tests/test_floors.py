@@ -39,7 +39,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "launch": set(),
     "desk": {"attrs"},
     "wire": {"attrs", "msgspec"},
-    "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore"},
+    "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore", "coincurve", "Crypto"},
     "paper": {"attrs", "msgspec", "trio", "trio_websocket", "structlog"},
     "app": {"attrs", "msgspec", "trio", "trio_websocket", "h11", "structlog"},
     "drills": {"attrs", "trio"},
@@ -142,6 +142,15 @@ def test_only_the_client_imports_httpx() -> None:
     assert [room for room in ROOMS if any(name.split(".")[0] in {"httpx", "httpcore"} for name in imports(room))] == [
         "edge/client.py"
     ]
+
+
+def test_only_the_wallet_imports_the_extra_and_not_before_it_is_used() -> None:
+    """It is installed for `keys` alone: whatever else imports the wallet's room must work without."""
+    extra = {"coincurve", "Crypto"}
+    assert [room for room in ROOMS if extra & {name.split(".")[0] for name in imports(room)}] == ["edge/wallet.py"]
+    for node in tree("edge/wallet.py").body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert ast.unparse(node).split()[1].split(".")[0] not in extra
 
 
 def test_little_of_the_guard_is_shared() -> None:

@@ -27,9 +27,11 @@ from maker.errors import ConfigError, ExitCode, MakerError
 from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings, run_venue
+from maker.wire import ocx
 
 ORPHAN_SECONDS: Final = 90.0  # longer than the tail of any halt: late cancel-alls still find an exchange
 PORT_MAX: Final = 65_535
+SESSION_SECONDS_MAX: Final = 31_536_000  # a year
 FLUSH_SECONDS_MAX: Final = 1.0
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -79,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
         + ", ".join(field.name for field in attrs.fields(ReferenceVenue) if field.name != "name")
         + "; repeatable",
     )
+    words.add_argument("--session-seconds", type=int, help="life of a wallet's session (default 604800: seven days)")
     words.add_argument("--record", type=Path, help="write every request and every change of a resting order here")
     words.add_argument("--state", type=Path, help="survive a restart by this file")
     words.add_argument("--tls", action="store_true", help="HTTPS and WSS, by an authority made for it; needs openssl")
@@ -111,6 +114,9 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
             paper = attrs.evolve(paper, **{name: getattr(words, name)})
     said_of = {each.name: each for each in (*paper.references, *map(reference, words.reference))}
     paper = attrs.evolve(paper, references=tuple(said_of.values()))
+    session_seconds = ocx.SESSION_SECONDS if words.session_seconds is None else words.session_seconds
+    if not 0 < session_seconds <= SESSION_SECONDS_MAX:
+        raise ConfigError("--session-seconds", f"is {session_seconds}.", f"Write 1 to {SESSION_SECONDS_MAX}.")
     for name in ("port", "reference_port"):
         if not 0 <= getattr(paper, name) <= PORT_MAX:
             raise ConfigError(f"paper.{name}", f"is {getattr(paper, name)}.", f"Write 0 (any free one) to {PORT_MAX}.")
@@ -127,6 +133,7 @@ def venue_settings(words: argparse.Namespace) -> VenueSettings:
             seed=paper.seed,
             preset=paper.preset,
             rate_limit_per_minute=paper.requests_per_minute,
+            session_seconds=session_seconds,
             switches=Switches(**switches),
             record=record,
             state=state,

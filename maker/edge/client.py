@@ -5,8 +5,9 @@
     async with client.stream("/perps/stream/events", {"marketId": "BTC-PERP"}) as events:
         data = await events.receive_some()
 
-No order goes this way (`lane` is for those), so an outcome unknown does no harm: read again. The one POST, `ask`, is
-for questions that change nothing. Deadlines are the caller's and total; there is none inside, since a drip-fed answer
+No order goes this way (`lane` is for those), so an outcome unknown does no harm: read again. `ask` POSTs questions
+that change nothing, `administer` signs in and manages keys. Where the exchange refuses a read to our headers, a
+`Standby` may have others. Deadlines are the caller's and total; there is none inside, since a drip-fed answer
 defeats a deadline per read.
 
 What httpx and httpcore are kept from doing, each seen to go wrong: sharing a pool (a request cancelled while it waits
@@ -21,9 +22,10 @@ from __future__ import annotations
 
 import contextlib
 import http.cookiejar
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 import httpcore
@@ -40,8 +42,23 @@ CONNECTIONS_MAX: Final = 8  # reads at once; the program has a handful of reader
 IDLE_SECONDS_MAX: Final = 30.0  # an idle connection is kept for the next round of reads; servers allow 60 to 75
 
 QUESTIONS: Final = frozenset({ocx.PREVIEW})  # POSTs without an effect
+OFFICE: Final = frozenset({ocx.AUTH_NONCE, ocx.AUTH_SIWE, ocx.AUTH_LOGOUT, ocx.API_KEYS})  # has no orders
+REFUSED: Final = (401, 403)
 
 Dial = Callable[[], Awaitable[Connection]]
+
+for chatty in ("httpcore", "httpx"):  # at DEBUG they quote the headers of answers, and a session comes as a cookie
+    logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Standby(Protocol):
+    """Another credential, for reads that are refused to ours."""
+
+    def headers(self, path: str) -> Mapping[str, str] | None:
+        """Return what is sent for a path instead of the client's headers; None: the client's."""
+
+    async def take_over(self, path: str) -> bool:
+        """A path was refused: say whether asking again makes sense. Raises Unauthorized, OutcomeUnknown."""
 
 
 class Client:
@@ -55,6 +72,7 @@ class Client:
         *,
         connections_max: int = CONNECTIONS_MAX,
         dial: Dial | None = None,
+        standby: Standby | None = None,
     ) -> None:
         """Connect with `dial` where given (`Endpoint.dial`: no look-ups at all), else look `base_url` up as needed.
 
@@ -63,7 +81,8 @@ class Client:
         check_headers(headers)
         parse(base_url)
         self.base_url = base_url
-        self.headers = {"accept-encoding": "identity", **headers}
+        self.headers = headers
+        self.standby = standby
         self.ssl_context = ssl_context
         self.dial = self.resolve_and_dial if dial is None else dial
         self.endpoint: Endpoint | None = None  # the last good one, where we look it up
@@ -79,13 +98,38 @@ class Client:
         assert path in QUESTIONS, f"{path} may change something: that goes by a lane"
         return await self.read(path, None, question)
 
+    async def administer(self, method: str, path: str, body: bytes, token: str) -> Answer:
+        """As `get`, for sign-in and keys, with nothing but a session's token as a credential, or with none."""
+        parent = path.rpartition("/")[0]
+        assert path in OFFICE or parent == ocx.API_KEYS, f"{path} is no business of a session's: orders go by a lane"
+        return await self.exchange(method, path, None, body, {"authorization": f"Bearer {token}"} if token else {})
+
     async def read(self, path: str, params: Mapping[str, str] | None, question: bytes | None) -> Answer:
-        what = f"{'GET' if question is None else 'POST'} {path}"
+        method = "GET" if question is None else "POST"
+        answer = await self.exchange(method, path, params, question or b"", self.credential(path))
+        if await self.is_taken_over(path, answer.status):
+            answer = await self.exchange(method, path, params, question or b"", self.credential(path))
+        return answer
+
+    def credential(self, path: str) -> Mapping[str, str]:
+        """Return the headers for a path: ours, or those that stand by for it."""
+        other = None if self.standby is None else self.standby.headers(path)
+        return self.headers if other is None else other
+
+    async def is_taken_over(self, path: str, status: int) -> bool:
+        """Say whether an answer of this status is to be asked for again, by the other credential."""
+        return status in REFUSED and self.standby is not None and await self.standby.take_over(path)
+
+    async def exchange(
+        self, method: str, path: str, params: Mapping[str, str] | None, content: bytes, headers: Mapping[str, str]
+    ) -> Answer:
+        """Send one request and return its whole answer; raise `OutcomeUnknown` if none came whole."""
+        what = f"{method} {path}"
         async with self.reads:
             own = self.idle.pop() if self.idle else self.open_http()
             body = bytearray()
             try:
-                async with answered(own, path, params, {}, question) as (response, chunks):
+                async with answered(own, method, path, params, headers, content) as (response, chunks):
                     async for chunk in chunks:
                         if len(body) + len(chunk) > BODY_BYTES_MAX:
                             raise OutcomeUnknown(f"{what}: the body is over {BODY_BYTES_MAX} bytes")
@@ -99,17 +143,24 @@ class Client:
     async def stream(self, path: str, params: Mapping[str, str] | None = None) -> AsyncIterator[EventStream]:
         """Open an event stream on a connection of its own, closed at the end; raise `StreamBroken`.
 
-        Yields once the head of the answer is there, whatever its status.
+        Yields once the head of the answer is there, whatever its status. With a standby also raises Unauthorized.
         """
         accept = {"accept": "text/event-stream", "cache-control": "no-store"}
-        own = self.open_http()
-        try:
-            async with answered(own, path, params, accept) as (response, chunks):
-                yield EventStream(response.status_code, joined(response.headers.raw), path, chunks)
-        except httpx.HTTPError as error:
-            raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {what_happened(error)}") from None
-        finally:
-            await closed(own)
+        for again in (False, True):
+            own = self.open_http()
+            try:
+                async with answered(own, "GET", path, params, {**accept, **self.credential(path)}, b"") as parts:
+                    response, chunks = parts
+                    if not again and await self.is_taken_over(path, response.status_code):
+                        continue
+                    yield EventStream(response.status_code, joined(response.headers.raw), path, chunks)
+                    return
+            except httpx.HTTPError as error:
+                raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {what_happened(error)}") from None
+            except OutcomeUnknown as error:  # of the sign-in
+                raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {error}") from None
+            finally:
+                await closed(own)
 
     async def aclose(self) -> None:
         """Close the idle connections; what is under way closes its own."""
@@ -119,7 +170,7 @@ class Client:
     def open_http(self) -> httpx.AsyncClient:
         opened = httpx.AsyncClient(
             base_url=self.base_url,
-            headers=self.headers,
+            headers={"accept-encoding": "identity"},
             transport=OneConnection(Dialled(self.dial)),
             timeout=None,  # noqa: S113 - deadlines are the caller's, and total
             trust_env=False,
@@ -153,21 +204,22 @@ class EventStream:
 @contextlib.asynccontextmanager
 async def answered(
     own: httpx.AsyncClient,
+    method: str,
     path: str,
     params: Mapping[str, str] | None,
     headers: Mapping[str, str],
-    question: bytes | None = None,
+    content: bytes,
 ) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[bytes]]]:
     """Ask, and yield the head of the answer with the chunks of its body; unless those are read to the end, close `own`.
 
-    Raises `httpx.HTTPError`.
+    Content is JSON. Raises `httpx.HTTPError`.
     """
     assert path[:1] == "/" != path[1:2], "a path must not name another host, which would get our key"
     response: httpx.Response | None = None
     chunks: AsyncIterator[bytes] | None = None
     try:
-        method, kind = ("GET", {}) if question is None else ("POST", {"content-type": "application/json"})
-        request = own.build_request(method, path, params=params, headers={**headers, **kind}, content=question)
+        kind = {"content-type": "application/json"} if content else {}
+        request = own.build_request(method, path, params=params, headers={**headers, **kind}, content=content or None)
         response = await own.send(request, stream=True)
         chunks = response.aiter_raw()
         yield response, chunks

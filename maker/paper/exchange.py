@@ -23,8 +23,8 @@ from maker.paper.admission import check_amount
 from maker.paper.bulk import place_bulk
 from maker.paper.execution import remove
 from maker.paper.identifiers import UlidSource
-from maker.paper.keys import KEY_ID_PREFIX, PAPER_READ_SECRET, PAPER_TRADE_SECRET, KeyRecord
-from maker.paper.money import exactly, is_ordinary
+from maker.paper.keys import KEY_ID_PREFIX, PAPER_READ_SECRET, PAPER_TRADE_SECRET, KeyRecord, digest
+from maker.paper.money import ZERO, exactly, is_ordinary
 from maker.paper.orders import (
     BalanceRecord,
     BulkRequest,
@@ -61,8 +61,9 @@ class Exchange(ExchangeViews):
             next_funding_ms = upkeep.next_boundary(now_ms, spec.funding_interval_ms)
             state.markets[spec.market_id] = Market(spec=spec, index=spec.index_start, next_funding_ms=next_funding_ms)
         state.open_account(INSURANCE, "insurance")
-        state.user_id = self.open_user(perps_deposit=settings.perps_deposit, now_ms=now_ms)
-        state.accounts[state.user_id].buckets["wallet"] = settings.wallet_deposit
+        state.user_id = self.open_user(
+            perps_deposit=settings.perps_deposit, wallet_deposit=settings.wallet_deposit, now_ms=now_ms
+        )
         for secret, scope in PAPER_USER_KEYS:
             self.add_key(state.user_id, secret, name=f"paper {scope}", scope=scope, now_ms=now_ms)
 
@@ -78,11 +79,29 @@ class Exchange(ExchangeViews):
 
     # Accounts, keys and the rate limit.
 
-    def open_user(self, *, perps_deposit: Decimal, now_ms: int) -> str:
-        """Add a user with money in the perps bucket and return the user's ULID; raises ValueError when full."""
+    def open_user(self, *, perps_deposit: Decimal, wallet_deposit: Decimal = ZERO, now_ms: int) -> str:
+        """Add a user with money in these buckets and return the user's ULID; raises ValueError when full."""
         user_id = self.state.ids.make(now_ms)
-        self.state.open_account(user_id, "user").deposited = perps_deposit
+        account = self.state.open_account(user_id, "user")
+        account.deposited, account.buckets["wallet"] = perps_deposit, wallet_deposit
         return user_id
+
+    def open_wallet(self, address: str, now_ms: int) -> str:
+        """Return the user a wallet signs in as, added with the usual deposits if new; raises ValueError when full."""
+        if address not in self.state.wallets:
+            settings = self.settings
+            self.state.wallets[address] = self.open_user(
+                perps_deposit=settings.perps_deposit, wallet_deposit=settings.wallet_deposit, now_ms=now_ms
+            )
+        return self.state.wallets[address]
+
+    def wallet_user(self, address: str) -> str | None:
+        """Return the user a wallet signs in as, if it ever did."""
+        return self.state.wallets.get(address)
+
+    def user_ids(self) -> tuple[str, ...]:
+        """List the users, the paper user first."""
+        return tuple(self.state.windows)
 
     def open_crowd(self, name: str) -> str:
         """Make sure of an account without margin or limits for other traders, and return its name."""
@@ -104,6 +123,28 @@ class Exchange(ExchangeViews):
         expires_ms: int | None = None,
     ) -> KeyRecord:
         """Give a user a key; raises ValueError when the secret is taken, the scope unknown, or the ring full."""
+        return self.add_digest(
+            user_id,
+            digest(secret),
+            name=name,
+            scope=scope,
+            now_ms=now_ms,
+            allowed_addresses=allowed_addresses,
+            expires_ms=expires_ms,
+        )
+
+    def add_digest(
+        self,
+        user_id: str,
+        key_digest: str,
+        *,
+        name: str,
+        scope: str,
+        now_ms: int,
+        allowed_addresses: tuple[str, ...],
+        expires_ms: int | None,
+    ) -> KeyRecord:
+        """As `add_key`, for a secret that is known by its digest alone."""
         record = KeyRecord(
             key_id=KEY_ID_PREFIX + self.state.ids.make(now_ms),
             user_id=self._user(user_id).user_id,
@@ -113,7 +154,7 @@ class Exchange(ExchangeViews):
             allowed_addresses=allowed_addresses,
             expires_ms=expires_ms,
         )
-        self.state.keys.add(secret, record)
+        self.state.keys.add(key_digest, record)
         return record
 
     def revoke_key(self, key_id: str, now_ms: int) -> bool:

@@ -15,6 +15,8 @@ import attrs
 import trio
 
 from maker.edge.http_messages import Moment
+from maker.paper import deeds
+from maker.paper.deeds import Deed
 from maker.paper.marketplace import Marketplace, best_mid
 from maker.paper.money import plain
 from maker.paper.order_path import Call, Outcome, perform
@@ -101,6 +103,12 @@ class Keeper:
         self.witness.apply(request, outcome.status, keyId=key_id, userId=call.user_id, nowMs=call.now_ms, body=body)
         self.witness.flush()
         return outcome
+
+    def do(self, deed: Deed) -> str:
+        """Log and do one deed, and return whom it was done to; raises ValueError where there is no room for it."""
+        if self.state is not None:
+            self.state.note_deed(deed)
+        return deeds.do(self.place, deed)
 
     async def run_steps(self) -> NoReturn:
         """Make each step when it is due."""

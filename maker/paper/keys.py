@@ -54,11 +54,11 @@ class KeyRing:
 
     by_digest: dict[str, KeyRecord] = attrs.field(factory=dict)
 
-    def add(self, secret: str, record: KeyRecord) -> None:
-        """Take in a new key; raises ValueError when the secret is taken or the ring is full."""
-        if digest(secret) in self.by_digest or len(self.by_digest) >= KEYS_MAX:
+    def add(self, name: str, record: KeyRecord) -> None:
+        """Take in a new key by its digest; raises ValueError when the secret is taken or the ring is full."""
+        if name in self.by_digest or len(self.by_digest) >= KEYS_MAX:
             raise ValueError("the secret is taken or the ring is full")
-        self.by_digest[digest(secret)] = record
+        self.by_digest[name] = record
 
     def lookup(self, secret: str) -> KeyRecord | None:
         """Find a key by its secret, whatever its status."""

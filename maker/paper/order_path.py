@@ -115,6 +115,11 @@ def find(path: str) -> tuple[Action, str, bool] | None:
     return (cancel if match["verb"] == "cancel" else modify), match["id"], True
 
 
+def is_one_order(path: str) -> bool:
+    """Say whether a path is a single order's own: cancel or modify."""
+    return ONE_ORDER.fullmatch(path) is not None
+
+
 def bulk(place: Marketplace, call: Call, _: str) -> ocx.BulkAnswer:
     """quotes/bulk: a ladder."""
     request = spelling.bulk_request(read_body(call.body, ocx.BulkRequest))

@@ -47,6 +47,7 @@ def dump_state(state: ExchangeState) -> dict[str, object]:
         "registries": {user_id: _dump_registry(registry) for user_id, registry in state.registries.items()},
         "windows": {user_id: [window.started_ms, window.used] for user_id, window in state.windows.items()},
         "keys": {digest: _pack(record) for digest, record in state.keys.by_digest.items()},
+        "wallets": state.wallets,
     }
 
 
@@ -65,6 +66,7 @@ def load_state(settings: ExchangeSettings, dump: Mapping[str, Any], on_change: C
         user_id=dump["userId"],
         on_change=on_change,
         keys=KeyRing({digest: _unpack(KeyRecord, record) for digest, record in dump["keys"].items()}),
+        wallets=dict(dump.get("wallets", {})),  # none in what was written before there was sign-in
     )
     for record in dump["accounts"]:
         account = state.open_account(record["userId"], record["kind"])

@@ -13,12 +13,12 @@ import attrs
 from maker.edge.http_messages import Answer, EventStreamResponse, Request, Response
 from maker.paper import order_path, reads
 from maker.paper.keeper import Keeper
-from maker.paper.keys import KeyRecord
+from maker.paper.office import Office, key_of, token_of
 from maker.paper.order_path import Call, Outcome, refused
 from maker.paper.reads import Question, Read
 from maker.paper.rejection import Rejection
 from maker.paper.spelling import Refused
-from maker.paper.streams import KINDS, StreamKind, Streams
+from maker.paper.streams import KINDS, StreamKind, Streams, StreamTrouble
 from maker.wire import ocx
 
 NO_KEY: Final = "none"  # nobody's key is looked at
@@ -38,14 +38,28 @@ READS: Final[dict[tuple[str, str], tuple[Read, str]]] = {
     ("GET", ocx.WALLET_BALANCE): (reads.wallet_balance, NEEDS_KEY),
     ("POST", ocx.PREVIEW): (reads.preview, NEEDS_KEY),
 }
-SIGN_IN: Final = frozenset({ocx.AUTH_NONCE, ocx.AUTH_SIWE})
-SESSION_ONLY: Final = {
+OFFICE: Final = {
+    ("POST", ocx.AUTH_NONCE),
+    ("POST", ocx.AUTH_SIWE),
+    ("POST", ocx.AUTH_LOGOUT),
     ("POST", ocx.API_KEYS),
     ("GET", ocx.API_KEYS),
     ("DELETE", ocx.API_KEYS),
-    ("POST", ocx.AUTH_LOGOUT),
 }
-BEARER: Final = "bearer "
+# What the switch session_wanted is about.
+ACCOUNT_READS: Final = frozenset(
+    {ocx.POSITIONS, ocx.BALANCES, ocx.TRADES, ocx.WALLET_BALANCE, ocx.STREAM_EVENTS, ocx.STREAM_USER}
+)
+SESSION: Final = "session"  # in the record, where a key would have its id
+
+
+@attrs.frozen
+class Asker:
+    """Who a request comes from."""
+
+    user_id: str
+    name: str  # the key's id, or SESSION
+    secret: str = attrs.field(repr=False)  # the key or token itself, to look at again while a stream lasts
 
 
 @attrs.define
@@ -54,6 +68,7 @@ class Routes:
 
     keeper: Keeper
     streams: Streams
+    office: Office
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request; refusals are answers too, in the exchange's own form."""
@@ -80,8 +95,8 @@ class Routes:
         """Find the call and make it; raises Rejection or Refused."""
         method, path = request.method, request.path
         if method == "POST" and order_path.find(path) is not None:
-            key = self._authorize(request, "trade", now_ms)
-            return self.keeper.perform(Call(key.user_id, path, request.body, now_ms), number, key.key_id)
+            asker = self._authorize(request, "trade", now_ms)
+            return self.keeper.perform(Call(asker.user_id, path, request.body, now_ms), number, asker.name)
         kind = KINDS.get(path)
         if kind is not None and method == "GET":
             return self._stream(kind, request, number, now_ms)
@@ -89,40 +104,59 @@ class Routes:
         found = READS.get((method, known))
         if found is not None:
             read, key_rule = found
-            asker = None
-            if key_rule == NEEDS_KEY or (key_rule == MAY_HAVE_KEY and secret_of(request) is not None):
-                asker = self._authorize(request, "read", now_ms).user_id
-            question = Question(self.keeper.place.exchange, argument, request.query, request.body, asker, now_ms)
+            user_id = None
+            if key_rule == NEEDS_KEY or (key_rule == MAY_HAVE_KEY and has_credential(request)):
+                user_id = self._authorize(request, "read", now_ms).user_id
+            question = Question(self.keeper.place.exchange, argument, request.query, request.body, user_id, now_ms)
             outcome = Outcome(200, ocx.encode(read(question)))
             self.keeper.witness.apply(number, outcome.status)
             return outcome
-        if method == "POST" and path in SIGN_IN:
-            raise Refused(503, "SIGN_IN_NOT_AVAILABLE", "this practice exchange has no sign-in yet: use its API keys")
         allowed = methods(path)
-        if (method, known) in SESSION_ONLY and method in allowed:
-            raise Refused(401, "SESSION_REQUIRED", "only a signed-in session may do this, never an API key")
+        administer = self.office.find(method, known)
+        if administer is not None and method in allowed:
+            outcome = administer(request, argument, now_ms)
+            self.keeper.witness.apply(number, outcome.status)
+            return outcome
         if allowed:
             raise Refused(405, "METHOD_NOT_ALLOWED", f"{method} is not for {path}", (("Allow", ", ".join(allowed)),))
         raise Refused(404, "NOT_FOUND", f"there is no {path}")
 
-    def _authorize(self, request: Request, scope: str, now_ms: int) -> KeyRecord:
-        """Return the key a request came with; raises Refused 401 or what the exchange raises for a bad one."""
-        secret = secret_of(request)
-        if secret is None:
+    def _authorize(self, request: Request, scope: str, now_ms: int) -> Asker:
+        """Return whom a request came from; raises Refused 401 or 403, or what the exchange raises for a bad key."""
+        token = token_of(request)
+        if token is not None:  # a session may do everything
+            return Asker(self.office.signed_in(request, now_ms).user_id, SESSION, token)
+        key = key_of(request)
+        if key is None:
             raise Refused(401, "UNAUTHENTICATED", f"an API key is needed, as {ocx.KEY_HEADER} or as a bearer token")
-        return self.keeper.place.exchange.authorize(secret, scope=scope, address=request.peer, now_ms=now_ms)
+        exchange = self.keeper.place.exchange
+        record = exchange.authorize(key, scope=scope, address=request.peer, now_ms=now_ms)
+        if wants_session(exchange.settings.switches.session_wanted, request.method, request.path):
+            raise Refused(403, "SESSION_REQUIRED", "this call wants a signed-in session, not an API key")
+        return Asker(record.user_id, record.key_id, key)
 
     def _stream(self, kind: StreamKind, request: Request, number: int, now_ms: int) -> EventStreamResponse:
         """Open an event stream."""
-        secret = ""
-        user_id = None
-        if kind.needs_key:
-            secret = secret_of(request) or ""
-            user_id = self._authorize(request, "read", now_ms).user_id
-        run = self.streams.open(kind, request.query, user_id, secret)
+        asker = self._authorize(request, "read", now_ms) if kind.needs_key else None
+        user_id = None if asker is None else asker.user_id
+        run = self.streams.open(kind, request.query, user_id, partial(self._trouble, asker))
         witness = self.keeper.witness
         witness.apply(number, 200, userId=user_id)
         return EventStreamResponse(run, on_end=partial(witness.end, number))
+
+    def _trouble(self, asker: Asker | None, now_ms: int) -> StreamTrouble | None:
+        """Return why a stream must end because of whom it was opened for: the key or session is good no longer."""
+        if asker is None:
+            return None
+        if asker.name == SESSION:
+            if self.office.desk.find(asker.secret, now_ms) is not None:
+                return None
+            return StreamTrouble("SESSION_ENDED", "this session has ended", retryable=False)
+        record = self.keeper.place.exchange.lookup(asker.secret)
+        status = "revoked" if record is None else record.status(now_ms)
+        if status == "active":
+            return None
+        return StreamTrouble(f"KEY_{status.upper()}", f"this API key is {status}", retryable=False)
 
 
 HTTP_CODES: Final = {
@@ -136,14 +170,15 @@ HTTP_CODES: Final = {
 }
 
 
-def secret_of(request: Request) -> str | None:
-    """Return the key of a request: an Authorization header wins, and what is no bearer token is no key."""
-    authorization = request.headers.get("authorization")
-    if authorization is None:
-        return request.headers.get(ocx.KEY_HEADER)
-    if authorization[: len(BEARER)].lower() != BEARER:
-        return ""
-    return authorization[len(BEARER) :].strip()
+def has_credential(request: Request) -> bool:
+    """Say whether a request comes with a key or a session, good or not."""
+    return token_of(request) is not None or key_of(request) is not None
+
+
+def wants_session(switch: str, method: str, path: str) -> bool:
+    """Say whether a call refuses keys, under this position of the switch session_wanted."""
+    is_single = method == "POST" and (path in (ocx.ORDERS, ocx.POSITIONS_CLOSE) or order_path.is_one_order(path))
+    return (switch in ("reads", "both") and path in ACCOUNT_READS) or (switch in ("singles", "both") and is_single)
 
 
 def split_argument(path: str) -> tuple[str, str]:
@@ -155,10 +190,10 @@ def split_argument(path: str) -> tuple[str, str]:
 def methods(path: str) -> list[str]:
     """List the methods a path knows, none for an unknown path."""
     known, argument = split_argument(path)
-    found = {method for method, name in [*READS, *SESSION_ONLY] if name == known}
+    found = {method for method, name in [*READS, *OFFICE] if name == known}
     if known == ocx.API_KEYS:
         found &= {"DELETE"} if argument else {"GET", "POST"}
-    if order_path.find(path) is not None or path in SIGN_IN:
+    if order_path.find(path) is not None:
         found.add("POST")
     if path in KINDS:
         found.add("GET")

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from maker.paper.candles import Candle
+from maker.paper.keys import KeyRecord
 from maker.paper.market import FeeTier, MarketListing, MarketStatistics
 from maker.paper.money import plain
 from maker.paper.orders import (
@@ -276,6 +277,27 @@ def position(row: PositionRecord) -> ocx.Position:
         realized_pnl=amount(row.realized_pnl),
         status=row.status,
     )
+
+
+def api_key(row: KeyRecord, now_ms: int) -> ocx.ApiKey:
+    """Write one key."""
+    return ocx.ApiKey(
+        id=row.key_id,
+        name=row.name,
+        scope=row.scope,
+        allowed_ips=list(row.allowed_addresses),
+        expires_at=optional_iso(row.expires_ms),
+        created_at=iso(row.created_ms),
+        revoked_at=optional_iso(row.revoked_ms),
+        last_used_at=optional_iso(row.last_used_ms),
+        last_used_ip=row.last_used_address,
+        status=row.status(now_ms),
+    )
+
+
+def optional_iso(unix_ms: int | None) -> str | None:
+    """Write a time that may be absent."""
+    return None if unix_ms is None else iso(unix_ms)
 
 
 def balance(row: BalanceRecord) -> ocx.Balance:

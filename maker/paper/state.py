@@ -112,6 +112,7 @@ class ExchangeState:
     registries: dict[str, OrderRegistry] = attrs.field(factory=dict)
     windows: dict[str, RateWindow] = attrs.field(factory=dict)  # users only
     keys: KeyRing = attrs.field(factory=KeyRing)
+    wallets: dict[str, str] = attrs.field(factory=dict)  # user by the address that signs in
 
     def open_account(self, user_id: str, kind: str) -> Account:
         """Add an account; raises ValueError when the exchange is full."""

@@ -6,7 +6,7 @@ much, in microseconds, and a restart makes the same calls and steps again: nothi
 process dies. Lines are handed to the kernel, not forced to the disk: they survive the process, not the machine.
 
     FILE              {"generation": g, "settings": …, "marketplace": …}, replaced as a whole
-    FILE.<g>.log      what happened after checkpoint g:  {"step": n} | {"shift": ms} | {"call": {…}}
+    FILE.<g>.log      what happened after checkpoint g:  {"step": n} | {"shift": ms} | {"call": […]} | {"deed": […]}
 
 A new checkpoint starts its log first, then takes FILE's place; a process that dies between the two leaves both logs,
 and the second goes on where the first ends.
@@ -18,7 +18,7 @@ import fcntl
 import glob
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ import attrs
 import msgspec
 
 from maker.errors import StartRefused
+from maker.paper import deeds
+from maker.paper.deeds import Deed
 from maker.paper.marketplace import Marketplace
 from maker.paper.order_path import Call, perform
 from maker.paper.state import ExchangeSettings
@@ -114,6 +116,10 @@ class StateFile:
         """Log a call that is about to be performed."""
         self._append({"call": [call.user_id, call.path, call.body.decode("latin-1"), call.now_ms]})
 
+    def note_deed(self, deed: Deed) -> None:
+        """Log a deed that is about to be done."""
+        self._append({"deed": [deed.kind, deed.now_ms, dict(deed.fields)]})
+
     def _append(self, entry: dict[str, object]) -> None:
         if self.log is not None:
             data = msgspec.json.encode(entry) + b"\n"
@@ -173,6 +179,9 @@ def replay(place: Marketplace, entry: dict[str, Any]) -> None:
             place.shift(later_ms)
         case {"call": [str() as user_id, str() as path, str() as body, int() as now_ms]}:
             perform(place, Call(user_id, path, body.encode("latin-1"), now_ms))
+        case {"deed": [str() as kind, int() as now_ms, dict() as fields]}:
+            with suppress(ValueError):  # there was no room for it then either
+                deeds.do(place, Deed(kind, now_ms, fields))
         case _:
             raise StateUnusable(f"the state's log has a line of no known kind: {str(entry)[:SHOWN_CHARACTERS_MAX]}")
 

@@ -93,6 +93,9 @@ class StreamTrouble(Exception):
         self.error = ocx.StreamError(code=code, message=message, retryable=retryable)
 
 
+Ended = Callable[[int], StreamTrouble | None]  # the credential's trouble at a time, unix milliseconds; None: it is good
+
+
 class Part(Protocol):
     """Something a stream carries, which remembers what it said last."""
 
@@ -210,9 +213,12 @@ class Streams:
     opened: int = 0
 
     def open(
-        self, kind: StreamKind, query: Mapping[str, str], user_id: str | None, secret: str
+        self, kind: StreamKind, query: Mapping[str, str], user_id: str | None, ended: Ended
     ) -> Callable[[Send], Awaitable[None]]:
-        """Check a stream's parameters and return what runs it; raises Refused 400 or Rejection 404."""
+        """Check a stream's parameters and return what runs it, until `ended` says why its credential is good no longer.
+
+        Raises Refused 400 or Rejection 404.
+        """
         exchange = self.keeper.place.exchange
         interval_ms = integer(query, "intervalMs", kind.interval_ms, kind.interval_ms_min, kind.interval_ms_max)
         parts: list[Part] = []
@@ -226,7 +232,7 @@ class Streams:
             parts.append(AccountPart(exchange, user_id, market_id, boolean(query, "openOnly", default=False)))
         self.opened += 1
         name = f"evt_{self.keeper.place.start_ms}_{self.run}_{self.opened}"
-        stream = OneStream(self.keeper, kind, parts, market_id, secret, name)
+        stream = OneStream(self.keeper, kind, parts, market_id, ended, name)
         return partial(stream.run, interval_ms / 1000)
 
 
@@ -238,7 +244,7 @@ class OneStream:
     kind: StreamKind
     parts: list[Part]
     market_id: str | None
-    secret: str
+    ended: Ended
     name: str
     sequence: int = 0
 
@@ -255,7 +261,9 @@ class OneStream:
                 next_at = max(next_at + interval_seconds, trio.current_time())
                 await trio.sleep_until(next_at)
                 now_ms = self.keeper.now_ms()
-                self._check_key(now_ms)
+                trouble = self.ended(now_ms)
+                if trouble is not None:
+                    raise trouble
                 changed: dict[str, object] = {}
                 for part in self.parts:
                     changed |= part.changes()
@@ -267,15 +275,6 @@ class OneStream:
                     spoken = trio.current_time()
         except StreamTrouble as trouble:
             await send(sse.encode("error", ocx.encode(trouble.error).decode()))
-
-    def _check_key(self, now_ms: int) -> None:
-        """Raise StreamTrouble once the key the stream was opened with is no longer good."""
-        if not self.kind.needs_key:
-            return
-        record = self.keeper.place.exchange.lookup(self.secret)
-        status = "revoked" if record is None else record.status(now_ms)
-        if status != "active":
-            raise StreamTrouble(f"KEY_{status.upper()}", f"this API key is {status}", retryable=False)
 
     def _event(self, name: str, now_ms: int, fields: dict[str, object]) -> bytes:
         self.sequence += 1

@@ -12,6 +12,7 @@ REPEATED_QUOTE_IDS: Final = ("refuse", "replay", "accept")
 CANCEL_ALL_ANSWERS: Final = ("after", "before")
 BULK_ANSWERS: Final = ("orders", "ack")
 ERROR_BODIES: Final = ("current", "older")
+SESSION_WANTED: Final = ("never", "reads", "singles", "both")
 RATE_LIMIT_RESETS: Final = ("seconds", "unix", "unix_ms")
 
 
@@ -38,5 +39,8 @@ class Switches:
     bulk_answer: str = attrs.field(default="orders", validator=attrs.validators.in_(BULK_ANSWERS))
     # Shape of error bodies. current: {error: CODE, message}. older: {error: family, code: CODE, message}.
     error_body: str = attrs.field(default="current", validator=attrs.validators.in_(ERROR_BODIES))
+    # Which calls refuse an API key, 403, and want a session. reads: positions, balances, own trades, wallet balance and
+    # the event streams of an account. singles: one order, its cancel and modify, positions/close.
+    session_wanted: str = attrs.field(default="never", validator=attrs.validators.in_(SESSION_WANTED))
     # Unit of X-RateLimit-Reset. seconds: from now, rounded up. unix: epoch seconds, rounded up. unix_ms: epoch ms.
     rate_limit_reset: str = attrs.field(default="seconds", validator=attrs.validators.in_(RATE_LIMIT_RESETS))

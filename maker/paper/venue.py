@@ -10,6 +10,7 @@ work on any stream, and its clock may be a virtual one.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,16 +28,19 @@ from maker.paper.keeper import Keeper, VenueClock
 from maker.paper.market import MarketSpec, default_markets
 from maker.paper.marketplace import Marketplace
 from maker.paper.money import plain
+from maker.paper.office import Office
 from maker.paper.prices import STEP_MS
 from maker.paper.ratelimit import LIMIT_DEFAULT
 from maker.paper.reference_feed import serve_reference_tcp
 from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.routes import Routes
+from maker.paper.sign_in import Entropy, SignInDesk
 from maker.paper.state import ExchangeSettings
 from maker.paper.state_file import StateFile
 from maker.paper.streams import Streams
 from maker.paper.switches import Switches
 from maker.paper.witness import Witness
+from maker.wire import ocx
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +59,7 @@ class VenueSettings:
     rate_limit_per_minute: int = LIMIT_DEFAULT
     markets: tuple[MarketSpec, ...] = attrs.field(factory=default_markets)
     perps_deposit: Decimal = Decimal(100_000)  # quote units
+    session_seconds: int = ocx.SESSION_SECONDS  # life of a wallet's session
     ssl_context: ssl.SSLContext | None = None  # both ports speak TLS where there is one
     step_ms: int = STEP_MS  # of the reference path and the other traders; a state file goes on at the usual one
 
@@ -86,10 +91,15 @@ class Venue:
 
 
 def open_venue(
-    settings: VenueSettings, *, clock: Callable[[], Moment] = moment_now, witness: Witness | None = None
+    settings: VenueSettings,
+    *,
+    clock: Callable[[], Moment] = moment_now,
+    witness: Witness | None = None,
+    entropy: Entropy = os.urandom,
 ) -> Venue:
     """Open a venue, going on from its state file if there is one; `venue.keeper.close` must be called at the end.
 
+    Nonces, tokens and secrets are made of `entropy`, and nothing else is.
     Raises ValueError for a wrong preset, StateUnusable, OSError.
     """
     venue_clock = VenueClock(clock)
@@ -111,14 +121,17 @@ def open_venue(
         witness.flush()
         undo.pop_all()
     keeper = Keeper(place, venue_clock, witness, state)
-    return Venue(keeper, Routes(keeper, Streams(keeper, run=0 if state is None else state.generation)))
+    desk = SignInDesk(entropy, settings.session_seconds, ocx.CHAIN_ID)
+    office = Office(keeper, desk, is_secure=settings.ssl_context is not None)
+    return Venue(keeper, Routes(keeper, Streams(keeper, run=0 if state is None else state.generation), office))
 
 
 def resting(place: Marketplace) -> list[dict[str, str]]:
     """List the users' resting orders for the record's first line."""
     return [
         {"orderId": row.order_id, "marketId": row.market_id, "side": row.side, "remaining": plain(row.remaining)}
-        for row in place.exchange.open_orders(place.exchange.user_id)
+        for user_id in place.exchange.user_ids()
+        for row in place.exchange.open_orders(user_id)
     ]
 
 

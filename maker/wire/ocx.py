@@ -44,6 +44,9 @@ STREAM_USER: Final = "/perps/stream/user"
 
 KEY_HEADER: Final = "x-api-key"
 KEY_PREFIX: Final = "ocx_sk_"
+SESSION_COOKIE: Final = "astra_session"  # holds a JWT, which is a bearer token too
+SESSION_SECONDS: Final = 7 * 86_400  # documented life of a session
+CHAIN_ID: Final = 1  # ASSUMED: Ethereum's main network; `[exchange] chain_id` says otherwise
 LIMIT_HEADER: Final = "X-RateLimit-Limit"
 REMAINING_HEADER: Final = "X-RateLimit-Remaining"
 RESET_HEADER: Final = "X-RateLimit-Reset"
@@ -365,6 +368,52 @@ class TransferRequest(Wire, frozen=True, kw_only=True):
 
 
 # -- sign-in and keys ---------------------------------------------------------------------------------------------
+
+
+class NonceRequest(Wire, frozen=True, kw_only=True):
+    """POST /auth/nonce."""
+
+    wallet_address: str  # ASSUMED: with EIP-55's capitals, as in the message
+
+
+class NonceAnswer(Wire, frozen=True, kw_only=True):
+    """Answer of POST /auth/nonce: good once, and for a short time."""
+
+    nonce: str
+
+
+class SignInRequest(Wire, frozen=True, kw_only=True):
+    """POST /auth/siwe: an EIP-4361 text and its personal_sign. ASSUMED: 0x and 65 bytes of hexadecimal, v 27 or 28."""
+
+    message: str
+    signature: str
+
+
+class SignInAnswer(Wire, frozen=True, kw_only=True):
+    """Answer of POST /auth/siwe; the session itself comes as a cookie beside it."""
+
+    user_id: str
+    wallet_address: str
+
+
+class ApiKeyRequest(Wire, frozen=True, kw_only=True):
+    """POST /perps/me/api-keys. ASSUMED: no addresses means any, null days mean for ever, single addresses only."""
+
+    name: str
+    scope: str  # read | trade
+    allowed_ips: list[str]
+    expires_in_days: int | None
+
+
+class ApiKeyCreated(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of POST /perps/me/api-keys: the secret is in this one answer only."""
+
+    id: str
+    secret: str
+    message: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ApiKeyCreated(id={self.id!r})"
 
 
 class ApiKey(Wire, frozen=True, kw_only=True):
