@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from maker.app import flatten, logs, practice, price
-from maker.app.config import Config, api_key, load
+from maker.app.config import Config, load, own_key
 from maker.app.host import STOP_SIGNALS
 from maker.app.record import Recorder
 from maker.app.result import Result
@@ -75,8 +75,12 @@ def maker_process(argv: list[str]) -> NoReturn:
         config = load(words.configuration, words.venue_url, words.reference_url)
         kept = open_journal(config, words.configuration)
         recorder = Recorder(log, kept)
-        options = Options(words.for_seconds, words.guard_fd)
-        result = trio.run(run, config, api_key(config, os.environ), options, recorder)
+        key = own_key(config, os.environ)
+        wallet = config.exchange.wallet()
+        if wallet is not None:
+            wallet.address()  # refused now, rather than when it is needed
+        options = Options(words.for_seconds, words.guard_fd, key.expires_at)
+        result = trio.run(run, config, key.secret, options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)
     except ConfigError as wrong:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from maker.app import credentials, own_model
+from maker.app import credentials, own_model, wallets
 from maker.app.addresses import trusted, url_scheme
 from maker.app.credentials import refuse_secrets
 from maker.app.market_config import Market, market
@@ -21,13 +21,14 @@ from maker.desk.identity import PREFIX_PATTERN
 from maker.desk.margin import MarginSettings
 from maker.desk.market import CycleSettings
 from maker.desk.risk import AccountLimits
+from maker.edge.session import Terms
 from maker.errors import ConfigError
 from maker.launch import key, settings
 from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
-from maker.wire.ocx import HEARTBEAT_SECONDS
+from maker.wire import ocx
 
-STREAM_SILENT_SECONDS: Final = 1.5 * HEARTBEAT_SECONDS
+STREAM_SILENT_SECONDS: Final = 1.5 * ocx.HEARTBEAT_SECONDS
 STREAM_FRESH_SECONDS: Final = 20.0  # below the above: no new ladder on a stream this long unheard
 FOREIGN_ORDERS: Final = ("refuse", "cancel")
 
@@ -40,6 +41,18 @@ class Exchange:
     key_env: str = ""  # name of an environment variable
     key_file: str = ""  # path of a file with mode 0600
     ca_file: str = ""  # path of PEM certificates to trust instead of the machine's store
+    sign_in_domain: str = ""  # that a wallet signs for (EIP-4361); "": the authority of base_url
+    sign_in_uri: str = ""  # "": base_url
+    chain_id: int = ocx.CHAIN_ID
+    wallet_file: str = ""  # path of a file with mode 0600: a session stands by where reads are refused to the key
+
+    def terms(self) -> Terms:
+        """What a wallet signs for at this exchange. Raises ConfigError."""
+        return wallets.terms(self.base_url, self.sign_in_domain, self.sign_in_uri, self.chain_id)
+
+    def wallet(self) -> wallets.FileWallet | None:
+        """The wallet that stands by; None: there is none."""
+        return wallets.FileWallet(Path(self.wallet_file), "exchange.wallet_file") if self.wallet_file else None
 
 
 @attrs.frozen
@@ -194,6 +207,7 @@ def exchange(tree: Mapping[str, Any], mode: str, venue_url: str) -> Exchange:
     if bool(found.key_env) == bool(found.key_file):
         raise ConfigError("exchange", "needs one place to find the key.", "Give either key_env or key_file.")
     trusted("exchange.ca_file", found.ca_file)
+    found.terms()
     return found
 
 
@@ -220,8 +234,13 @@ def paper_reference(name: str, given: Mapping[str, Any]) -> ReferenceVenue:
         raise own_model.config_error(wrong, path) from wrong
 
 
-def api_key(config: Config, environment: Mapping[str, str]) -> str:
-    """The API key of a configuration. Raises ConfigError, never showing it."""
+def own_key(config: Config, environment: Mapping[str, str]) -> key.Key:
+    """The API key of a configuration, with what is noted beside it. Raises ConfigError, never showing it."""
     if config.mode == "paper":
-        return key.PAPER_KEY
-    return credentials.read_key(config.exchange.key_env, config.exchange.key_file, environment)
+        return key.Key(key.PAPER_KEY)
+    return credentials.read(config.exchange.key_env, config.exchange.key_file, environment)
+
+
+def api_key(config: Config, environment: Mapping[str, str]) -> str:
+    """The API key's secret. Raises ConfigError, never showing it."""
+    return own_key(config, environment).secret

@@ -22,9 +22,9 @@ def refuse_secrets(tree: Mapping[str, Any] | list[Any], path: str) -> None:
             raise ConfigError(where, "holds an API key.", "Revoke it, and give the new one by key_env or key_file.")
 
 
-def read_key(key_env: str, key_file: str, environment: Mapping[str, str]) -> str:
+def read(key_env: str, key_file: str, environment: Mapping[str, str]) -> key.Key:
     """Return the API key from an environment variable or else a file. Raises ConfigError, never showing it."""
     try:
-        return key.read_key(key_env, key_file, environment)
+        return key.read(key_env, key_file, environment)
     except key.NoKey as problem:
         raise ConfigError(problem.field, problem.problem, problem.fix) from problem

@@ -28,6 +28,7 @@ from maker.app.config import Config
 from maker.app.feeds import run_market_stream, run_polls
 from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host
+from maker.app.key_expiry import KeyExpiry
 from maker.app.link import GuardLink
 from maker.app.losses import Keeper
 from maker.app.previews import run_previews
@@ -44,14 +45,16 @@ from maker.launch.running import LOSSES_FILE
 
 RESOLVE_SECONDS_MAX: Final = 5.0  # for the first look-up of the exchange's name
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
+SIGN_OUT_SECONDS_MAX: Final = 2.0  # a session ends by age too
 
 
 @attrs.frozen
 class Options:
-    """What the command line adds to the configuration."""
+    """What the command line adds to the configuration, and what is known of the key."""
 
     for_seconds: float = math.inf
     guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
+    key_expires_at: float | None = None  # unix seconds, infinity: never; None: not known
 
 
 async def run(config: Config, key: str, options: Options, recorder: Recorder, host: Host = THIS_MACHINE) -> Result:
@@ -66,6 +69,8 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder, ho
             wired = wire(config, key, route, recorder, host)
             if options.guard_fd is not None:
                 wired.link = link_to_guard(wired, options.guard_fd)
+            times = (config.guard.give_up_seconds, config.guard.tail_seconds)
+            wired.expiry = KeyExpiry.of(options.key_expires_at, *times, recorder, host.wall, wired.leave)
             await run_nurseries(wired, options, signals)
         except Exception as problem:  # noqa: BLE001 - the top of this process: it ends here, and says why
             error = problem
@@ -86,6 +91,9 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.start_soon(run.watched, partial(measure_lag, run.pulse))
         watchers.start_soon(run.watched, switch.panic.keep_warm)
         watchers.start_soon(run.watched, run.route.keep_resolved)
+        if run.session is not None:
+            tell = partial(run.recorder.state, "account", "session", alarming=True)
+            watchers.start_soon(run.watched, partial(run.session.keep, tell))
         if run.link is not None:
             watchers.start_soon(run.watched, run.link.beat)
             watchers.start_soon(run.watched, partial(watch_guard, run.link, run))
@@ -183,5 +191,9 @@ async def take_down(run: Run) -> None:
         run.budget_keeper.close(run.pulse.boot())
     run.quoting_lane.close()
     run.switch.panic.close()
+    if run.session is not None:
+        with trio.move_on_after(SIGN_OUT_SECONDS_MAX, shield=True):
+            await run.session.sign_out()
+            await run.session.client.aclose()
     with trio.move_on_after(1.0, shield=True):
         await run.client.aclose()

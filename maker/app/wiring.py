@@ -20,6 +20,7 @@ from maker.app.causes import describe, reason_of
 from maker.app.config import Config
 from maker.app.halt import HaltReport, Switch
 from maker.app.host import THIS_MACHINE, Host
+from maker.app.key_expiry import KeyExpiry
 from maker.app.link import GuardLink
 from maker.app.losses import Keeper
 from maker.app.panic import Panic
@@ -33,6 +34,7 @@ from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint, resolve
 from maker.edge.lane import Connection, Lane
+from maker.edge.session import Session, Standby
 from maker.guard import latch
 from maker.wire import limits, ocx
 
@@ -82,6 +84,8 @@ class Run:
     host: Host = THIS_MACHINE
     losses: Keeper | None = None  # None: nothing was quoted, so nothing can have been lost
     budget_keeper: BudgetKeeper | None = None  # None: it has not begun
+    expiry: KeyExpiry | None = None  # None: nobody looks at how long the key is good
+    session: Session | None = None  # None: no wallet stands by
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
@@ -95,7 +99,9 @@ class Run:
             self.latch(trip)
 
     def keep(self, now: float) -> None:
-        """Put down what outlives the run."""
+        """Put down what outlives the run, and look whether its key does."""
+        if self.expiry is not None:
+            self.expiry.look()
         for keeper in (self.losses, self.budget_keeper):
             if keeper is not None:
                 keeper.look(now)
@@ -161,12 +167,24 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
     panic = Panic(lanes, budget=engine.budget, routes=routes, clock=host.boot, wall=host.wall)
     switch = Switch(panic, config.halt.settle_seconds_max, clock=host.boot)
-    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial)
+    session = stand_by(config, route, host)
+    standby = None if session is None else Standby(session, partial(recorder.state, "account", "session"))
+    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial, standby=standby)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng, host=host)
+    run.session = session
     run.pulse = Pulse(host.boot, host.monotonic, host.wall)
     switch.panic.on_answer = run.on_answer
     switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
     return run
+
+
+def stand_by(config: Config, route: Route, host: Host) -> Session | None:
+    """The session for what the exchange refuses to the key; nobody is signed in yet. None: no wallet is configured."""
+    wallet = config.exchange.wallet()
+    if wallet is None:
+        return None
+    client = Client(config.exchange.base_url, {}, route.endpoint.tls, dial=route.dial)
+    return Session(client, wallet, config.exchange.terms(), host.wall)
 
 
 def link_to_guard(run: Run, descriptor: int) -> GuardLink:

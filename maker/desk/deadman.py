@@ -124,6 +124,11 @@ class Reason(enum.Enum):
     )
     JOURNAL_LOST = Row("the journal can no longer be written", AT_ONCE, ExitCode.FAILED_EMPTY)
     CREDENTIALS = Row("the exchange does not accept our credentials", AT_ONCE, ExitCode.CREDENTIALS)
+    KEY_EXPIRES = Row(
+        "the API key expires soon, and nobody could pull with it after that",
+        ("[guard] give_up_seconds", "[guard] tail_seconds", "maker.launch.key.SPARE_SECONDS"),
+        ExitCode.CREDENTIALS,
+    )
     UNHANDLED_ERROR = Row("an unexpected error", AT_ONCE, ExitCode.FAILED_EMPTY)
     OWNER_GONE = Row("the guard, our parent process, is gone", AT_ONCE, ExitCode.FAILED_EMPTY)
     # people

@@ -58,12 +58,16 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     locks = hold_locks(wanted, signals, stack)
     refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
-    secret = key.PAPER_KEY if wanted.is_paper else key.read_key(wanted.key_env, wanted.key_file, os.environ)
+    ours = key.Key(key.PAPER_KEY) if wanted.is_paper else key.read(wanted.key_env, wanted.key_file, os.environ)
+    refuse_unfit(key.why_no_quoting(ours, wanted.configuration))
     try:
-        exchange = Exchange(venue.venue_url if venue else wanted.base_url, secret, wanted.ca_file)
+        exchange = Exchange(venue.venue_url if venue else wanted.base_url, ours.secret, wanted.ca_file)
     except OSError as problem:  # ssl.SSLError among them
         raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
     fire_drill(exchange, wanted, signals)
+    # Only now: a key in its last minutes still sweeps what an earlier run left.
+    needed_seconds = key.seconds_needed(wanted.guard.give_up_seconds, wanted.guard.tail_seconds)
+    refuse_unfit(key.why_too_late(ours, needed_seconds, time.time(), wanted.configuration))
     result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
     link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.callback(os.close, result_reader)
@@ -79,7 +83,7 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     os.close(result_writer)
     makers_end.close()
     log("started", f"the maker runs as process {maker.pid}.")
-    write_status(wanted.state_folder / "run.json", maker, venue, stack)
+    write_status(wanted.state_folder / "run.json", maker, venue, ours.key_id, stack)
     watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
     if for_seconds is not None:
         watch.judge.stop_at = seconds_now() + for_seconds + START_SECONDS_MAX
@@ -146,14 +150,22 @@ def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
         raise Refusal("stopped by a signal before anything was placed.")
 
 
+def refuse_unfit(why: str) -> None:
+    """Refuse for the key's sake, if there is a reason. Raises Refusal."""
+    if why:
+        raise Refusal(why, report.CREDENTIALS)
+
+
 def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
     """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal."""
     gives_up_at = seconds_now() + DRILL_SECONDS_MAX
     if not exchange.look_up():
         raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
     while True:
+        has_read = False
         try:
-            foreign = [row for row in exchange.open_orders() if not ours(row, wanted.order_prefix)]
+            foreign = [row for row in exchange.open_orders() if not is_ours(row, wanted.order_prefix)]
+            has_read = True
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
             exchange.cancel_all()
@@ -161,12 +173,9 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
                 return
             break
         except NoAnswer as problem:
-            if problem.status in (401, 403):
-                raise Refusal(
-                    f"the exchange answers {problem.status}: the key must have the scope 'trade', be used from a pinned"
-                    " address and not be expired or revoked.",
-                    report.CREDENTIALS,
-                ) from None
+            if problem.status in (401, 403) or (problem.status == 409 and not has_read):
+                sentence = key.denied_sentence(problem.status, read_before=has_read, configuration=wanted.configuration)
+                raise Refusal(sentence, report.CREDENTIALS) from None
             if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
                 raise Refusal(
                     f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
@@ -178,7 +187,7 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
         raise Refusal(f"what rests on the account could not be swept ({swept.trouble}): quotes may rest.")
 
 
-def ours(row: dict[str, Any], prefix: str) -> bool:
+def is_ours(row: dict[str, Any], prefix: str) -> bool:
     """Whether an open order carries our prefix."""
     return str(row.get("clientOrderId") or "").startswith(f"{prefix}-")
 

@@ -37,6 +37,20 @@ def practice(folder: Path) -> Practice | None:
     return None if found.has_ended else found
 
 
+def key_in_use(folder: Path) -> str | None:
+    """Return the id of the key that a run in this state folder quotes with; "" if it runs with one nobody knows.
+
+    None: no run is alive.
+    """
+    try:
+        with (folder / RUN_FILE).open("rb") as file:
+            said = json.loads(file.read(RUN_FILE_BYTES_MAX))
+        pids = (said["guard_pid"], said["maker_pid"])
+        return str(said.get("key_id") or "") if any(alive(pid) for pid in pids) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def none_runs(folder: Path) -> str:
     """Say that there is none, as a sentence."""
     return f"No practice exchange is running for this configuration (by {folder / RUN_FILE}): nothing can rest."

@@ -96,8 +96,11 @@ def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStac
         raise Refusal(f"the practice exchange did not say where it listens, but {line[:200]!r}.") from None
 
 
-def write_status(path: Path, maker: Process, venue: Venue | None, stack: contextlib.ExitStack) -> None:
-    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen."""
+def write_status(path: Path, maker: Process, venue: Venue | None, key_id: str, stack: contextlib.ExitStack) -> None:
+    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen.
+
+    `key_id` is that of the key in use, "" where it is not known: `keys revoke` spares it.
+    """
     fields = {
         "guard_pid": os.getpid(),
         "maker_pid": maker.pid,
@@ -105,6 +108,7 @@ def write_status(path: Path, maker: Process, venue: Venue | None, stack: context
         "venue_url": venue.venue_url if venue else None,
         "reference_url": venue.reference_url if venue else None,
         "monitor_url": None,
+        "key_id": key_id or None,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     unfinished = path.with_suffix(".part")

@@ -47,4 +47,5 @@ def do(place: Marketplace, deed: Deed) -> str:
         case "revoke":
             exchange.revoke_key(fields["key_id"], now_ms)
             return str(fields["key_id"])
-    raise ValueError(f"no such deed: {deed.kind}")
+        case _:
+            raise ValueError(f"no such deed: {deed.kind}")

@@ -66,6 +66,7 @@ ELSEWHERE: Final = frozenset(
         Reason.DAILY_LOSS,
         Reason.MARGIN_HEADROOM,  # and how much of it must be free
         Reason.STREAM_SILENT,  # the reader's own timer comes a moment before, as a broken stream
+        Reason.KEY_EXPIRES,  # the practice keys never do
         Reason.TIME_UP,  # a storm is told to stop by signals and by the kill file
     }
 )

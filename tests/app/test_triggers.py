@@ -16,12 +16,14 @@ import pytest
 import trio
 import trio.testing
 
+from maker.app.key_expiry import KeyExpiry
 from maker.desk.deadman import Reason
 from maker.desk.events import BudgetSeen
 from maker.desk.units import Side
 from maker.edge.journal import MemoryJournal
 from maker.errors import ExitCode
 from maker.guard import latch
+from maker.launch import key
 from maker.wire import ocx
 from tests.app.site import BALANCES, Seen, reset, saying
 from tests.app.whole import WALL, World, config, http_date, running
@@ -165,6 +167,14 @@ async def journal_lost(world: World) -> None:
     journal.lost = "disk full"
 
 
+async def key_ends(world: World) -> None:
+    """Twenty seconds of its life are left beyond what the guard may need: the wall clock passes that by itself."""
+    run, guard = world.run, world.run.config.guard
+    wall = run.pulse.wall
+    needed = key.seconds_needed(guard.give_up_seconds, guard.tail_seconds)
+    run.expiry = KeyExpiry(wall() + needed + 20.0, needed, run.recorder, wall, run.leave)
+
+
 async def a_bug(world: World) -> None:
     world.bug = ZeroDivisionError("a bug")
 
@@ -214,6 +224,7 @@ CASES: Final[dict[Reason, Case]] = {
     Reason.CLOCK_SKEW: Case(skewed),
     Reason.JOURNAL_LOST: Case(journal_lost),
     Reason.CREDENTIALS: Case(ladders_get(saying({"error": "NO"}, 401))),
+    Reason.KEY_EXPIRES: Case(key_ends),
     Reason.UNHANDLED_ERROR: Case(a_bug),
     Reason.OWNER_GONE: Case(guard_dies),
     Reason.STOP_ASKED: Case(signalled),

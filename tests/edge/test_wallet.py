@@ -79,10 +79,10 @@ def test_a_key_is_forgotten_at_the_end() -> None:
     assert secret == bytes(32)
     with pytest.raises(ValueError, match="no private key"):
         key.sign("x")
-    with pytest.raises(RuntimeError), WalletKey.of(wallets.KEY) as key:
-        secret = key.secret
+    failing = WalletKey.of(wallets.KEY)
+    with pytest.raises(RuntimeError), failing:
         raise RuntimeError
-    assert secret == bytes(32)
+    assert failing.secret == bytes(32)
 
 
 def test_a_key_shows_itself_nowhere() -> None:

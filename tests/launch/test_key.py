@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -70,3 +71,91 @@ def test_what_is_no_key_is_refused_and_not_repeated(content: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(key.NoKey, match="No such file"):
         key.read_key("", str(tmp_path / "none"), {})
+
+
+# -- what is noted beside a key
+
+
+def test_notes_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """From a file and from a variable that holds the whole of one."""
+    made = key.Key(KEY, "ocx_kid_1", "trade", 1_800_000_000.0)
+    text = key.spell(made, "bot: on host # 7", ("203.0.113.7", "2001:db8::7"))
+    assert text.splitlines()[0] == KEY
+    assert "# allowed-ips: 203.0.113.7 2001:db8::7\n" in text
+    for found in (
+        key.read("", str(key_file(tmp_path, text, 0o600)), {}),
+        key.read("KEY", "", {"KEY": text.strip()}),
+    ):
+        assert (found.secret, found.key_id, found.scope, found.expires_at) == (KEY, "ocx_kid_1", "trade", 1.8e9)
+        assert KEY not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "expires_at"),
+    [
+        ("# expires: never", math.inf),
+        ("# expires: 2026-12-22T06:58:39+01:00", 1797919119.0),
+        ("# expires: 2026-12-22T06:58:39", None),
+        ("# expires: soon", None),
+        ("#expires:never", math.inf),
+        ("# a word", None),
+        ("#", None),
+    ],
+)
+def test_what_no_note_says_is_not_known(line: str, expires_at: float | None) -> None:
+    found = key.read("KEY", "", {"KEY": f"{KEY}\r\n\n{line}\n"})
+    assert (found.secret, found.key_id, found.scope, found.expires_at) == (KEY, "", "", expires_at)
+
+
+def test_a_key_without_expiry_or_pins_says_so() -> None:
+    for expires_at in (None, math.inf):
+        text = key.spell(key.Key(KEY, "ocx_kid_1", "read", expires_at), "n", ())
+        assert "# allowed-ips: any\n" in text
+        assert "# expires: never\n" in text
+
+
+def test_a_file_has_a_length(tmp_path: Path) -> None:
+    with pytest.raises(key.NoKey, match="longer than"):
+        key.read("", str(key_file(tmp_path, KEY + "\n#" + "x" * key.KEY_BYTES_MAX, 0o600)), {})
+
+
+@pytest.mark.parametrize("rest", ["word", "ocx_sk_another", "# fine\nword"])
+def test_anything_but_notes_after_a_key_is_refused_and_not_repeated(rest: str) -> None:
+    with pytest.raises(key.NoKey, match="holds no API key") as refused:
+        key.read("KEY", "", {"KEY": f"{KEY}\n{rest}"})
+    assert KEY not in str(refused.value)
+    assert "another" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("scope", "refused"), [("", False), ("trade", False), ("read", True), ("admin", True)])
+def test_a_key_that_may_not_trade_is_told_what_to_do(scope: str, refused: bool) -> None:
+    why = key.why_no_quoting(key.Key(KEY, "ocx_kid_1", scope), "conf/live.toml")
+    assert bool(why) == refused
+    assert not refused or "python3 run.py keys create conf/live.toml --scope trade" in why
+    assert KEY not in why
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "words"),
+    [
+        (None, ""),
+        (math.inf, ""),
+        (1720.0, ""),
+        (1719.0, "expires in 12 minutes"),
+        (1000.0, "has expired"),
+        (0.0, "has expired"),
+    ],
+)
+def test_a_key_that_ends_too_soon_is_told_what_to_do(expires_at: float | None, words: str) -> None:
+    why = key.why_too_late(key.Key(KEY, "ocx_kid_1", "trade", expires_at), 720.0, 1000.0, "conf/live.toml")
+    assert bool(why) == bool(words)
+    assert words in why
+    assert not words or "keys create conf/live.toml" in why
+
+
+def test_each_refusal_says_what_it_means() -> None:
+    """What was read a moment ago tells a scope from an expiry."""
+    for status in (401, 403):
+        assert "scope 'read'" in key.denied_sentence(status, read_before=True, configuration="c")
+        assert "expired or revoked" in key.denied_sentence(status, read_before=False, configuration="c")
+    assert "was revoked" in key.denied_sentence(409, read_before=False, configuration="c")

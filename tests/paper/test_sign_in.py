@@ -95,7 +95,8 @@ def test_the_signature_must_be_of_this_very_text_by_this_very_wallet() -> None:
     ):
         at = desk()
         text = asked(at.issue(ADDRESS, NOW)).text()
-        refused("INVALID_SIGNATURE", 401, partial(at.check, *spoil(text, signed(text)), "venue", NOW))
+        spoilt, signature = spoil(text, signed(text))
+        refused("INVALID_SIGNATURE", 401, partial(at.check, spoilt, signature, "venue", NOW))
 
 
 def test_a_nonce_is_good_once_and_for_five_minutes() -> None:
