@@ -3,12 +3,14 @@
 
 `python3 run.py [COMMAND ...]`   the same as `.venv/bin/python -m maker [COMMAND ...]`
 `python3 run.py test [ARGS ...]` installs the test tools too, then runs pytest
+`python3 run.py keys …`          installs what a wallet needs too, into a folder of its own: `.venv/wallet`
 `python3 run.py cancel-all|clear …`  runs as it stands: the red button works without `.venv`, network or a free disk
 
 Standard library only. The environment is finished when, and only when, `.venv/made` says what it was made from; that
 file is written last, so an interrupted start leaves no marker and the next one begins again. `.venv.lock` is held
 exclusively while the environment changes and shared for as long as anything started from here runs in it, so that
-nobody rebuilds it under a maker that is quoting.
+nobody rebuilds it under a maker that is quoting. What `keys` needs is beside it and not in it, so that a new key can be
+made, its tools installed, while a maker runs; and what signs for a wallet is nothing that a maker could import.
 """
 
 from __future__ import annotations
@@ -58,11 +60,12 @@ class CannotStart(Exception):
 
 
 class Requirements:
-    """One pinned list, and the marker that says the environment holds exactly it."""
+    """One pinned list, and the marker that says the environment, or a folder beside it, holds exactly it."""
 
-    def __init__(self, file_name: str, marker_name: str) -> None:
+    def __init__(self, file_name: str, marker_name: str, folder: str = "") -> None:
         self.path = os.path.join(ROOT, file_name)
         self.marker = os.path.join(VENV, marker_name)
+        self.folder = folder  # where it is installed instead of in the environment; "" for the latter
 
     def stamp(self) -> str:
         """Return what the marker must hold: the list's hash, the interpreter behind `.venv`, the folder's place.
@@ -83,7 +86,7 @@ class Requirements:
                 found = file.read()
         except OSError:
             return False
-        return found == self.stamp() and os.access(PYTHON, os.X_OK)
+        return found == self.stamp() and os.access(PYTHON, os.X_OK) and os.path.isdir(self.folder or VENV)
 
     def write_marker(self) -> None:
         """Write the marker last, and only once everything before it is on the disk."""
@@ -100,6 +103,8 @@ NEED_NO_PACKAGES = ("cancel-all", "clear")  # the standard library is enough for
 
 RUN = Requirements("requirements.txt", "made")
 TEST = Requirements("requirements-test.txt", "made-test")
+WALLET = Requirements("requirements-wallet.txt", "made-wallet", os.path.join(VENV, "wallet"))  # as maker.edge.wallet
+WALLET_LOCK = os.path.join(VENV, "wallet.lock")
 
 
 def say(words: str) -> None:
@@ -204,11 +209,33 @@ def make_environment(lock: int) -> None:
         raise CannotStart(f"cannot make {VENV}: {problem}.") from None
 
 
+def add_wallet() -> None:
+    """Return when the wallet's packages are in their folder; the environment is held shared, and stays as it is.
+
+    Raises CannotStart. Whoever else adds them meanwhile is waited for.
+    """
+    import shutil
+
+    if WALLET.is_installed():
+        return
+    try:
+        lock = os.open(WALLET_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as problem:
+        raise CannotStart(f"cannot write in {VENV} ({problem.strerror}): what a wallet needs goes there.") from None
+    fcntl.flock(lock, fcntl.LOCK_EX)  # of an install, which is bounded; a signal ends the wait
+    if not WALLET.is_installed():
+        say("First use of a wallet: installing what signs for it (needs the network, once) ...")
+        shutil.rmtree(WALLET.folder, ignore_errors=True)  # of an older list, or half of one
+        install(WALLET, lock)
+    os.close(lock)
+
+
 def install(requirements: Requirements, lock: int) -> None:
     """Install one pinned list and set its marker. Every file's hash is checked; nothing is compiled."""
     command = [PYTHON, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-user"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--no-color"]
     command += ["--retries=2", f"--timeout={PIP_SOCKET_SECONDS}", "-r", requirements.path]
+    command += [f"--target={requirements.folder}"] if requirements.folder else []
     code, output = run_child(command, lock, INSTALL_SECONDS_MAX)
     if code != 0:
         raise CannotStart(explain_pip(output))
@@ -335,6 +362,8 @@ def main(arguments: list[str]) -> int:
             if handler is not signal.SIG_IGN:  # nohup and the like stay in force
                 signal.signal(number, stop_on_signal)
         make_ready([RUN, TEST] if testing else [RUN])
+        if arguments[:1] == ["keys"] and not {"-h", "--help"} & set(arguments):
+            add_wallet()
         for number, handler in before.items():
             signal.signal(number, handler)
     except CannotStart as problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -236,6 +238,41 @@ def test_the_test_command_installs_its_tools_and_translates_the_exit_code(clone:
         assert clone.run("test", str(pytest_code))[:2] == (exit_code, "1 passed in 0.01s\n")
 
 
+def test_keys_add_what_a_wallet_needs_beside_the_environment(clone: Clone) -> None:
+    """Once, from its own pinned list, in a folder that no other command looks into; also while something runs."""
+    wallet = make_wheel(clone.index, "purse")
+    clone.pin("requirements-wallet.txt", "purse", wallet)
+    assert clone.run("keys", "--help")[0] == 0
+    folder = clone.folder / ".venv" / "wallet"
+    assert not folder.exists()
+    with (clone.folder / ".venv.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as a running maker holds it: the environment itself may not change
+        code, _, errors = clone.run("keys", "list", "conf.toml")
+        assert (code, errors.count("First use of a wallet")) == (0, 1)
+        assert (folder / "purse.py").exists()
+        assert clone.run("keys", "list", "conf.toml", PIP_FIND_LINKS="/nowhere")[2] == ""
+    site_packages = next((clone.folder / ".venv" / "lib").iterdir()) / "site-packages"
+    assert not (site_packages / "purse.py").exists()
+    (clone.folder / ".venv" / "made-wallet").write_text("of another list")
+    (folder / "left.py").touch()
+    assert "First use of a wallet" in clone.run("keys", "list", "conf.toml")[2]
+    assert sorted(path.name for path in folder.glob("*.py")) == ["purse.py"]
+    shutil.rmtree(folder)
+    assert "First use of a wallet" in clone.run("keys", "list", "conf.toml")[2]
+    clone.pin("requirements-wallet.txt", "purse", "0" * 64)
+    assert "does not have the hash pinned" in clone.run("keys", "list", "conf.toml", "--json")[2]
+    assert clone.run("run")[0] == 0, "a wallet that cannot be installed is no reason not to run"
+
+
+def test_two_first_uses_of_a_wallet_install_it_once(clone: Clone) -> None:
+    clone.pin("requirements-wallet.txt", "purse", make_wheel(clone.index, "purse"))
+    assert clone.run()[0] == 0
+    processes = [clone.start("keys", str(number)) for number in range(2)]
+    ended = [process.communicate(timeout=WAIT_SECONDS_MAX) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert sum(errors.count("First use of a wallet") for _, errors in ended) == 1
+
+
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
@@ -277,23 +314,36 @@ def test_a_python_without_ensurepip_is_told_what_to_install(monkeypatch: pytest.
         bootstrap.make_environment(-1)
 
 
-@pytest.mark.parametrize("file_name", ["requirements.txt", "requirements-test.txt"])
-def test_every_requirement_is_pinned_by_hash_and_names_no_index(file_name: str) -> None:
+@pytest.mark.parametrize(
+    ("file_name", "entries_min"),
+    [("requirements.txt", 16), ("requirements-test.txt", 16), ("requirements-wallet.txt", 2)],
+)
+def test_every_requirement_is_pinned_by_hash_and_names_no_index(file_name: str, entries_min: int) -> None:
     """One version each, hashes for every platform's file, and no address or path of a machine."""
     text = (ROOT / file_name).read_text()
     assert "://" not in text
     assert "/" not in text
     entries = re.split(r"\n(?=\S)", text.strip())
-    assert len(entries) > 15
+    assert len(entries) >= entries_min
     for entry in entries:
         assert re.match(r"[a-z0-9.-]+==[0-9][^ ]* (; .* )?\\\n", entry), entry
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", entry)) >= 2, entry
 
 
-def test_the_test_list_contains_the_run_list() -> None:
-    """Testing runs the very versions that run."""
-    run_lines, test_lines = (
-        dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.txt", "requirements-test.txt")
-    )
-    assert run_lines.items() <= test_lines.items()
+def pinned(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_test_list_contains_the_other_lists() -> None:
+    """Testing runs the very versions that run, and that sign."""
+    run_lines, wallet_lines = pinned("requirements.txt"), pinned("requirements-wallet.txt")
+    assert (run_lines | wallet_lines).items() <= pinned("requirements-test.txt").items()
+
+
+def test_the_wallets_list_is_the_extra_and_all_it_needs() -> None:
+    """Its packages need no others, so that what is in their folder is what the list says."""
+    tree = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extra = {re.split(r"[<>=]", one)[0] for one in tree["project"]["optional-dependencies"]["wallet"]}
+    assert set(pinned("requirements-wallet.txt")) == extra
+    for name in extra:
+        assert not [one for one in importlib.metadata.requires(name) or [] if "extra ==" not in one]

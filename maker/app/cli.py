@@ -19,7 +19,7 @@ import attrs
 import structlog
 import trio
 
-from maker.app import flatten, logs, practice, price
+from maker.app import flatten, keys, logs, practice, price
 from maker.app.config import Config, load, own_key
 from maker.app.host import STOP_SIGNALS
 from maker.app.record import Recorder
@@ -40,10 +40,11 @@ def main(argv: list[str]) -> int:
         "venue": practice.main,
         "flatten": flatten.main,
         "price": price.main,
+        "keys": keys.main,
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        known = "run, check, venue, drill, simulate, compare, price, report, cancel-all, flatten, clear, test"
+        known = "run, check, venue, drill, simulate, compare, price, report, keys, cancel-all, flatten, clear, test"
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
@@ -75,12 +76,12 @@ def maker_process(argv: list[str]) -> NoReturn:
         config = load(words.configuration, words.venue_url, words.reference_url)
         kept = open_journal(config, words.configuration)
         recorder = Recorder(log, kept)
-        key = own_key(config, os.environ)
+        ours = own_key(config, os.environ)
         wallet = config.exchange.wallet()
         if wallet is not None:
             wallet.address()  # refused now, rather than when it is needed
-        options = Options(words.for_seconds, words.guard_fd, key.expires_at)
-        result = trio.run(run, config, key.secret, options, recorder)
+        options = Options(words.for_seconds, words.guard_fd, ours.expires_at)
+        result = trio.run(run, config, ours.secret, options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)
     except ConfigError as wrong:

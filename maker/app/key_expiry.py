@@ -54,7 +54,7 @@ class KeyExpiry:
         left_seconds = self.expires_at - now
         if left_seconds < self.needed_seconds:
             minutes = max(0.0, left_seconds / 60)
-            self.leave(Trip(Reason.KEY_EXPIRES, f"in {minutes:.0f} minutes; `keys create` makes a new one"))
+            self.leave(Trip(Reason.KEY_EXPIRES, f"in {minutes:.0f} min; `keys create` makes a new one"))
         elif left_seconds < self.days_told * DAY_SECONDS:
             self.days_told = math.ceil(left_seconds / DAY_SECONDS) - 1
             self.warn(left_seconds)
@@ -63,7 +63,7 @@ class KeyExpiry:
         """Say how long is left: the first time as a change of state, for the journal, then as a line a day."""
         sentence = (
             f"the API key expires in {left_seconds / DAY_SECONDS:.1f} days, and quoting stops "
-            f"{self.needed_seconds / 60:.0f} minutes before; `keys create` makes a new one"
+            f"{self.needed_seconds / 60:.0f} min before; `keys create` makes a new one"
         )
         if "key" in self.recorder.told:
             self.recorder.warning("key expires", sentence)

@@ -113,10 +113,10 @@ def why_too_late(key: Key, needed_seconds: float, now: float, configuration: obj
     if key.expires_at is None or key.expires_at - now >= needed_seconds:
         return ""
     left_seconds = key.expires_at - now
-    when = f"expires in {left_seconds / 60:.0f} minutes" if left_seconds > 0 else "has expired"
+    when = f"expires in {left_seconds / 60:.0f} min" if left_seconds > 0 else "has expired"
     return (
         f"the key {key.key_id} {when}, and nobody could pull what rests after that: the guard may need "
-        f"{needed_seconds / 60:.0f} minutes. Put a new one in its place: {how_to_make(configuration)}"
+        f"{needed_seconds / 60:.0f} min. Put a new one in its place: {how_to_make(configuration)}"
     )
 
 

@@ -184,6 +184,7 @@ class ScriptedRun:
         (folder / "venue_url").write_text(exchange.url)
         (folder / "conf.toml").write_text("\n".join(lines) + "\n")
 
+        self.key = KEY
         self.started: list[subprocess.Popen[bytes]] = []
 
     def clean_up(self) -> None:
@@ -227,7 +228,7 @@ class ScriptedRun:
     def environment(self) -> dict[str, str]:
         """Ours, but for what would find another `maker` than the one in the folder: `run.py` keeps the folder out."""
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-        return {**kept, "PYTHONPATH": str(self.folder), "SCRIPTED_KEY": KEY}
+        return {**kept, "PYTHONPATH": str(self.folder), "SCRIPTED_KEY": self.key}
 
     def status(self) -> dict[str, Any]:
         """Return run.json once the run has written it and the maker is ready."""

@@ -141,7 +141,7 @@ def test_a_key_that_may_not_trade_is_told_what_to_do(scope: str, refused: bool) 
         (None, ""),
         (math.inf, ""),
         (1720.0, ""),
-        (1719.0, "expires in 12 minutes"),
+        (1719.0, "expires in 12 min"),
         (1000.0, "has expired"),
         (0.0, "has expired"),
     ],

@@ -10,12 +10,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maker.launch.key import Key, spell
+from maker.launch.running import key_in_use
 from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
@@ -195,6 +198,72 @@ def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Script
     code, result = finish(process)
     assert code == 78
     assert "stopped by a signal" in result["reason"]
+
+
+# -- the key
+
+
+def noted(scope: str, expires_in_seconds: float) -> str:
+    """A key with the notes of its file, as a variable may hold the whole of one."""
+    return spell(Key(KEY, "ocx_kid_1", scope, time.time() + expires_in_seconds), "bot", ())
+
+
+def started_with(run: ScriptedRun, kept: str) -> tuple[int, dict[str, Any]]:
+    run.key = kept
+    return finish(run.start())
+
+
+def test_a_key_noted_as_read_is_refused_before_anybody_is_asked(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    code, result = started_with(scripted("reports", mode="live"), noted("read", 1e6))
+    assert code == 77
+    assert "scope 'read'" in result["reason"]
+    assert "keys create" in result["reason"]
+    assert exchange.requests == []
+
+
+def test_a_key_that_reads_and_may_not_cancel_is_told_its_scope(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """A key from elsewhere has no notes: what it was allowed a moment before tells the scope from an expiry."""
+    exchange.script = lambda request: Say(403, b"{}") if request.method == "POST" else None
+    code, result = started_with(scripted("reports", mode="live"), KEY)
+    assert code == 77
+    assert "lets the key read" in result["reason"]
+    assert "scope 'read'" in result["reason"]
+    assert "--scope trade" in result["reason"]
+
+
+def test_a_revoked_key_is_told_at_once(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """A read that is answered 409 can only mean the key: half a minute of trying again would not help."""
+    exchange.script = lambda _request: Say(409, b"{}")
+    code, result = started_with(scripted("reports", mode="live"), KEY)
+    assert code == 77
+    assert "revoked" in result["reason"]
+    assert len(exchange.requests) == 1
+
+
+def test_a_key_in_its_last_minutes_sweeps_and_does_not_quote(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """What an earlier run left is pulled while anybody still can; nothing new is placed."""
+    exchange.resting = [order(number=1)]
+    run = scripted("reports", mode="live")
+    code, result = started_with(run, noted("trade", 60.0))
+    assert code == 77
+    assert "expires in 1 min" in result["reason"]
+    assert exchange.resting == []
+    assert not (run.folder / "maker_argv").exists()
+
+
+def test_a_key_that_lasts_quotes_and_is_named_while_it_does(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """Its id stands in run.json, so that `keys revoke` can spare it; its secret goes to the exchange and no further."""
+    run = scripted("waits", mode="live")
+    run.key = noted("trade", 3600.0)
+    process = run.start()
+    assert run.status()["key_id"] == "ocx_kid_1"
+    assert key_in_use(run.folder / "state") == "ocx_kid_1"
+    assert {request.headers["x-api-key"] for request in exchange.requests} == {KEY}
+    words = Path(f"/proc/{process.pid}/cmdline").read_bytes() + (run.folder / "maker_argv").read_bytes()
+    assert KEY.encode() not in words + (run.folder / "state" / "run.json").read_bytes()
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 0
+    assert key_in_use(run.folder / "state") is None
 
 
 # -- armed, and watched
