@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from maker.app.startup import START_SECONDS_MAX
 from maker.desk.deadman import Reason
 from maker.errors import MakerError, Unauthorized
+
+CREDENTIALS_FIX: Final = (
+    "`keys list` shows a key's scope, addresses and expiry; "
+    "for reads that want a session, [exchange] wallet_file names a wallet"
+)
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -27,4 +34,6 @@ def describe(error: BaseException) -> str:
     if isinstance(cause, trio.TooSlowError):
         within = f"within {START_SECONDS_MAX:.0f} s of the start"
         return f"the exchange could not be found, read and swept {within}; the log says what failed"
+    if isinstance(cause, Unauthorized):
+        return f"{cause}; {CREDENTIALS_FIX}"
     return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"

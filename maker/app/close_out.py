@@ -16,7 +16,7 @@ import trio
 from maker.app.closing import Flattening, Outcome, Stopped, listed
 from maker.app.halt import HaltReport, halt
 from maker.app.reading import AccountReader
-from maker.app.wiring import Run
+from maker.app.wiring import Run, lane_by_session
 from maker.desk.margin import FlattenPolicy
 
 CLOSE_SECONDS_MAX: Final = 8.0  # of the halt's whole time
@@ -47,6 +47,8 @@ async def close_positions(run: Run, ends_at: float) -> None:
         budget=run.engine.budget,
         heard=run.on_answer,
     )
+    if run.session is not None:
+        work.by_session = partial(lane_by_session, run.session, run.route.endpoint, run.route.dial)
     now = trio.current_time()
     run.closed = "its positions could not be closed in time: THEY MAY BE OPEN"
     with trio.CancelScope(shield=True, deadline=min(now + CLOSE_SECONDS_MAX, ends_at - READ_BACK_SECONDS)):
@@ -56,6 +58,8 @@ async def close_positions(run: Run, ends_at: float) -> None:
             run.closed = f"STILL OPEN: {listed(left)}" if left else f"closed {listed(first) or 'nothing, it was flat'}"
         except Stopped as stopped:
             run.closed = stopped.sentence
+    if work.lane is not run.quoting_lane:
+        work.lane.close()
     run.recorder.state("positions", "closed", run.closed)
     if work.sent:
         with trio.CancelScope(shield=True, deadline=ends_at):

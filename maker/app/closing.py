@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Final
@@ -28,7 +28,7 @@ from maker.desk.events import MarketSpec
 from maker.desk.units import BPS, Side, decimal_exact
 from maker.edge.answer import Answer
 from maker.edge.lane import Lane, NotSent
-from maker.errors import ExitCode, OcxError, OutcomeUnknown, Unauthorized
+from maker.errors import ConfigError, ExitCode, OcxError, OutcomeUnknown, Unauthorized
 from maker.wire import limits, ocx, reads
 
 LISTING_SECONDS_MAX: Final = 10.0  # a listing that does not come is done without
@@ -77,6 +77,7 @@ class Flattening:
     specs: dict[str, MarketSpec] = attrs.field(factory=dict)
     budget: Budget | None = None  # of the order path, where something is to be kept for cancels; None: nobody quotes
     heard: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
+    by_session: Callable[[], Awaitable[Lane]] | None = None  # another lane, for orders that are refused to the key
     sent: int = 0  # closing orders that left, or may have
     denied: int = 0  # the status of an order-path answer that did not accept our key
     pulling: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -230,9 +231,23 @@ class Flattening:
         wait = limits.wait_seconds(answer.headers, answer.body, time.time()) if answer.status == 429 else 0.0
         refused = ocx.refusal(answer.status, answer.body, wait)
         if isinstance(refused, Unauthorized):
-            raise Stopped(ExitCode.CREDENTIALS, denied_sentence(f"closing {market_id}: {refused}"))
+            await self.take_over(market_id, refused)
+            return await self.send(market_id, path, body)  # known not applied
         self.tell(f"{market_id}: {refused}")
         return wait
+
+    async def take_over(self, market_id: str, refused: Unauthorized) -> None:
+        """Go on by a session, where a wallet stands by and it was not refused already. Raises Stopped."""
+        if self.by_session is None:
+            raise Stopped(ExitCode.CREDENTIALS, denied_sentence(f"closing {market_id}: {refused}"))
+        by_session, self.by_session = self.by_session, None
+        try:
+            lane = await by_session()
+        except (OcxError, ConfigError) as error:
+            raise Stopped(ExitCode.CREDENTIALS, denied_sentence(f"closing {market_id}: {refused}; {error}")) from error
+        self.tell(f"{market_id}: {refused}; closing by a session from here on")
+        self.lane.close()
+        self.lane = lane
 
 
 def open_positions(body: bytes) -> dict[str, Decimal]:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,15 +25,18 @@ from maker.app.config import Config, api_key, check, read, state_folder
 from maker.app.halt import Switch
 from maker.app.panic import Panic
 from maker.app.reading import AccountReader
+from maker.app.wiring import lane_by_session, stand_by
 from maker.edge.client import Client
 from maker.edge.endpoint import resolve
 from maker.edge.lane import Connection, Lane, NotSent
+from maker.edge.session import Standby
 from maker.errors import ConfigError, ExitCode
 from maker.guard import latch
 from maker.launch import running
 from maker.wire import ocx
 
 RESOLVE_SECONDS_MAX: Final = 10.0
+CLOSE_SECONDS_MAX: Final = 2.0  # at the end, for a session to be revoked: it ends by age too
 
 
 class VenueEnded(Exception):
@@ -118,14 +122,21 @@ async def flatten(
         return Lane(name, dial, endpoint.host_header, headers, base_path=endpoint.base_path)
 
     switch = Switch(Panic((lane("panic-1"), lane("panic-2"))), config.halt.settle_seconds_max)
-    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=dial)
+    session = stand_by(config, endpoint.tls, dial)
+    standby = None if session is None else Standby(session, say)
+    client = Client(config.exchange.base_url, headers, endpoint.tls, dial=dial, standby=standby)
     run = Flattening(config, wanted, AccountReader(client, {}, say), lane("closing"), switch, say, outcome)
+    if session is not None:
+        run.by_session = partial(lane_by_session, session, endpoint, dial)
     try:
         await run.run()
     finally:
         run.lane.close()
         switch.panic.close()
-        with trio.move_on_after(1.0, shield=True):
+        with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+            if session is not None:
+                await session.sign_out()
+                await session.client.aclose()
             await client.aclose()
 
 

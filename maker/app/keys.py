@@ -39,7 +39,7 @@ from maker.wire.access import KeySeen
 RESOLVE_SECONDS_MAX: Final = 10.0
 SIGN_OUT_SECONDS_MAX: Final = 5.0
 IN_USE_SECONDS: Final = 120.0  # a maker reads the account every few seconds: a key used so lately is in use ...
-PROVED_SECONDS: Final = 30.0  # ... unless that was right after it was made: `create` tries what it makes
+PROVED_SECONDS: Final = 3.0  # ... unless that was right after it was made: `create` tries what it makes
 LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

@@ -7,6 +7,8 @@ only then cancels quoting; the unwinding is the supervisor's. Nothing here start
 from __future__ import annotations
 
 import random
+import ssl
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NoReturn
@@ -167,7 +169,7 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)
     panic = Panic(lanes, budget=engine.budget, routes=routes, clock=host.boot, wall=host.wall)
     switch = Switch(panic, config.halt.settle_seconds_max, clock=host.boot)
-    session = stand_by(config, route, host)
+    session = stand_by(config, endpoint.tls, route.dial, host.wall)
     standby = None if session is None else Standby(session, partial(recorder.state, "account", "session"))
     client = Client(config.exchange.base_url, headers, endpoint.tls, dial=route.dial, standby=standby)
     run = Run(config, recorder, engine, switch, client, route, lane("quoting"), trio.CancelScope(), rng, host=host)
@@ -178,13 +180,23 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     return run
 
 
-def stand_by(config: Config, route: Route, host: Host) -> Session | None:
+def stand_by(
+    config: Config,
+    tls: ssl.SSLContext | None,
+    dial: Callable[[], Awaitable[Connection]],
+    wall: Callable[[], float] = time.time,
+) -> Session | None:
     """The session for what the exchange refuses to the key; nobody is signed in yet. None: no wallet is configured."""
     wallet = config.exchange.wallet()
     if wallet is None:
         return None
-    client = Client(config.exchange.base_url, {}, route.endpoint.tls, dial=route.dial)
-    return Session(client, wallet, config.exchange.terms(), host.wall)
+    client = Client(config.exchange.base_url, {}, tls, dial=dial)
+    return Session(client, wallet, config.exchange.terms(), wall)
+
+
+async def lane_by_session(session: Session, endpoint: Endpoint, dial: Callable[[], Awaitable[Connection]]) -> Lane:
+    """A lane for single orders that are refused to the key. Raises OcxError or ConfigError when nobody can sign in."""
+    return Lane("session", dial, endpoint.host_header, await session.ready(), base_path=endpoint.base_path)
 
 
 def link_to_guard(run: Run, descriptor: int) -> GuardLink:

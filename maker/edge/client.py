@@ -57,8 +57,11 @@ class Standby(Protocol):
     def headers(self, path: str) -> Mapping[str, str] | None:
         """Return what is sent for a path instead of the client's headers; None: the client's."""
 
-    async def take_over(self, path: str) -> bool:
-        """A path was refused: say whether asking again makes sense. Raises Unauthorized, OutcomeUnknown."""
+    async def take_over(self, path: str, used: Mapping[str, str]) -> bool:
+        """A path was refused to these headers: say whether asking again makes sense.
+
+        Raises Unauthorized, OutcomeUnknown.
+        """
 
 
 class Client:
@@ -106,8 +109,9 @@ class Client:
 
     async def read(self, path: str, params: Mapping[str, str] | None, question: bytes | None) -> Answer:
         method = "GET" if question is None else "POST"
-        answer = await self.exchange(method, path, params, question or b"", self.credential(path))
-        if await self.is_taken_over(path, answer.status):
+        used = self.credential(path)
+        answer = await self.exchange(method, path, params, question or b"", used)
+        if await self.is_taken_over(path, answer.status, used):
             answer = await self.exchange(method, path, params, question or b"", self.credential(path))
         return answer
 
@@ -116,9 +120,9 @@ class Client:
         other = None if self.standby is None else self.standby.headers(path)
         return self.headers if other is None else other
 
-    async def is_taken_over(self, path: str, status: int) -> bool:
-        """Say whether an answer of this status is to be asked for again, by the other credential."""
-        return status in REFUSED and self.standby is not None and await self.standby.take_over(path)
+    async def is_taken_over(self, path: str, status: int, used: Mapping[str, str]) -> bool:
+        """Say whether an answer of this status is to be asked for again, by another credential than was used."""
+        return status in REFUSED and self.standby is not None and await self.standby.take_over(path, used)
 
     async def exchange(
         self, method: str, path: str, params: Mapping[str, str] | None, content: bytes, headers: Mapping[str, str]
@@ -147,11 +151,10 @@ class Client:
         """
         accept = {"accept": "text/event-stream", "cache-control": "no-store"}
         for again in (False, True):
-            own = self.open_http()
+            own, used = self.open_http(), self.credential(path)
             try:
-                async with answered(own, "GET", path, params, {**accept, **self.credential(path)}, b"") as parts:
-                    response, chunks = parts
-                    if not again and await self.is_taken_over(path, response.status_code):
+                async with answered(own, "GET", path, params, {**accept, **used}, b"") as (response, chunks):
+                    if not again and await self.is_taken_over(path, response.status_code, used):
                         continue
                     yield EventStream(response.status_code, joined(response.headers.raw), path, chunks)
                     return

@@ -33,7 +33,7 @@ from maker.wire.siwe import SignIn
 CALL_SECONDS_MAX: Final = 5.0  # one call, connecting included
 MESSAGE_SECONDS: Final = 300.0  # what is signed is good for so long: a nonce is short-lived too
 RENEW_AT: Final = 0.5  # of a session's life
-LOOK_SECONDS: Final = 30.0  # between two looks at whether it is time; against the wall clock, which counts suspension
+LOOK_SECONDS: Final = 1.0  # between two looks at whether it is time: by the wall clock, which counts suspension
 AGAIN_SECONDS_MIN: Final = 30.0  # between two sign-ins for one refused read: never spin on a 401
 
 
@@ -102,6 +102,18 @@ class Session:
             expiration_time=iso(now + MESSAGE_SECONDS),
         ).text()
 
+    async def ready(self) -> Mapping[str, str]:
+        """Sign in if nobody is, and return the headers that say so. Raises as `sign_in`."""
+        async with self.signing:
+            if self.current is None:
+                await self.sign_in()
+        return self.headers()
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of whoever is signed in."""
+        assert self.current is not None, "nobody is signed in"
+        return {"authorization": f"Bearer {self.current.token}"}
+
     async def call(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Make a call that only a session may make. Raises as `sign_in`, and Unauthorized without a session."""
         if self.current is None:
@@ -158,15 +170,18 @@ class Standby:
         """Return what to send instead of the key; None: the key."""
         if path not in self.paths or self.session.current is None:
             return None
-        return {"authorization": f"Bearer {self.session.current.token}"}
+        return self.session.headers()
 
-    async def take_over(self, path: str) -> bool:
+    async def take_over(self, path: str, used: Mapping[str, str]) -> bool:
         """Make the session ready for a path that was refused; False: it was refused to the session as well.
 
         Raises Unauthorized, OutcomeUnknown.
         """
-        by_session = path in self.paths
         async with self.session.signing:
+            ready = self.headers(path)
+            by_session = ready is not None
+            if by_session and ready != used:
+                return True  # somebody else's read has seen to it meanwhile
             if by_session or self.session.current is None:
                 if trio.current_time() - self.signed_in_at < AGAIN_SECONDS_MIN:
                     return False

@@ -6,7 +6,7 @@ Judged from the exchange's own log: what was asked, in which order, when.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -19,10 +19,11 @@ from maker.app import closing
 from maker.app.closing import Flattening, Outcome, Stopped, collared_ticks
 from maker.app.config import Config, load
 from maker.app.reading import AccountReader
-from maker.errors import ExitCode
+from maker.edge.lane import Lane
+from maker.errors import ExitCode, OutcomeUnknown
 from maker.launch.settings import PROJECT_FOLDER
 from maker.wire import ocx
-from tests.app.site import Behaviour, Seen, Site, Stage, reset, saying, staged
+from tests.app.site import KEY, Behaviour, Seen, Site, Stage, reset, saying, staged
 from tests.desk.scripted import BTC, spec
 from tests.support.wires import ServerEnd
 
@@ -96,15 +97,17 @@ class Account:
         )
 
 
-async def flatten(stage: Stage, *wanted: str, told: list[str] | None = None) -> Outcome:
+async def flatten(
+    stage: Stage, *wanted: str, told: list[str] | None = None, by_session: Callable[[], Awaitable[Lane]] | None = None
+) -> Outcome:
     tell: Callable[[str], None] = (told if told is not None else []).append
     reader = AccountReader(stage.client, {}, tell)
     lane = stage.site.lane("closing")
-    run = Flattening(config(), frozenset(wanted), reader, lane, stage.switch, tell, Outcome())
+    run = Flattening(config(), frozenset(wanted), reader, lane, stage.switch, tell, Outcome(), by_session=by_session)
     try:
         await run.run()
     finally:
-        lane.close()
+        run.lane.close()
     return run.outcome
 
 
@@ -228,6 +231,61 @@ async def test_a_key_that_is_not_accepted_ends_it_soon(path: str, autojump_clock
             await flatten(stage)
         assert stopped.value.exit_code is ExitCode.CREDENTIALS
         assert "quotes may rest" in stopped.value.sentence
+        assert trio.current_time() <= 2.0
+
+
+BY_SESSION = {"authorization": "Bearer token", "x-api-key": KEY}  # the key only because the site wants it everywhere
+
+
+def for_sessions(then: Behaviour) -> Behaviour:
+    """Refuse what does not come by a session."""
+
+    async def behave(seen: Seen, stream: ServerEnd) -> None:
+        by_session = b"authorization: Bearer token" in bytes(seen.connection.sent)
+        await (then if by_session else saying({"error": "SESSION_REQUIRED"}, 403))(seen, stream)
+
+    return behave
+
+
+async def test_single_orders_that_the_key_is_refused_go_by_the_session(autojump_clock: Clock) -> None:
+    """Signed in once, for as long as it takes; what was refused is sent again, since it is known not to be applied."""
+    async with staged() as stage:
+        account = Account(stage.site, {BTC: Decimal("0.5"), DOGE: Decimal(-7)})
+        stage.site.usual[ocx.POSITIONS_CLOSE] = for_sessions(account.close)
+        made: list[Lane] = []
+
+        async def by_session() -> Lane:
+            made.append(Lane("session", stage.site.dial, "ocx.test", BY_SESSION))
+            return made[0]
+
+        told: list[str] = []
+        outcome = await flatten(stage, told=told, by_session=by_session)
+        assert outcome.exit_code is ExitCode.CLEAN
+        assert account.held == {BTC: 0, DOGE: 0}
+        assert len(made) == 1
+        assert [one.body for one in stage.site.seen(ocx.POSITIONS_CLOSE)] == [
+            b'{"marketId":"BTC-PERP"}', b'{"marketId":"BTC-PERP"}', b'{"marketId":"DOGE-PERP"}'
+        ]  # fmt: skip
+        assert sum("by a session from here on" in one for one in told) == 1
+        assert not any(b"Bearer" in bytes(one.connection.sent) for one in stage.site.seen(ocx.CANCEL_ALL))
+
+
+@pytest.mark.parametrize("helps", ["refused too", "cannot sign in"])
+async def test_a_session_that_does_not_help_ends_it(helps: str, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        account = Account(stage.site, {BTC: Decimal("0.5")})
+        stage.site.usual[ocx.POSITIONS_CLOSE] = saying({"error": "FORBIDDEN"}, 403)
+
+        async def by_session() -> Lane:
+            if helps == "cannot sign in":
+                raise OutcomeUnknown("sign-in was not answered")
+            return Lane("session", stage.site.dial, "ocx.test", BY_SESSION)
+
+        with pytest.raises(Stopped) as stopped:
+            await flatten(stage, by_session=by_session)
+        assert stopped.value.exit_code is ExitCode.CREDENTIALS
+        assert ("sign-in was not answered" in stopped.value.sentence) == (helps == "cannot sign in")
+        assert account.held == {BTC: Decimal("0.5")}
         assert trio.current_time() <= 2.0
 
 

@@ -558,5 +558,5 @@ def test_why_in_use() -> None:
     assert keys.why_in_use(attrs.evolve(row, last_used_at=None), None, 0.0) == ""
     assert keys.why_in_use(attrs.evolve(row, last_used_at=None), "", 0.0) == ""
     assert "on this machine" in keys.why_in_use(attrs.evolve(row, last_used_at=None), "k", math.inf)
-    assert keys.why_in_use(attrs.evolve(row, created_at=990.0), None, 1001.0) == ""
+    assert keys.why_in_use(attrs.evolve(row, created_at=998.0), None, 1001.0) == ""
     assert keys.why_in_use(attrs.evolve(row, created_at=None), None, 1001.0) != ""

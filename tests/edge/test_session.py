@@ -338,9 +338,27 @@ async def test_many_reads_at_once_sign_in_once(autojump_clock: trio.testing.Mock
             statuses.append((await client.get(path)).status)
 
         async with trio.open_nursery() as nursery:
-            for path in READS:
+            for path in READS * 3:
                 nursery.start_soon(read, path)
-        assert statuses == [200] * len(READS)
+        assert statuses == [200] * 3 * len(READS)
+        assert wallet.signatures == 1
+
+
+async def test_several_streams_at_once_sign_in_once(autojump_clock: trio.testing.MockClock) -> None:
+    """One a market, all of one path, all refused before the first has signed in."""
+    async with open_office(settings("reads")) as office:
+        wallet = HeldWallet()
+        client, _, _ = await standing_by(office, wallet)
+        statuses: list[int] = []
+
+        async def follow(market_id: str) -> None:
+            async with client.stream(ocx.STREAM_EVENTS, {"marketId": market_id}) as events:
+                statuses.append(events.status)
+
+        async with trio.open_nursery() as nursery:
+            for market_id in ("BTC-PERP", "ETH-PERP", "SOL-PERP"):
+                nursery.start_soon(follow, market_id)
+        assert statuses == [200] * 3
         assert wallet.signatures == 1
 
 

@@ -31,7 +31,16 @@ RESULT_KEYS = {
     "attribution": dict,
     "halts": int,
 }
-STATUS_KEYS = {"guard_pid", "maker_pid", "venue_pid", "venue_url", "reference_url", "monitor_url", "started_at"}
+STATUS_KEYS = {
+    "guard_pid",
+    "maker_pid",
+    "venue_pid",
+    "venue_url",
+    "reference_url",
+    "monitor_url",
+    "key_id",
+    "started_at",
+}
 COVERED_MIN = 0.90
 WITHIN_BPS = Decimal(10)
 FIRST_QUOTE_SECONDS_MAX = 5.0
@@ -95,6 +104,7 @@ def test_status_file_names_the_processes(played: Played) -> None:
     """run.json has the documented keys while it runs; the fixture saw it gone afterwards."""
     assert set(played.status) == STATUS_KEYS
     assert played.status["monitor_url"] is None
+    assert played.status["key_id"] is None, "the practice key is nobody's"
     assert len({played.status[name] for name in ("guard_pid", "maker_pid", "venue_pid")}) == 3
     assert played.status["venue_url"].startswith("http://127.0.0.1:")
 

@@ -1,0 +1,190 @@
+"""Keys by the commands that users type, against a practice exchange in another process; and that nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from maker.drills.processes import MakerRun, Process, cleaned, start_maker, start_venue, until
+from maker.launch import key
+from tests.live.stage import live_conf
+from tests.live.support import KEY_ENV
+from tests.support.canary import leaks_in, leaks_of_process, leaks_under
+from tests.support.wallets import ADDRESS, KEY
+
+COMMAND_SECONDS_MAX = 30.0  # it takes 1 s on an idle machine
+QUOTED_SECONDS = 3.0
+
+
+class Desk:
+    """A folder with a wallet, a configuration and whatever is left by commands."""
+
+    def __init__(self, folder: Path, conf: Path) -> None:
+        self.folder, self.conf = folder, conf
+        self.wallet, self.key_file = folder / "wallet", folder / "key"
+        self.wallet.write_text(KEY)
+        self.wallet.chmod(0o600)
+        self.secrets = [KEY]
+        self.leaks: list[str] = []
+        self.commands = 0
+
+    async def keys(self, action: str, *words: str) -> dict[str, Any]:
+        """Run a `keys` command to its end, looking at its words and environment all the time."""
+        self.commands += 1
+        command = ["-m", "maker", "keys", action, str(self.conf), *words, "--wallet-file", str(self.wallet), "--json"]
+        process = Process.start(command, self.folder, f"keys-{self.commands}", {KEY_ENV: None})
+
+        def ended() -> bool:
+            self.leaks += leaks_of_process(process.popen.pid, self.secrets)
+            return process.ended
+
+        await until(ended, COMMAND_SECONDS_MAX, f"the end of keys {action}")
+        said: dict[str, Any] = json.loads(process.out.read_text().splitlines()[-1])
+        assert said["exit_code"] == process.popen.returncode
+        return said
+
+    async def runs(self, *words: str, look: Callable[[MakerRun], None] = lambda _run: None) -> dict[str, Any]:
+        """Run the maker to its end."""
+        with cleaned(start_maker(self.folder, self.conf, *words, environment={KEY_ENV: None})) as maker:
+
+            def ended() -> bool:
+                for pid in (maker.process.popen.pid, maker.status.get("maker_pid")):
+                    self.leaks += leaks_of_process(pid, self.secrets) if pid else []
+                look(maker)
+                return maker.process.ended
+
+            await until(ended, 60.0, f"the end of the run; its log: {maker.log[-2000:]}")
+            return maker.result
+
+
+async def desk_at(folder: Path, venue: Any, *, exchange: str = "") -> Desk:
+    folder.mkdir(exist_ok=True)
+    places = {f'key_env = "{KEY_ENV}"': f'key_file = "{folder / "key"}"\n{exchange}'}
+    return Desk(folder, live_conf(folder, venue.port, venue.reference_port, replace=places))
+
+
+def test_from_a_wallet_to_quotes_and_back(tmp_path: Path) -> None:
+    """A key is made into its file, quotes, is listed, is spared while in use, is revoked; then it is refused."""
+
+    async def scene() -> None:
+        venue = await start_venue(tmp_path)
+        try:
+            desk = await desk_at(tmp_path / "desk", venue)
+            made = await desk.keys(
+                "create", "--scope", "trade", "--ip", "127.0.0.1", "--days", "30", "--out", str(desk.key_file)
+            )
+            assert (made["exit_code"], made["proved"]) == (0, True), made
+            kept = key.read("", str(desk.key_file), {})
+            desk.secrets.append(kept.secret)
+            assert desk.key_file.stat().st_mode & 0o777 == 0o600
+            seen: list[Any] = []
+
+            def look(run: MakerRun) -> None:
+                path = run.folder / "run.json"
+                if path.exists() and not seen:
+                    run.status = json.loads(path.read_text())
+                    seen.append(run.status["key_id"])
+
+            result = await desk.runs("--for", f"{QUOTED_SECONDS:g}s", look=look)
+            assert (result["exit_code"], result["verified_empty"]) == (0, True), result
+            assert result["quotes_sent"] > 0
+            assert seen == [kept.key_id]
+            listed = await desk.keys("list")
+            (row,) = listed["keys"]
+            assert (row["id"], row["status"], row["days_left"]) == (kept.key_id, "active", 30.0)
+            spared = await desk.keys("revoke", kept.key_id)
+            assert spared["exit_code"] == 78
+            assert "from 127.0.0.1" in spared["reason"]
+            assert (await desk.keys("revoke", kept.key_id, "--anyway"))["exit_code"] == 0
+            refused = await desk.runs()
+            assert refused["exit_code"] == 77
+            assert "was revoked" in refused["reason"]
+            desk.key_file.unlink()
+            read = await desk.keys("create", "--scope", "read", "--any-ip", "--days", "1", "--out", str(desk.key_file))
+            desk.secrets.append(key.read("", str(desk.key_file), {}).secret)
+            assert read["exit_code"] == 0
+            refused = await desk.runs()
+            assert refused["exit_code"] == 77
+            assert "scope 'read'" in refused["reason"]
+            assert "--scope trade" in refused["reason"]
+            assert desk.leaks == []
+            assert leaks_under(tmp_path, desk.secrets, but=[desk.wallet, desk.key_file]) == []
+            venue.record.refresh()
+            users = {line["userId"] for line in venue.record.placed()}
+            assert len(users) == 1, "all of it was the wallet's own account"
+            assert venue.record.resting() == {}
+        finally:
+            venue.process.kill()
+
+    trio.run(scene)
+
+
+def test_a_session_stands_by_where_the_key_is_refused(tmp_path: Path) -> None:
+    """Positions, balances, trades and streams go by it; it is renewed at half its life, and revoked at the end."""
+
+    async def scene() -> None:
+        venue = await start_venue(tmp_path, "--session-wanted", "both", "--session-seconds", "8")
+        try:
+            folder = tmp_path / "desk"
+            desk = await desk_at(folder, venue, exchange=f'wallet_file = "{folder / "wallet"}"')
+            made = await desk.keys("create", "--scope", "trade", "--any-ip", "--days", "1", "--out", str(desk.key_file))
+            assert made["exit_code"] == 0
+            desk.secrets.append(key.read("", str(desk.key_file), {}).secret)
+            result = await desk.runs("--for", "12s")
+            assert (result["exit_code"], result["verified_empty"]) == (0, True), result
+            assert result["quotes_sent"] > 0
+            lines = [json.loads(line) for line in (tmp_path / "venue-record.jsonl").read_text().splitlines()]
+            paths = [line["path"] for line in lines if line.get("phase") == "begin"]
+            signed_in, signed_out = paths.count("/auth/siwe") - 1, paths.count("/auth/logout") - 1  # one was `create`'s
+            assert signed_in >= 3, "renewed every four seconds"
+            assert signed_out >= 2, "those that had not ended by age are revoked"
+            assert desk.leaks == []
+            assert leaks_under(tmp_path, desk.secrets, but=[desk.wallet, desk.key_file]) == []
+        finally:
+            venue.process.kill()
+
+    trio.run(scene)
+
+
+def test_without_a_wallet_a_refused_read_is_a_sentence(tmp_path: Path) -> None:
+    async def scene() -> None:
+        venue = await start_venue(tmp_path, "--session-wanted", "reads")
+        try:
+            desk = await desk_at(tmp_path / "desk", venue)
+            desk.key_file.write_text("ocx_sk_paper_trade")
+            desk.key_file.chmod(0o600)
+            result = await desk.runs()
+            assert result["exit_code"] == 77, result
+            assert "SESSION_REQUIRED" in result["reason"]
+            assert "wallet_file" in result["reason"]
+        finally:
+            venue.process.kill()
+
+    trio.run(scene)
+
+
+@pytest.mark.parametrize("leak", ["words", "environment", "file", "letters"])
+def test_a_planted_leak_is_found(leak: str, tmp_path: Path) -> None:
+    """The canary sings: in a process's words or environment, in a file, in other letters."""
+    if leak in ("file", "letters"):
+        (tmp_path / "log").write_text(f"the key is 0x{KEY if leak == 'file' else KEY.upper()}.")
+        assert leaks_under(tmp_path, ["other" * 9, KEY]) == [f"secret 1 is in {tmp_path / 'log'}"]
+        assert leaks_under(tmp_path, [KEY], but=[tmp_path / "log"]) == []
+        return
+    words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    words += [KEY] if leak == "words" else []
+    environment = {"LEAK": KEY} if leak == "environment" else {}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert len(leaks_of_process(process.pid, [KEY])) == 1
+        assert leaks_of_process(process.pid, [ADDRESS]) == []
+        process.communicate(b"")
+    assert leaks_in("text", b"nothing", [KEY]) == []
