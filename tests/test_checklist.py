@@ -565,7 +565,11 @@ def test_row_27_a_key_is_never_in_a_configuration_nor_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         check(tree)
     assert CANARY not in str(caught.value)
-    assert {field.name for field in attrs.fields(Exchange)} == {"base_url", "key_env", "key_file", "ca_file"}
+    with pytest.raises(ConfigError, match="private key") as caught:
+        check({**PAPER, "account": f"0x{'ab' * 32}"})
+    assert "abab" not in str(caught.value)
+    places = {"base_url", "key_env", "key_file", "ca_file", "wallet_file"}  # where secrets are; never themselves
+    assert {field.name for field in attrs.fields(Exchange)} == {*places, "sign_in_domain", "sign_in_uri", "chain_id"}
 
 
 def test_row_28_limits_are_values_without_a_setter_and_the_desk_cannot_reach_others() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from maker.errors import ConfigError
 from maker.launch import key
 from maker.wire.ocx import KEY_PREFIX
+
+WALLET_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
 def refuse_secrets(tree: Mapping[str, Any] | list[Any], path: str) -> None:
@@ -20,6 +23,10 @@ def refuse_secrets(tree: Mapping[str, Any] | list[Any], path: str) -> None:
             refuse_secrets(value, where)
         elif isinstance(value, str) and KEY_PREFIX in value:
             raise ConfigError(where, "holds an API key.", "Revoke it, and give the new one by key_env or key_file.")
+        elif isinstance(value, str) and WALLET_KEY.fullmatch(value.strip()):
+            raise ConfigError(
+                where, "holds a wallet's private key.", "Take another wallet, and keep its key in a file."
+            )
 
 
 def read(key_env: str, key_file: str, environment: Mapping[str, str]) -> key.Key:

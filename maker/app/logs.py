@@ -2,7 +2,8 @@
 
 A line is encoded where it is logged and put into a bounded queue; a daemon thread writes it. When nobody reads stderr
 the thread waits and the queue drops its OLDEST lines: what just happened matters more. The next line that gets through
-is preceded by one that says how many were dropped. API keys are cut out of the finished line, wherever they stood.
+is preceded by one that says how many were dropped. API keys and sessions' tokens are cut out of the finished line,
+wherever they stood.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ QUEUE_LINES_MAX: Final = 4096  # a minute of the loudest trouble seen; with the 
 LINE_BYTES_MAX: Final = 16_384  # a traceback fits; a whole order book does not belong in a log
 SECRET: Final = re.compile(rb"ocx_sk_[^\"'\s,;\\)}\]]*")
 REDACTED: Final = b"ocx_sk_[redacted]"
+TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # a JWT begins with `{"` in base64
+TOKEN_REDACTED: Final = b"eyJ[redacted]"
 SHOWN_FIRST: Final = ("time", "level", "event", "process", "market", "sentence")
 
 EventFields = MutableMapping[str, Any]
@@ -140,6 +143,8 @@ def finish(line: bytes) -> bytes:
     """Cut secrets and excess out of a rendered line, and end it."""
     if b"ocx_sk_" in line:
         line = SECRET.sub(REDACTED, line)
+    if b"eyJ" in line:
+        line = TOKEN.sub(TOKEN_REDACTED, line)
     if len(line) > LINE_BYTES_MAX:
         head = line[:200].decode(errors="replace")
         line = JSON.encode({"event": "log line too long", "level": "warning", "line_bytes": len(line), "head": head})

@@ -6,7 +6,7 @@ watching  one maker's watch: the descriptors and the kill; what to do is maker.g
 lock      one writer per account and per state folder; crash marks and incidents of the runs before
 report    what a run ends with
 settings  the one TOML loader; app/config checks what it loads, so two parsers cannot drift
-key       where the API key is kept
+key       where the API key is kept, what is noted beside it, and whether it is fit to quote with
 buttons   `cancel-all` and `clear`, for when everything else may be broken
 account   which account a configuration speaks for, whatever else is wrong with it
 running   what a run that is going on, or was killed, says of itself

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maker.app.config import Config, Exchange, Paper, api_key, check, load
+from maker.app.config import Config, Exchange, Paper, api_key, check, load, own_key
 from maker.app.reference_config import Reference
 from maker.desk.fair import PriceFrom
+from maker.edge.session import Terms
 from maker.errors import ConfigError
 from maker.launch.key import PAPER_KEY
 from maker.wire.references import venues
@@ -632,6 +633,31 @@ def test_a_key_in_the_file_is_refused_and_never_repeated(change: Change) -> None
     error = refused(live_tree(), change)
     for told in (str(error), repr(error), error.field, error.problem, error.fix):
         assert CANARY not in told
+
+
+@pytest.mark.parametrize("spelling", ["ab" * 32, "0x" + "ab" * 32, " 0X".lower() + "AB" * 32 + " "])
+@pytest.mark.parametrize("place", ["exchange.wallet_file", "account", "state_folder"])
+def test_a_wallets_key_in_the_file_is_refused_and_never_repeated(spelling: str, place: str) -> None:
+    error = refused(live_tree(), put(place, spelling))
+    assert "private key" in error.problem
+    for told in (str(error), repr(error), error.field, error.problem, error.fix):
+        assert "abab" not in told.lower()
+
+
+def test_what_a_wallet_signs_for_is_checked_at_the_start() -> None:
+    """The defaults are the address's own; what EIP-4361 cannot say names its key."""
+    given = {"sign_in_domain": "app.test", "sign_in_uri": "https://app.test/x", "chain_id": 5, "wallet_file": "w"}
+    assert check(live_tree(**given)).exchange.terms() == Terms("app.test", "https://app.test/x", 5)
+    assert check(live_tree()).exchange.wallet() is None
+    for field, value in (("sign_in_domain", "a b"), ("sign_in_uri", "nowhere"), ("chain_id", -1)):
+        assert refused(live_tree(), put(f"exchange.{field}", value)).field == f"exchange.{field}"
+
+
+def test_notes_beside_a_key_come_with_it() -> None:
+    config = check(live_tree())
+    told = own_key(config, {"OCX_KEY": f"{CANARY}\n# scope: trade\n# expires: never\n"})
+    assert (told.secret, told.scope, told.expires_at) == (CANARY, "trade", float("inf"))
+    assert CANARY not in repr(told)
 
 
 def test_the_key_from_the_environment() -> None:

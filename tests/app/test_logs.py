@@ -102,9 +102,13 @@ def test_keys_never_reach_the_log(pipe: tuple[int, int]) -> None:
     except ValueError:
         log.exception("failed")
     logging.getLogger("library").warning("header %r", {"x-api-key": canary})
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMDEyMzQ1Njc4OSJ9.c2lnbmF0dXJl-0123456789"
+    log.info("session", sentence=f"Bearer {token} was refused")
     assert writer.flush(WAIT_SECONDS_MAX)
     found = lines_in(pipe[0])
-    assert len(found) == 4
+    assert len(found) == 5
+    assert found[-1]["sentence"] == "Bearer eyJ[redacted] was refused"
+    assert "c2ln" not in json.dumps(found)
     assert "0123456789" not in json.dumps(found)
     assert found[0]["sentence"] == "used ocx_sk_[redacted], and failed"
     assert found[0]["nested"] == {"headers": [["x-api-key", "ocx_sk_[redacted]"]]}

@@ -45,7 +45,19 @@ def test_words_win_over_the_configuration(tmp_path: Path) -> None:
     assert (over.switches.margin_refusal, over.switches.older_market_fields) == ("atomic", True)
 
 
-@pytest.mark.parametrize("words", [("--margin-refusal", "sometimes"), ("--conf", "/nowhere.toml")])
+def test_the_life_of_a_session_may_be_short() -> None:
+    assert settings_of("--session-seconds", "60").session_seconds == 60
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--margin-refusal", "sometimes"),
+        ("--conf", "/nowhere.toml"),
+        ("--session-seconds", "0"),
+        ("--session-seconds", "99999999"),
+    ],
+)
 def test_what_cannot_be_used_is_a_sentence(words: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError):
         settings_of(*words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +17,17 @@ import trio
 from maker.drills.processes import MakerRun, Process, cleaned, start_maker, start_venue, until
 from maker.launch import key
 from tests.live.stage import live_conf
-from tests.live.support import KEY_ENV
+from tests.live.support import KEY_ENV, PROJECT
 from tests.support.canary import leaks_in, leaks_of_process, leaks_under
 from tests.support.wallets import ADDRESS, KEY
 
 COMMAND_SECONDS_MAX = 30.0  # it takes 1 s on an idle machine
 QUOTED_SECONDS = 3.0
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # what stdin is becomes /dev/tty
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 class Desk:
@@ -165,6 +172,55 @@ def test_without_a_wallet_a_refused_read_is_a_sentence(tmp_path: Path) -> None:
             assert "SESSION_REQUIRED" in result["reason"]
             assert "wallet_file" in result["reason"]
         finally:
+            venue.process.kill()
+
+    trio.run(scene)
+
+
+def test_at_a_terminal_it_asks_and_does_not_show_the_wallets_key(tmp_path: Path) -> None:
+    """Questions and warnings on stderr, the result on stdout, what is typed as a key nowhere."""
+
+    async def scene() -> None:
+        venue = await start_venue(tmp_path)
+        ours, theirs = pty.openpty()
+        try:
+            desk = await desk_at(tmp_path / "desk", venue)
+            words = [sys.executable, "-c", ON_TERMINAL, "-m", "maker", "keys", "create", str(desk.conf), "--any-ip"]
+            with subprocess.Popen(
+                words,
+                cwd=PROJECT,
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=theirs,
+                start_new_session=True,
+            ) as process:
+                screen = b""
+
+                async def answer(question: bytes, line: str) -> None:
+                    nonlocal screen
+                    while question not in screen:
+                        await trio.lowlevel.wait_readable(ours)
+                        screen += os.read(ours, 65536)
+                    os.write(ours, line.encode() + b"\n")
+
+                with trio.fail_after(COMMAND_SECONDS_MAX):
+                    await answer(b"Scope", "trade")
+                    await answer(b"Days until", "")
+                    await answer(b"Write the secret", str(desk.key_file))
+                    await answer(b"Private key of the wallet", KEY)
+                    while b"Signed in as" not in screen:
+                        await trio.lowlevel.wait_readable(ours)
+                        screen += os.read(ours, 65536)
+                out, _ = await trio.to_thread.run_sync(process.communicate)
+            assert process.returncode == 0, screen
+            assert screen.count(b"WARNING: no pinned address") == screen.count(b"WARNING: no expiry") == 1
+            assert ADDRESS.encode() in screen
+            kept = key.read("", str(desk.key_file), {})
+            assert kept.key_id.encode() in out
+            assert leaks_in("screen", screen + out, [KEY, kept.secret]) == []
+        finally:
+            os.close(ours)
+            os.close(theirs)
             venue.process.kill()
 
     trio.run(scene)
