@@ -90,11 +90,11 @@ def test_run_json_names_the_processes_and_goes_away(scripted: Scripted) -> None:
     process = run.start()
     status = run.status()
     processes = {"guard_pid", "maker_pid", "venue_pid"}
-    assert set(status) == {*processes, "venue_url", "reference_url", "monitor_url", "started_at"}
+    assert set(status) == {*processes, "venue_url", "reference_url", "monitor_url", "key_id", "started_at"}
     assert status["guard_pid"] == process.pid
     assert is_alive(status["maker_pid"])
     assert is_alive(status["venue_pid"])
-    assert (status["venue_url"], status["monitor_url"]) == (run.exchange.url, None)
+    assert (status["venue_url"], status["monitor_url"], status["key_id"]) == (run.exchange.url, None, None)
     assert status["reference_url"] == "ws://127.0.0.1:2", "as the practice exchange said"
     assert status["started_at"].endswith("+00:00")
     process.send_signal(signal.SIGTERM)
