@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import trio
 
 from maker.drills.processes import MakerRun, Process, cleaned, start_maker, start_venue, until
-from maker.launch import key
+from maker.launch import key, settings
 from tests.live.stage import live_conf
 from tests.live.support import KEY_ENV, PROJECT
 from tests.support.canary import leaks_in, leaks_of_process, leaks_under
@@ -23,6 +24,7 @@ from tests.support.wallets import ADDRESS, KEY
 
 COMMAND_SECONDS_MAX = 30.0  # it takes 1 s on an idle machine
 QUOTED_SECONDS = 3.0
+LEFT_SECONDS = 12.0  # of a key's life beyond what the guard may need: it is looked at every ten seconds
 ON_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # what stdin is becomes /dev/tty
@@ -171,6 +173,32 @@ def test_without_a_wallet_a_refused_read_is_a_sentence(tmp_path: Path) -> None:
             assert result["exit_code"] == 77, result
             assert "SESSION_REQUIRED" in result["reason"]
             assert "wallet_file" in result["reason"]
+        finally:
+            venue.process.kill()
+
+    trio.run(scene)
+
+
+def test_a_run_leaves_while_its_key_can_still_pull(tmp_path: Path) -> None:
+    """By what its file says: it quotes, and some seconds later it has pulled, is read back empty, and says why."""
+
+    async def scene() -> None:
+        venue = await start_venue(tmp_path)
+        try:
+            desk = await desk_at(tmp_path / "desk", venue)
+            guard = settings.load(desk.conf)["guard"]
+            needed = key.seconds_needed(guard["give_up_seconds"], guard["tail_seconds"])
+            ends_soon = key.Key("ocx_sk_paper_trade", "ocx_kid_1", "trade", time.time() + needed + LEFT_SECONDS)
+            desk.key_file.write_text(key.spell(ends_soon, "bot", ()))
+            desk.key_file.chmod(0o600)
+            result = await desk.runs()
+            assert (result["exit_code"], result["verified_empty"]) == (77, True), result
+            assert "expires soon" in result["reason"]
+            assert result["quotes_sent"] > 0
+            again = await desk.runs()
+            assert again["exit_code"] == 77
+            assert "expires in" in again["reason"]
+            assert again["quotes_sent"] == 0
         finally:
             venue.process.kill()
 
