@@ -93,27 +93,29 @@ class Client:
         self.idle: list[httpx.AsyncClient] = []  # at most `connections_max`, the last used at the end
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        """Read one answer of any status, queueing for a free read; raise `OutcomeUnknown` if none came whole."""
-        return await self.read(path, params, None)
+        """Read one answer of any status, queueing for a free read; raise `OutcomeUnknown` if none came whole.
+
+        With a standby also raises Unauthorized.
+        """
+        used = self.credential(path)
+        answer = await self.exchange("GET", path, params, b"", used)
+        if await self.is_taken_over(path, answer.status, used):
+            answer = await self.exchange("GET", path, params, b"", self.credential(path))
+        return answer
 
     async def ask(self, path: str, question: bytes) -> Answer:
-        """As `get`, for a question that is put as a JSON body and changes nothing: a preview, never an order."""
+        """As `get`, for a question that is put as a JSON body and changes nothing: a preview, never an order.
+
+        It is asked with our own headers alone: an answer is worth less than a sign-in may cost.
+        """
         assert path in QUESTIONS, f"{path} may change something: that goes by a lane"
-        return await self.read(path, None, question)
+        return await self.exchange("POST", path, None, question, self.headers)
 
     async def administer(self, method: str, path: str, body: bytes, token: str) -> Answer:
         """As `get`, for sign-in and keys, with nothing but a session's token as a credential, or with none."""
         parent = path.rpartition("/")[0]
         assert path in OFFICE or parent == ocx.API_KEYS, f"{path} is no business of a session's: orders go by a lane"
         return await self.exchange(method, path, None, body, {"authorization": f"Bearer {token}"} if token else {})
-
-    async def read(self, path: str, params: Mapping[str, str] | None, question: bytes | None) -> Answer:
-        method = "GET" if question is None else "POST"
-        used = self.credential(path)
-        answer = await self.exchange(method, path, params, question or b"", used)
-        if await self.is_taken_over(path, answer.status, used):
-            answer = await self.exchange(method, path, params, question or b"", self.credential(path))
-        return answer
 
     def credential(self, path: str) -> Mapping[str, str]:
         """Return the headers for a path: ours, or those that stand by for it."""

@@ -32,7 +32,8 @@ from maker.wire.siwe import SignIn
 
 CALL_SECONDS_MAX: Final = 5.0  # one call, connecting included
 MESSAGE_SECONDS: Final = 300.0  # what is signed is good for so long: a nonce is short-lived too
-RENEW_AT: Final = 0.5  # of a session's life
+RENEW_AT: Final = 0.5  # of a session's life ...
+RENEW_SECONDS_MIN: Final = 3.0  # ... but no sooner, whatever the exchange says of it
 LOOK_SECONDS: Final = 1.0  # between two looks at whether it is time: by the wall clock, which counts suspension
 AGAIN_SECONDS_MIN: Final = 30.0  # between two sign-ins for one refused read: never spin on a 401
 
@@ -83,12 +84,14 @@ class Session:
             body = ocx.encode(ocx.SignInRequest(message=message, signature=self.wallet.sign(message)))
             answer = await self.ask("POST", ocx.AUTH_SIWE, body)
             now = self.wall()
-            new = access.session(answer.headers, now)
+            theirs = limits.answered_at(answer.headers, now)
+            said = access.session(answer.headers, theirs)
         except ValueError as error:
             raise OutcomeUnknown(f"sign-in: {error}") from None
-        self.current, self.address = new, address
-        self.renew_at = now + (new.ends_at - now) * RENEW_AT
-        self.begun = [*(one for one in self.begun if one.ends_at > now), new]
+        life_seconds = said.ends_at - theirs  # by their clock, so that a wrong one of ours neither spins nor sleeps on
+        self.current, self.address = attrs.evolve(said, ends_at=now + life_seconds), address
+        self.renew_at = now + max(RENEW_SECONDS_MIN, life_seconds * RENEW_AT)
+        self.begun = [*(one for one in self.begun if one.ends_at > now), self.current]
 
     def message(self, address: str, nonce: str, now: float) -> str:
         """Return the text to sign at `now`, unix seconds. Raises ValueError for terms that EIP-4361 does not allow."""

@@ -142,6 +142,40 @@ async def test_it_is_renewed_at_half_its_life(autojump_clock: trio.testing.MockC
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("ahead", [-86_400.0, 86_400.0])
+async def test_a_clock_of_ours_that_is_wrong_by_a_day_renews_in_time_all_the_same(
+    ahead: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """By how long the session lasts on the exchange's clock: neither in a spin nor too late."""
+    async with open_office(VenueSettings(preset="still", session_seconds=400)) as office:
+        wallet = HeldWallet()
+        made = office.session(wallet, wall=lambda: wall() + ahead)
+        await made.sign_in()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.keep, [].append)
+            await trio.sleep(195)
+            assert wallet.signatures == 1
+            await trio.sleep(15)
+            assert wallet.signatures == 2
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_session_that_has_ended_already_is_not_renewed_in_a_spin(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        cookie = "Set-Cookie: astra_session=token; Max-Age=0"
+        made = await scripted(nursery, *[NONCE, answer_bytes(200, SIGNED, cookie)] * 20)
+        made.wall = trio.current_time
+        wallet = made.wallet
+        assert isinstance(wallet, HeldWallet)
+        await made.sign_in()
+        nursery.start_soon(made.keep, [].append)
+        await trio.sleep(31)
+        assert 2 <= wallet.signatures <= 1 + 31 / session.RENEW_SECONDS_MIN
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_renewal_that_fails_is_told_and_tried_again(autojump_clock: trio.testing.MockClock) -> None:
     """Half of what is left later: well before the end, and never in a spin."""
     async with open_office(VenueSettings(preset="still", session_seconds=400)) as office:
@@ -302,6 +336,15 @@ async def test_a_stream_that_the_key_is_refused_goes_by_the_session(autojump_clo
             with trio.fail_after(30):
                 assert b"SESSION_ENDED" in await events.receive_some()
         assert office.network.open_connections <= 3
+
+
+async def test_a_preview_that_is_refused_signs_nobody_in(autojump_clock: trio.testing.MockClock) -> None:
+    """Its answer is worth less than that, and quoting goes on without."""
+    async with open_office() as office:
+        wallet = HeldWallet()
+        client = office.client({"x-api-key": "ocx_sk_unknown"}, Standby(office.session(wallet)))
+        assert (await client.ask(ocx.PREVIEW, b"{}")).status == 401
+        assert wallet.signatures == 0
 
 
 async def test_without_a_session_a_refusal_is_an_answer(autojump_clock: trio.testing.MockClock) -> None:
