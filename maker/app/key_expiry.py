@@ -30,7 +30,7 @@ class KeyExpiry:
     wall: Callable[[], float]
     leave: Callable[[Trip], None]
     looked_at: float = -math.inf
-    days_told: int = WARN_DAYS + 1
+    days_told: int = WARN_DAYS  # told of so many whole days being left, or not yet
 
     @classmethod
     def of(

@@ -25,6 +25,7 @@ from maker.launch import key
 from maker.wire import ocx
 from maker.wire.access import KeySeen, NewKey
 
+FOLDER_MODE: Final = 0o700
 EXPIRY_SLACK_SECONDS: Final = 3600.0  # by which the exchange's expiry may differ from the one asked for
 
 
@@ -39,13 +40,14 @@ class NewFile:
     @classmethod
     @contextlib.contextmanager
     def made(cls, path: str) -> Iterator[NewFile]:
-        """Make it before a secret exists that would need it. Raises ConfigError."""
+        """Make it before a secret exists that would need it, its folder too if need be. Raises ConfigError."""
         where = Path(path).expanduser()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
+            where.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             descriptor = os.open(where, flags, key.KEY_FILE_MODE)
         except OSError as problem:
-            fix = "Name one that is not there yet, in a folder that is."
+            fix = "Name one that is not there yet."
             raise ConfigError("--out", f"{where} cannot be made: {problem.strerror}.", fix) from None
         made = cls(where, descriptor)
         try:
@@ -58,6 +60,7 @@ class NewFile:
     def write(self, text: str) -> None:
         """Write it down to the disk, its name in the folder too, in place of what it held. Raises OSError."""
         data = text.encode()
+        self.written = False
         os.fchmod(self.descriptor, key.KEY_FILE_MODE)  # whatever the umask made of it
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.ftruncate(self.descriptor, len(data))

@@ -21,8 +21,8 @@ class Outcome:
 
     reason: str
     exit_code: ExitCode = ExitCode.CLEAN
-    lines: list[str] = attrs.field(factory=list, repr=False)  # may show a new secret
-    fields: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    lines: list[str] = attrs.field(factory=list)
+    fields: dict[str, Any] = attrs.field(factory=dict, repr=False)  # may hold a new secret
 
 
 class Undone(MakerError):

@@ -48,17 +48,17 @@ def test_what_never_ends_or_is_not_known_is_not_spoken_of(expires_at: float | No
 def test_a_line_a_day_in_the_last_two_weeks() -> None:
     """The first is a change of state, which the journal keeps; each says the days that are left."""
     scene = Scene(-30 * DAY_SECONDS)
-    assert scene.at(-(WARN_DAYS + 1) * DAY_SECONDS - 1) == 0
-    told = [scene.at(-hours * 3600.0) for hours in range(24 * (WARN_DAYS + 1) - 1, 0, -1)]
+    assert scene.at(-WARN_DAYS * DAY_SECONDS - 1) == 0
+    told = [scene.at(-hours * 3600.0) for hours in range(24 * WARN_DAYS - 1, 0, -1)]
     assert told[0] == 1
-    assert told[-1] == WARN_DAYS + 1
+    assert told[-1] == WARN_DAYS
     assert all(after - before in (0, 1) for before, after in pairwise(told))
     assert told[24] - told[0] == 1
     journal = scene.told.recorder.journal
     assert isinstance(journal, MemoryJournal)
     changes = [row for row in journal.rows if isinstance(row, StateChange) and row.scope == "key"]
     assert len(changes) == 1
-    assert "expires in 15.0 days" in changes[0].sentence
+    assert "expires in 14.0 days" in changes[0].sentence
     assert scene.left == []
 
 

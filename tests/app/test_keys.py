@@ -87,14 +87,11 @@ async def test_a_secret_goes_straight_into_a_new_file(
     counter: Counter, autojump_clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """0600, with what is known of the key; it works; nothing shows it; the session is over."""
-    path = counter.folder / "key"
-    before = os.umask(0o277)
-    try:
-        outcome = await counter.run(*CREATE, "--out", str(path), "--name", "bot on 7")
-    finally:
-        os.umask(before)
+    path = counter.folder / "new" / "key"
+    outcome = await counter.run(*CREATE, "--out", str(path), "--name", "bot on 7")
     assert outcome.exit_code is ExitCode.CLEAN
     assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
     kept = key.read("", str(path), {})
     assert kept.scope == "trade"
     assert kept.expires_at == pytest.approx(wall() + 30 * 86_400, abs=2)
@@ -111,6 +108,26 @@ async def test_a_secret_goes_straight_into_a_new_file(
     assert f"Signed in as {ADDRESS}" in shown.err
     assert "WARNING" not in shown.err
     assert counter.sessions == 0
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o277])
+def test_a_new_file_is_ours_alone_whatever_the_umask(umask: int, tmp_path: Path) -> None:
+    """Written anew it holds the new text alone; one that was not written, or half, is gone again."""
+    before = os.umask(umask)
+    try:
+        with NewFile.made(str(tmp_path / "key")) as file:
+            file.write("a long text")
+            file.write("short")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key").read_text() == "short"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    with NewFile.made(str(tmp_path / "other")) as file:
+        os.close(file.descriptor)
+        file.descriptor = os.open("/dev/full", os.O_WRONLY)
+        with pytest.raises(OSError, match=r"No space left|Invalid argument"):
+            file.write("text")
+    assert not (tmp_path / "other").exists()
 
 
 async def test_without_a_file_a_secret_is_shown_once(
@@ -137,7 +154,7 @@ async def test_no_key_is_made_for_a_file_that_cannot_be(counter: Counter, autoju
     taken = counter.folder / "key"
     taken.write_text("mine")
     (counter.folder / "link").symlink_to(counter.folder / "elsewhere")
-    for path in (taken, counter.folder / "link", counter.folder / "none" / "key", counter.folder):
+    for path in (taken, counter.folder / "link", taken / "key", counter.folder):
         with pytest.raises(ConfigError, match=r"--out: .* cannot be made"):
             await counter.run(*CREATE, "--out", str(path))
     assert counter.office.sent == b""
