@@ -10,7 +10,7 @@ Standard library only. The environment is finished when, and only when, `.venv/m
 file is written last, so an interrupted start leaves no marker and the next one begins again. `.venv.lock` is held
 exclusively while the environment changes and shared for as long as anything started from here runs in it, so that
 nobody rebuilds it under a maker that is quoting. What `keys` needs is beside it and not in it, so that a new key can be
-made, its tools installed, while a maker runs; and what signs for a wallet is nothing that a maker could import.
+made, its tools installed, while a maker runs; a maker looks there only if its configuration names a wallet.
 """
 
 from __future__ import annotations

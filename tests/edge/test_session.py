@@ -152,7 +152,7 @@ async def test_a_clock_of_ours_that_is_wrong_by_a_day_renews_in_time_all_the_sam
         made = office.session(wallet, wall=lambda: wall() + ahead)
         await made.sign_in()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.keep, [].append)
+            nursery.start_soon(made.keep, list[str]().append)
             await trio.sleep(195)
             assert wallet.signatures == 1
             await trio.sleep(15)
@@ -170,7 +170,7 @@ async def test_a_session_that_has_ended_already_is_not_renewed_in_a_spin(
         wallet = made.wallet
         assert isinstance(wallet, HeldWallet)
         await made.sign_in()
-        nursery.start_soon(made.keep, [].append)
+        nursery.start_soon(made.keep, list[str]().append)
         await trio.sleep(31)
         assert 2 <= wallet.signatures <= 1 + 31 / session.RENEW_SECONDS_MIN
         nursery.cancel_scope.cancel()
