@@ -8,21 +8,19 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from maker.drills.processes import MakerRun, Process, cleaned, start_maker, start_venue, until
+from maker.drills.processes import MakerRun, start_venue
 from maker.launch import key, settings
-from tests.live.stage import live_conf
-from tests.live.support import KEY_ENV, PROJECT
+from tests.live.desk import COMMAND_SECONDS_MAX, desk_at
+from tests.live.support import PROJECT
 from tests.support.canary import leaks_in, leaks_of_process, leaks_under
 from tests.support.wallets import ADDRESS, KEY
 
-COMMAND_SECONDS_MAX = 30.0  # it takes 1 s on an idle machine
 QUOTED_SECONDS = 3.0
 LEFT_SECONDS = 12.0  # of a key's life beyond what the guard may need: it is looked at every ten seconds
 ON_TERMINAL = """
@@ -32,60 +30,13 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-class Desk:
-    """A folder with a wallet, a configuration and whatever is left by commands."""
-
-    def __init__(self, folder: Path, conf: Path) -> None:
-        self.folder, self.conf = folder, conf
-        self.wallet, self.key_file = folder / "wallet", folder / "key"
-        self.wallet.write_text(KEY)
-        self.wallet.chmod(0o600)
-        self.secrets = [KEY]
-        self.leaks: list[str] = []
-        self.commands = 0
-
-    async def keys(self, action: str, *words: str) -> dict[str, Any]:
-        """Run a `keys` command to its end, looking at its words and environment all the time."""
-        self.commands += 1
-        command = ["-m", "maker", "keys", action, str(self.conf), *words, "--wallet-file", str(self.wallet), "--json"]
-        process = Process.start(command, self.folder, f"keys-{self.commands}", {KEY_ENV: None})
-
-        def ended() -> bool:
-            self.leaks += leaks_of_process(process.popen.pid, self.secrets)
-            return process.ended
-
-        await until(ended, COMMAND_SECONDS_MAX, f"the end of keys {action}")
-        said: dict[str, Any] = json.loads(process.out.read_text().splitlines()[-1])
-        assert said["exit_code"] == process.popen.returncode
-        return said
-
-    async def runs(self, *words: str, look: Callable[[MakerRun], None] = lambda _run: None) -> dict[str, Any]:
-        """Run the maker to its end."""
-        with cleaned(start_maker(self.folder, self.conf, *words, environment={KEY_ENV: None})) as maker:
-
-            def ended() -> bool:
-                for pid in (maker.process.popen.pid, maker.status.get("maker_pid")):
-                    self.leaks += leaks_of_process(pid, self.secrets) if pid else []
-                look(maker)
-                return maker.process.ended
-
-            await until(ended, 60.0, f"the end of the run; its log: {maker.log[-2000:]}")
-            return maker.result
-
-
-async def desk_at(folder: Path, venue: Any, *, exchange: str = "") -> Desk:
-    folder.mkdir(exist_ok=True)
-    places = {f'key_env = "{KEY_ENV}"': f'key_file = "{folder / "key"}"\n{exchange}'}
-    return Desk(folder, live_conf(folder, venue.port, venue.reference_port, replace=places))
-
-
 def test_from_a_wallet_to_quotes_and_back(tmp_path: Path) -> None:
     """A key is made into its file, quotes, is listed, is spared while in use, is revoked; then it is refused."""
 
     async def scene() -> None:
         venue = await start_venue(tmp_path)
         try:
-            desk = await desk_at(tmp_path / "desk", venue)
+            desk = desk_at(tmp_path / "desk", venue)
             made = await desk.keys(
                 "create", "--scope", "trade", "--ip", "127.0.0.1", "--days", "30", "--out", str(desk.key_file)
             )
@@ -101,7 +52,7 @@ def test_from_a_wallet_to_quotes_and_back(tmp_path: Path) -> None:
                     run.status = json.loads(path.read_text())
                     seen.append(run.status["key_id"])
 
-            result = await desk.runs("--for", f"{QUOTED_SECONDS:g}s", look=look)
+            result = (await desk.run("--for", f"{QUOTED_SECONDS:g}s", look=look)).result
             assert (result["exit_code"], result["verified_empty"]) == (0, True), result
             assert result["quotes_sent"] > 0
             assert seen == [kept.key_id]
@@ -112,14 +63,14 @@ def test_from_a_wallet_to_quotes_and_back(tmp_path: Path) -> None:
             assert spared["exit_code"] == 78
             assert "from 127.0.0.1" in spared["reason"]
             assert (await desk.keys("revoke", kept.key_id, "--anyway"))["exit_code"] == 0
-            refused = await desk.runs()
+            refused = (await desk.run()).result
             assert refused["exit_code"] == 77
             assert "was revoked" in refused["reason"]
             desk.key_file.unlink()
             read = await desk.keys("create", "--scope", "read", "--any-ip", "--days", "1", "--out", str(desk.key_file))
             desk.secrets.append(key.read("", str(desk.key_file), {}).secret)
             assert read["exit_code"] == 0
-            refused = await desk.runs()
+            refused = (await desk.run()).result
             assert refused["exit_code"] == 77
             assert "scope 'read'" in refused["reason"]
             assert "--scope trade" in refused["reason"]
@@ -142,11 +93,11 @@ def test_a_session_stands_by_where_the_key_is_refused(tmp_path: Path) -> None:
         venue = await start_venue(tmp_path, "--session-wanted", "both", "--session-seconds", "8")
         try:
             folder = tmp_path / "desk"
-            desk = await desk_at(folder, venue, exchange=f'wallet_file = "{folder / "wallet"}"')
+            desk = desk_at(folder, venue, exchange=f'wallet_file = "{folder / "wallet"}"')
             made = await desk.keys("create", "--scope", "trade", "--any-ip", "--days", "1", "--out", str(desk.key_file))
             assert made["exit_code"] == 0
             desk.secrets.append(key.read("", str(desk.key_file), {}).secret)
-            result = await desk.runs("--for", "12s")
+            result = (await desk.run("--for", "12s")).result
             assert (result["exit_code"], result["verified_empty"]) == (0, True), result
             assert result["quotes_sent"] > 0
             lines = [json.loads(line) for line in (tmp_path / "venue-record.jsonl").read_text().splitlines()]
@@ -166,10 +117,10 @@ def test_without_a_wallet_a_refused_read_is_a_sentence(tmp_path: Path) -> None:
     async def scene() -> None:
         venue = await start_venue(tmp_path, "--session-wanted", "reads")
         try:
-            desk = await desk_at(tmp_path / "desk", venue)
+            desk = desk_at(tmp_path / "desk", venue)
             desk.key_file.write_text("ocx_sk_paper_trade")
             desk.key_file.chmod(0o600)
-            result = await desk.runs()
+            result = (await desk.run()).result
             assert result["exit_code"] == 77, result
             assert "SESSION_REQUIRED" in result["reason"]
             assert "wallet_file" in result["reason"]
@@ -185,17 +136,17 @@ def test_a_run_leaves_while_its_key_can_still_pull(tmp_path: Path) -> None:
     async def scene() -> None:
         venue = await start_venue(tmp_path)
         try:
-            desk = await desk_at(tmp_path / "desk", venue)
+            desk = desk_at(tmp_path / "desk", venue)
             guard = settings.load(desk.conf)["guard"]
             needed = key.seconds_needed(guard["give_up_seconds"], guard["tail_seconds"])
             ends_soon = key.Key("ocx_sk_paper_trade", "ocx_kid_1", "trade", time.time() + needed + LEFT_SECONDS)
             desk.key_file.write_text(key.spell(ends_soon, "bot", ()))
             desk.key_file.chmod(0o600)
-            result = await desk.runs()
+            result = (await desk.run()).result
             assert (result["exit_code"], result["verified_empty"]) == (77, True), result
             assert "expires soon" in result["reason"]
             assert result["quotes_sent"] > 0
-            again = await desk.runs()
+            again = (await desk.run()).result
             assert again["exit_code"] == 77
             assert "expires in" in again["reason"]
             assert again["quotes_sent"] == 0
@@ -212,7 +163,7 @@ def test_at_a_terminal_it_asks_and_does_not_show_the_wallets_key(tmp_path: Path)
         venue = await start_venue(tmp_path)
         ours, theirs = pty.openpty()
         try:
-            desk = await desk_at(tmp_path / "desk", venue)
+            desk = desk_at(tmp_path / "desk", venue)
             words = [sys.executable, "-c", ON_TERMINAL, "-m", "maker", "keys", "create", str(desk.conf), "--any-ip"]
             with subprocess.Popen(
                 words,

@@ -15,6 +15,8 @@ import pytest
 
 from maker.drills.processes import TRADE_KEY, MakerRun, cleaned, now_ms, start_maker, start_venue, until
 from maker.drills.record import Call, Record
+from maker.wire import ocx
+from tests.live.desk import desk_at
 from tests.live.stage import live_conf, paper_conf
 from tests.live.support import KEY_ENV, MARKETS
 
@@ -30,9 +32,11 @@ POSITIONS: Final[Mapping[str, tuple[object, ...]]] = {  # the first of each is t
     "bulk_answer": ("orders", "ack"),
     "error_body": ("current", "older"),
     "rate_limit_reset": ("seconds", "unix", "unix_ms"),
+    "session_wanted": ("never", "reads", "singles", "both"),
 }
 DEFAULTS: Final = {name: values[0] for name, values in POSITIONS.items()}
-OTHERS: Final = {name: values[-1] for name, values in POSITIONS.items()}
+WITH_ITS_OWN_SCENE: Final = ("margin_refusal", "session_wanted")  # where margin really is short, where a wallet is
+OTHERS: Final = {name: values[-1] for name, values in POSITIONS.items() if name != "session_wanted"}
 # Quotes near enough to be taken often: a switch that only matters with fills must see some.
 NEAR: Final = {r"^half_spread_bps = .*$": "half_spread_bps = 0.5", r"^edge_bps_min = .*$": "edge_bps_min = 0.1"}
 DEPOSIT: Final = Decimal(600)  # one market's whole ladder fits (415 or 311 of initial margin), both do not (726)
@@ -155,11 +159,40 @@ async def short_of_margin(folder: Path, margin_refusal: str) -> None:
         venue.process.kill()
 
 
+# -- sessions
+
+
+async def by_session(folder: Path, session_wanted: str) -> None:
+    """Keys are refused some calls: a wallet's session makes them, in a run and in selling out after it."""
+    venue = await start_venue(folder, "--session-wanted", session_wanted)
+    try:
+        own = folder / "desk"
+        desk = desk_at(own, venue, exchange=f'wallet_file = "{own / "wallet"}"', replace=NEAR)
+        made = await desk.keys("create", "--scope", "trade", "--any-ip", "--days", "1", "--out", str(desk.key_file))
+        assert made["exit_code"] == 0, made
+        maker = await desk.run("--for", f"{RUN_SECONDS}s", record=venue.record)
+        result = check_end(maker, venue.record)
+        assert result["fills"] >= 1, "a run without a fill proves little"
+        at = now_ms()
+        sold_out = await desk.command("flatten", str(desk.conf))
+        assert (sold_out["exit_code"], sold_out["position"]) == (0, {}), sold_out
+        venue.record.refresh()
+        held = any(Decimal(position) for position in result["position"].values())
+        closes = [call for call in venue.record.calls() if call.path == ocx.POSITIONS_CLOSE and call.begin >= at]
+        assert bool(closes) == held
+        if session_wanted in ("singles", "both"):
+            assert {call.status for call in closes} <= {200, 401}, "refused to the key, taken from the session"
+        assert not any(venue.record.positions().values())
+    finally:
+        venue.process.kill()
+
+
 SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
     **{
         f"short of margin, {name}": partial(short_of_margin, margin_refusal=name)
         for name in ("atomic", "cancels_first", "partial")
     },
+    **{f"by session, {name}": partial(by_session, session_wanted=name) for name in ("reads", "singles", "both")},
     "all defaults": partial(ordinary, switches=DEFAULTS, seed=11),
     "all the other way round": partial(ordinary, switches=OTHERS, seed=12),
     **{
@@ -167,7 +200,7 @@ SCENES: dict[str, Callable[[Path], Awaitable[None]]] = {
         for seed, (name, value) in enumerate(
             ((name, value) for name, values in POSITIONS.items() for value in values[1:]), start=21
         )
-        if name != "margin_refusal"  # above, where margin really is short
+        if name not in WITH_ITS_OWN_SCENE
     },
 }
 
@@ -190,6 +223,7 @@ def test_all_switches_are_covered() -> None:
         "bulk_answer": switches.BULK_ANSWERS,
         "error_body": switches.ERROR_BODIES,
         "rate_limit_reset": switches.RATE_LIMIT_RESETS,
+        "session_wanted": switches.SESSION_WANTED,
     }
     for name, values in POSITIONS.items():
         assert set(values) == set(known.get(name, (True, False))), name

@@ -669,10 +669,10 @@ PLANTS: Final = {
         (
             Edit(
                 CLIENT,
-                '            raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {what_happened(error)}") from None\n'
-                "        finally:\n            await closed(own)\n",
-                '            raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {what_happened(error)}") from None\n'
-                "        finally:\n            pass\n",
+                '                raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {error}") from None\n'
+                "            finally:\n                await closed(own)\n",
+                '                raise StreamBroken(StreamFault.CLOSED, f"GET {path}: {error}") from None\n'
+                "            finally:\n                pass\n",
             ),
             Edit(
                 CLIENT,
