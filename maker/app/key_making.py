@@ -112,7 +112,7 @@ async def create(
 
 def notes(made: NewKey, name: str, scope: str, allowed_ips: Iterable[str], expires_at: float) -> str:
     """What the file of a new key holds."""
-    return key.spell(key.Key(made.secret, made.key_id, scope, expires_at), name, tuple(allowed_ips))
+    return key.spell(key.Key(made.secret, made.key_id, scope, expires_at, tuple(allowed_ips)), name)
 
 
 async def half_made(session: Session, wanted: ocx.ApiKeyRequest, before: set[str], error: Exception) -> Undone:

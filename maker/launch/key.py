@@ -28,6 +28,7 @@ PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no s
 KEY_FILE_MODE = 0o600
 CREDENTIAL_MODE = 0o440  # of systemd's credentials, owned by root: group bits are the mask of the service user's ACL
 KEY_BYTES_MAX = 8192  # a secret, and notes with fifty pinned addresses
+ANY_ADDRESS = "any"
 SPARE_SECONDS = 60.0  # of a key's life beside what the guard may need: for the halt, and for clocks that differ
 
 
@@ -42,13 +43,21 @@ class NoKey(Exception):
 class Key:
     """A key as it is kept; its secret is never shown."""
 
-    __slots__ = ("expires_at", "key_id", "scope", "secret")
+    __slots__ = ("allowed_ips", "expires_at", "key_id", "scope", "secret")
 
-    def __init__(self, secret: str, key_id: str = "", scope: str = "", expires_at: float | None = None) -> None:
+    def __init__(
+        self,
+        secret: str,
+        key_id: str = "",
+        scope: str = "",
+        expires_at: float | None = None,
+        allowed_ips: tuple[str, ...] | None = None,
+    ) -> None:
         self.secret = secret
         self.key_id = key_id  # ocx_kid_…, safe to log; "" where it is not known
         self.scope = scope  # read or trade; "" where it is not known
         self.expires_at = expires_at  # unix seconds, infinity for never; None where it is not known
+        self.allowed_ips = allowed_ips  # it may be used from these, none: from anywhere; None where it is not known
 
     def __repr__(self) -> str:
         return f"Key(key_id={self.key_id!r}, scope={self.scope!r}, expires_at={self.expires_at!r})"
@@ -71,16 +80,20 @@ def read(key_env: str, key_file: str, environment: Mapping[str, str]) -> Key:
     if not fits or not all(line.startswith("#") for line in rest if line):
         fix = f"A key starts with {KEY_PREFIX} and is one word; only lines that begin with # may follow it."
         raise NoKey(field, f"{where} holds no API key.", fix)
-    return Key(secret, notes.get("id", ""), notes.get("scope", ""), unix_seconds(notes.get("expires", "")))
+    pinned = notes.get("allowed-ips")
+    allowed_ips = None if pinned is None else () if pinned == ANY_ADDRESS else tuple(pinned.split())
+    expires_at = unix_seconds(notes.get("expires", ""))
+    return Key(secret, notes.get("id", ""), notes.get("scope", ""), expires_at, allowed_ips)
 
 
-def spell(key: Key, name: str, allowed_ips: tuple[str, ...]) -> str:
+def spell(key: Key, name: str) -> str:
     """Return what a key file holds, as `read` reads it."""
     expires = "never"
     if key.expires_at is not None and math.isfinite(key.expires_at):
         expires = datetime.fromtimestamp(key.expires_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     lines = [key.secret, f"# id: {key.key_id}", f"# name: {name}", f"# scope: {key.scope}"]
-    return "\n".join([*lines, f"# allowed-ips: {' '.join(allowed_ips) or 'any'}", f"# expires: {expires}", ""])
+    pinned = [] if key.allowed_ips is None else [f"# allowed-ips: {' '.join(key.allowed_ips) or ANY_ADDRESS}"]
+    return "\n".join([*lines, *pinned, f"# expires: {expires}", ""])
 
 
 def unix_seconds(text: str) -> float | None:
@@ -98,25 +111,34 @@ def seconds_needed(give_up_seconds: float, tail_seconds: float) -> float:
     return give_up_seconds + tail_seconds + SPARE_SECONDS
 
 
-def why_no_quoting(key: Key, configuration: object) -> str:
-    """Return why a key may not quote at all, with what to do; "" where nothing known speaks against it."""
+class Unfit(Exception):
+    """A key that is not for quoting; `problem` and `fix` are sentences, and the words are both."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem} {fix}")
+        self.problem, self.fix = problem, fix
+
+
+def refuse_scope(key: Key, configuration: object) -> None:
+    """Refuse a key that may not quote at all, as far as is known. Raises Unfit."""
     if key.scope in ("", "trade"):
-        return ""
-    return (
-        f"the key {key.key_id} has the scope {key.scope!r}: it may look at the account, but neither quote nor cancel. "
-        f"Quoting needs one with the scope 'trade': {how_to_make(configuration)}"
+        return
+    raise Unfit(
+        f"the key {key.key_id} has the scope {key.scope!r}: it may look at the account, but neither quote nor cancel.",
+        f"Quoting needs one with the scope 'trade': {how_to_make(configuration)}",
     )
 
 
-def why_too_late(key: Key, needed_seconds: float, now: float, configuration: object) -> str:
-    """Return why a key is not good for long enough at `now` (unix seconds), with what to do; "" where it is."""
+def refuse_short_life(key: Key, needed_seconds: float, now: float, configuration: object) -> None:
+    """Refuse a key that is not good for long enough at `now` (unix seconds). Raises Unfit."""
     if key.expires_at is None or key.expires_at - now >= needed_seconds:
-        return ""
+        return
     left_seconds = key.expires_at - now
     when = f"expires in {left_seconds / 60:.0f} min" if left_seconds > 0 else "has expired"
-    return (
+    raise Unfit(
         f"the key {key.key_id} {when}, and nobody could pull what rests after that: the guard may need "
-        f"{needed_seconds / 60:.0f} min. Put a new one in its place: {how_to_make(configuration)}"
+        f"{needed_seconds / 60:.0f} min.",
+        f"Put a new one in its place: {how_to_make(configuration)}",
     )
 
 

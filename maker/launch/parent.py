@@ -47,6 +47,9 @@ def run(configuration: Path, for_seconds: float | None) -> report.Report:
     try:
         with contextlib.ExitStack() as stack:
             return run_in(settings.parent_settings(configuration), for_seconds, stack)
+    except key.Unfit as problem:
+        log("refused", str(problem))
+        return report.without_maker(report.CREDENTIALS, str(problem))
     except (settings.SettingsError, Refusal, lock.Taken, key.NoKey) as problem:
         log("refused", str(problem))
         return report.without_maker(getattr(problem, "exit_code", report.REFUSED_TO_START), str(problem))
@@ -59,7 +62,7 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
     ours = key.Key(key.PAPER_KEY) if wanted.is_paper else key.read(wanted.key_env, wanted.key_file, os.environ)
-    refuse_unfit(key.why_no_quoting(ours, wanted.configuration))
+    key.refuse_scope(ours, wanted.configuration)
     try:
         exchange = Exchange(venue.venue_url if venue else wanted.base_url, ours.secret, wanted.ca_file)
     except OSError as problem:  # ssl.SSLError among them
@@ -67,7 +70,7 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     fire_drill(exchange, wanted, signals)
     # Only now: a key in its last minutes still sweeps what an earlier run left.
     needed_seconds = key.seconds_needed(wanted.guard.give_up_seconds, wanted.guard.tail_seconds)
-    refuse_unfit(key.why_too_late(ours, needed_seconds, time.time(), wanted.configuration))
+    key.refuse_short_life(ours, needed_seconds, time.time(), wanted.configuration)
     result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
     link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.callback(os.close, result_reader)
@@ -148,12 +151,6 @@ def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
         log("waiting", f"the maker died repeatedly: starting again in {pause:g} s.")
     if told(signals, pause):
         raise Refusal("stopped by a signal before anything was placed.")
-
-
-def refuse_unfit(why: str) -> None:
-    """Refuse for the key's sake, if there is a reason. Raises Refusal."""
-    if why:
-        raise Refusal(why, report.CREDENTIALS)
 
 
 def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:

@@ -39,15 +39,15 @@ async def show_key(known: Known) -> None:
     except (Unauthorized, Refused) as refusal:
         if refusal.status not in api_key.REFUSALS:
             raise
-        known.key_told = api_key.KeyTold(refusal)
+        known.key_told = api_key.KeyTold(known.key, refusal)
         return
     try:
         listed = await known.reads.get_once(ocx.API_KEYS, access.keys)  # once: it need not be answered
-        known.key_told = api_key.told_of(listed, known.ways.wall())
+        known.key_told = api_key.told_of(known.key, listed, known.ways.wall())
     except OcxError as error:
-        known.key_told = api_key.untold(error)
+        known.key_told = api_key.untold(known.key, error)
     except ValueError:
-        known.key_told = api_key.KeyTold(untold="the exchange's list of keys cannot be read")
+        known.key_told = api_key.KeyTold(known.key, untold="the exchange's list of keys cannot be read")
 
 
 async def credentials(known: Known) -> Finding:

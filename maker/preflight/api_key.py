@@ -1,11 +1,13 @@
 """The key: whether the exchange accepts it, and what can be learnt of its scope, its expiry and its pinned addresses.
 
 OCX tells these to signed-in sessions (`GET /perps/me/api-keys`); whether a key may ask too is not settled, so it is
-tried. Where it may not, an accepted read still proves much: a known key, not revoked, not expired, and used from where
+tried, and where a wallet stands by, its session asks. Where nobody may, what `keys create` noted beside the key is
+taken; and without that an accepted read still proves much: a known key, not revoked, not expired, and used from where
 it may be. What no read can prove is that it may trade; then the first cancel-all of a start does.
 
-Which of several keys is ours is not told either, as no answer names the key that asked: it is the only active one, or
-else the only one that was used just now. ASSUMED: that `lastUsedAt` is kept up to the second.
+Which of several keys is ours is told by the id that is noted beside it. Without one, as no answer names the key that
+asked, it is the only active one, or else the only one that was used just now. ASSUMED: that `lastUsedAt` is kept up to
+the second.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import enum
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import attrs
 
 from maker.errors import ExitCode, OcxError, Refused, Unauthorized
+from maker.launch.key import Key
 from maker.preflight.verdict import Finding, failed, not_made, ok, unknown, warning
 from maker.wire import ocx
 from maker.wire.access import KeySeen
@@ -33,7 +37,9 @@ EXPIRY: Final = "expiry"
 PINS: Final = "pinned addresses"
 SCOPE: Final = "scope"
 ACCEPTED: Final = (CREDENTIALS, EXPIRY, PINS, SCOPE)  # all of them: the key is accepted here
-BY_HAND: Final = "See the exchange's own page of keys."
+MAKE: Final = "python3 run.py keys create CONF --scope trade"
+BY_NOTE: Final = ", by what its file says"
+BY_HAND: Final = "See `python3 run.py keys list CONF`, or the exchange's own page of keys."
 BY_CANCEL: Final = f"{BY_HAND} A start proves it by its first cancel-all, and ends with code 77 where it may not."
 
 
@@ -56,8 +62,9 @@ CODES: Final = {
 
 @attrs.frozen
 class KeyTold:
-    """What the exchange said of our key."""
+    """What the exchange said of our key, and what is noted beside it."""
 
+    noted: Key = attrs.field(factory=partial(Key, ""))
     refusal: Unauthorized | Refused | None = None  # of an authenticated read; None: it was answered
     own: KeySeen | None = None
     untold: str = ""  # why `own` is not known
@@ -81,16 +88,19 @@ def used_ago(key: KeySeen, unix_seconds: float) -> float:
     return math.inf if key.last_used_at is None else unix_seconds - key.last_used_at
 
 
-def told_of(keys: Iterable[KeySeen], unix_seconds: float) -> KeyTold:
+def told_of(noted: Key, keys: Iterable[KeySeen], unix_seconds: float) -> KeyTold:
     """What a list of the account's keys tells of ours."""
+    if noted.key_id:
+        own = next((key for key in keys if key.key_id == noted.key_id), None)
+        return KeyTold(noted, own=own, untold="" if own else f"the account has no key {noted.key_id}, as its file says")
     own = ours(keys, unix_seconds)
-    return KeyTold(own=own, untold="" if own else "several keys are active, and which is ours is not told")
+    return KeyTold(noted, own=own, untold="" if own else "several keys are active, and which is ours is not told")
 
 
-def untold(error: OcxError) -> KeyTold:
+def untold(noted: Key, error: OcxError) -> KeyTold:
     """What a refused list tells: nothing, and that is no trouble."""
     status = f" ({error.status})" if isinstance(error, Unauthorized | Refused) else ""
-    return KeyTold(untold=f"keys are listed for signed-in sessions only{status}")
+    return KeyTold(noted, untold=f"keys are listed for signed-in sessions only{status}")
 
 
 # -- a line each --------------------------------------------------------------------------------------------------
@@ -104,23 +114,28 @@ def credentials(told: KeyTold) -> Finding:
         revoked = refusal.code == ocx.KEY_REVOKED
         fix = "It was revoked: put a new key in its place." if revoked else "Is this the key that was minted, whole?"
         return failed(f"A read with this key is answered {refusal}.", fix, ExitCode.CREDENTIALS)
-    name = f" {told.own.key_id} ({told.own.name!r})" if told.own else ""
-    return ok(f"The exchange knows the key{name}.")
+    if told.own is None:
+        return ok("The exchange knows the key.")
+    return ok(f"The exchange knows the key {told.own.key_id} ({told.own.name!r}).")
 
 
 def expiry(told: KeyTold, unix_seconds: float) -> Finding:
     """How long the key lasts."""
     if told.trouble is Trouble.EXPIRED:
-        return failed("The key has expired.", "Mint a new one, and put it in its place.", ExitCode.CREDENTIALS)
+        return failed("The key has expired.", f"Put a new one in its place: {MAKE}.", ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
-    if told.own is None:
+    if told.own is not None:
+        expires_at, by = math.inf if told.own.expires_at is None else told.own.expires_at, ""
+    elif told.noted.expires_at is not None:
+        expires_at, by = told.noted.expires_at, BY_NOTE
+    else:
         return unknown(f"It has not expired; until when it lasts is not told: {told.untold}.", BY_HAND)
-    if told.own.expires_at is None:
-        return warning("It never expires.", "A key that leaks should die by itself: mint one with an expiry date.")
-    days = (told.own.expires_at - unix_seconds) / DAY_SECONDS
-    said = f"It expires in {days:.1f} days, on {datetime.fromtimestamp(told.own.expires_at, UTC):%Y-%m-%d %H:%M} UTC."
-    return ok(said) if days > EXPIRY_WARN_DAYS else warning(said, "Mint the next one in time.")
+    if math.isinf(expires_at):
+        return warning(f"It never expires{by}.", f"A key that leaks should die by itself: {MAKE} --days 90.")
+    days = (expires_at - unix_seconds) / DAY_SECONDS
+    said = f"It expires in {days:.1f} days, on {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC{by}."
+    return ok(said) if days > EXPIRY_WARN_DAYS else warning(said, f"Make the next one in time: {MAKE}.")
 
 
 def pins(told: KeyTold) -> Finding:
@@ -130,24 +145,29 @@ def pins(told: KeyTold) -> Finding:
         return failed("The key may not be used from this machine's address.", fix, ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
-    if told.own is None:
+    if told.own is not None:
+        allowed_ips, by = told.own.allowed_ips, ""
+    elif told.noted.allowed_ips is not None:
+        allowed_ips, by = told.noted.allowed_ips, BY_NOTE
+    else:
         return unknown(f"It may be used from here; from where else is not told: {told.untold}.", BY_HAND)
-    here = f"; we are seen as {told.own.last_used_ip}" if told.own.last_used_ip else ""
-    if not told.own.allowed_ips:
-        return warning(f"It may be used from anywhere{here}.", "Mint one that is pinned to this machine's address.")
-    return ok(f"It is pinned to {', '.join(told.own.allowed_ips)}{here}.")
+    here = f"; we are seen as {told.own.last_used_ip}" if told.own and told.own.last_used_ip else ""
+    if not allowed_ips:
+        fix = f"Take one that is pinned to this machine's address: {MAKE} --ip ADDRESS."
+        return warning(f"It may be used from anywhere{here}{by}.", fix)
+    return ok(f"It is pinned to {', '.join(allowed_ips)}{here}{by}.")
 
 
 def scope(told: KeyTold) -> Finding:
     """Whether the key may trade."""
-    own_scope = told.own.scope if told.own else ""
+    own_scope, by = (told.own.scope, "") if told.own else (told.noted.scope, BY_NOTE)
     if told.trouble is Trouble.SCOPE or own_scope == "read":
-        fix = "Mint a key of scope trade; one of scope read is for whoever only looks on."
+        fix = f"One of scope read is for whoever only looks on. For quoting: {MAKE}."
         return failed("The key may read and not trade: it cannot quote.", fix, ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
     if own_scope == TRADE:
-        return ok("It may trade.")
+        return ok(f"It may trade{by}.")
     why = f"the exchange calls it {own_scope!r}" if own_scope else told.untold
     return unknown(f"It may read; whether it may trade is not told: {why}.", BY_CANCEL)
 

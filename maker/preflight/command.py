@@ -28,10 +28,23 @@ import trio
 from maker.app.causes import first_cause
 from maker.app.config import load
 from maker.errors import ExitCode
+from maker.launch.key import Key
 from maker.preflight import account, api_key, exchange, local, practice, references, rehearsal, standing
 from maker.preflight.local import Configured
 from maker.preflight.sequence import Sequence
-from maker.preflight.setting import CONFIGURATION, EXCHANGE, KEY, LISTING, MARGIN, PRACTICE, THIS_WAY, TLS, Known, Ways
+from maker.preflight.setting import (
+    CONFIGURATION,
+    EXCHANGE,
+    KEY,
+    LISTING,
+    MARGIN,
+    NO_KEY,
+    PRACTICE,
+    THIS_WAY,
+    TLS,
+    Known,
+    Ways,
+)
 from maker.preflight.verdict import Finding, Row, exit_code, summary
 
 GUARD_ROUTE: Final = "guard's route"
@@ -120,7 +133,7 @@ def check_all(words: Words, sequence: Sequence, ways: Ways = THIS_WAY) -> None:
         sequence.not_made(f"{CONFIGURATION} did not pass", *FOLLOWING)
         return
     with contextlib.ExitStack() as stack:
-        config, key = found[0].config, of_this_machine(found[0], sequence)
+        config, key = found[0].config, of_this_machine(found[0], sequence, ways)
         if config.mode == "paper":
             venue = practice.Venue()
 
@@ -133,7 +146,7 @@ def check_all(words: Words, sequence: Sequence, ways: Ways = THIS_WAY) -> None:
             sequence.make(PRACTICE, practice_exchange, CONFIGURATION)
         known = Known(config, key, ways)
         trio.run(of_the_others, known, sequence)
-        route = partial(rehearsal.route, found[0].parent, config.exchange.base_url, key)
+        route = partial(rehearsal.route, found[0].parent, config.exchange.base_url, key.secret)
         sequence.make(GUARD_ROUTE, route, *api_key.ACCEPTED)
 
 
@@ -145,16 +158,16 @@ def with_key_file(found: Configured, key_file: str) -> Configured:
     return Configured(attrs.evolve(config, exchange=where), found.parent)
 
 
-def of_this_machine(found: Configured, sequence: Sequence) -> str:
-    """What needs no network. Returns the key; empty where there is none."""
+def of_this_machine(found: Configured, sequence: Sequence, ways: Ways) -> Key:
+    """What needs no network. Returns the key; an empty one where there is none."""
     config, parent = found.config, found.parent
-    key = ""
+    key = NO_KEY
 
     def read_key() -> Finding:
         nonlocal key
-        key, finding = local.key(config, os.environ)
-        sequence.secret = key
-        return finding
+        key = local.read_key(config, os.environ)
+        sequence.secret = key.secret
+        return local.fit_key(found, key, ways.wall())
 
     sequence.make(KEY, read_key, CONFIGURATION)
     sequence.make("state folder", partial(local.state_folder, config.state_folder), CONFIGURATION)

@@ -13,13 +13,13 @@ from typing import Final
 
 import attrs
 
-from maker.app.config import Config, api_key, load
+from maker.app.config import Config, load, own_key
 from maker.edge.client import CONNECTIONS_MAX
 from maker.edge.journal import refuse_unusable
 from maker.errors import ConfigError, ExitCode
-from maker.launch import settings
+from maker.launch import key, settings
 from maker.launch.settings import ParentSettings
-from maker.preflight.verdict import Finding, failed, ok, warning
+from maker.preflight.verdict import Finding, failed, ok, sentence, warning
 
 MEGABYTE: Final = 1_000_000
 # A journal of two markets at the standard tier takes 3 kB/s, 250 MB a day; a practice exchange's record 50 MB an hour.
@@ -57,15 +57,26 @@ def configuration(found: Configured) -> Finding:
     return ok(f"Mode {config.mode}, account {config.account!r}; markets {markets}; reference feeds {feeds}.")
 
 
-def key(config: Config, environment: Mapping[str, str]) -> tuple[str, Finding]:
-    """Read the key from where it is kept. Raises ConfigError, never showing it."""
-    found = api_key(config, environment)
-    if config.mode == "paper":
-        return found, ok("The practice exchange's own, which is no secret.")
-    kept = config.exchange.key_env or config.exchange.key_file
-    return found, ok(
-        f"It is in {kept}, and nobody else may read it." if config.exchange.key_file else f"It is in {kept}."
-    )
+def read_key(config: Config, environment: Mapping[str, str]) -> key.Key:
+    """Read the key from where it is kept, with what is noted beside it. Raises ConfigError, never showing it."""
+    return own_key(config, environment)
+
+
+def fit_key(found: Configured, ours: key.Key, unix_seconds: float) -> Finding:
+    """Whether a start would take the key, by what is noted beside it."""
+    if found.config.mode == "paper":
+        return ok("The practice exchange's own, which is no secret.")
+    parent = found.parent
+    try:
+        key.refuse_scope(ours, parent.configuration)
+        needed_seconds = key.seconds_needed(parent.guard.give_up_seconds, parent.guard.tail_seconds)
+        key.refuse_short_life(ours, needed_seconds, unix_seconds, parent.configuration)
+    except key.Unfit as unfit:
+        return failed(sentence(unfit.problem), unfit.fix, ExitCode.CREDENTIALS)
+    exchange = found.config.exchange
+    name = f"{ours.key_id} is" if ours.key_id else "It is"
+    private = ", and nobody else may read it" if exchange.key_file else ""
+    return ok(f"{name} in {exchange.key_env or exchange.key_file}{private}.")
 
 
 def state_folder(folder: Path) -> Finding:

@@ -15,6 +15,7 @@ from maker.app import references
 from maker.app.config import Config
 from maker.app.reading import AccountReader
 from maker.app.watches import Skew
+from maker.app.wiring import stand_by
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
 from maker.desk.events import BudgetSeen, MarketSpec
@@ -23,7 +24,9 @@ from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint
 from maker.edge.lane import Connection
+from maker.edge.session import Session, Standby
 from maker.errors import OutcomeUnknown, Throttled
+from maker.launch.key import Key
 from maker.preflight.api_key import KeyTold
 from maker.wire import limits, ocx
 
@@ -36,7 +39,8 @@ TLS: Final = "tls"
 LISTING: Final = "listing"
 MARGIN: Final = "margin"
 
-
+NO_KEY: Final = Key("")
+SIGN_OUT_SECONDS_MAX: Final = 2.0  # a session ends by age too
 PAUSES: Final = (0.25, 0.5)  # before a read is tried again: three that time out are one check's time
 
 Read = TypeVar("Read")
@@ -59,10 +63,11 @@ class Known:
     """What is known so far. A check that needs a part of it comes after the one that finds it."""
 
     config: Config
-    key: str = attrs.field(repr=False)  # empty: there is none, and only what is public is asked
+    key: Key = NO_KEY  # without one only what is public is asked
     ways: Ways = THIS_WAY
     place: Endpoint | None = None
     client: Client | None = None
+    session: Session | None = None  # of the wallet that stands by where reads are refused to the key
     reader: AccountReader | None = None
     listing: Mapping[str, ocx.Market] = attrs.field(factory=dict)
     tier: tuple[Decimal, Decimal] | None = None  # our maker and taker fee, basis points; None: not told
@@ -87,8 +92,12 @@ class Known:
     def reads(self) -> AccountReader:
         """The one way to ask the exchange: it reads, and nothing else."""
         if self.reader is None:
-            headers = {ocx.KEY_HEADER: self.key} if self.key else {}
-            self.client = Client(self.config.exchange.base_url, headers, self.endpoint.tls, dial=self.dial)
+            secret, tls = self.key.secret, self.endpoint.tls
+            headers = {ocx.KEY_HEADER: secret} if secret else {}
+            if secret:
+                self.session = stand_by(self.config, tls, self.dial, self.ways.wall)
+            standby = None if self.session is None else Standby(self.session)
+            self.client = Client(self.config.exchange.base_url, headers, tls, dial=self.dial, standby=standby)
             self.reader = AccountReader(self.client, {}, on_answer=self.heard)
         return self.reader
 
@@ -108,5 +117,9 @@ class Known:
         self.stated = limits.seen(answer.headers, wall) or self.stated
 
     async def aclose(self) -> None:
+        if self.session is not None:
+            with trio.move_on_after(SIGN_OUT_SECONDS_MAX, shield=True):
+                await self.session.sign_out()
+                await self.session.client.aclose()
         if self.client is not None:
             await self.client.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_notes_are_read_as_they_are_written(tmp_path: Path) -> None:
     """From a file and from a variable that holds the whole of one."""
-    made = key.Key(KEY, "ocx_kid_1", "trade", 1_800_000_000.0)
-    text = key.spell(made, "bot: on host # 7", ("203.0.113.7", "2001:db8::7"))
+    made = key.Key(KEY, "ocx_kid_1", "trade", 1_800_000_000.0, ("203.0.113.7", "2001:db8::7"))
+    text = key.spell(made, "bot: on host # 7")
     assert text.splitlines()[0] == KEY
     assert "# allowed-ips: 203.0.113.7 2001:db8::7\n" in text
     for found in (
@@ -87,6 +88,7 @@ def test_notes_are_read_as_they_are_written(tmp_path: Path) -> None:
         key.read("KEY", "", {"KEY": text.strip()}),
     ):
         assert (found.secret, found.key_id, found.scope, found.expires_at) == (KEY, "ocx_kid_1", "trade", 1.8e9)
+        assert found.allowed_ips == ("203.0.113.7", "2001:db8::7")
         assert KEY not in repr(found)
 
 
@@ -105,12 +107,14 @@ def test_notes_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_what_no_note_says_is_not_known(line: str, expires_at: float | None) -> None:
     found = key.read("KEY", "", {"KEY": f"{KEY}\r\n\n{line}\n"})
     assert (found.secret, found.key_id, found.scope, found.expires_at) == (KEY, "", "", expires_at)
+    assert found.allowed_ips is None
 
 
 def test_a_key_without_expiry_or_pins_says_so() -> None:
     for expires_at in (None, math.inf):
-        text = key.spell(key.Key(KEY, "ocx_kid_1", "read", expires_at), "n", ())
+        text = key.spell(key.Key(KEY, "ocx_kid_1", "read", expires_at, ()), "n")
         assert "# allowed-ips: any\n" in text
+        assert key.read("KEY", "", {"KEY": text}).allowed_ips == ()
         assert "# expires: never\n" in text
 
 
@@ -127,9 +131,18 @@ def test_anything_but_notes_after_a_key_is_refused_and_not_repeated(rest: str) -
     assert "another" not in str(refused.value)
 
 
+def said(check: Callable[[], None]) -> str:
+    """What a key is refused with; "" where it is not."""
+    try:
+        check()
+    except key.Unfit as unfit:
+        return str(unfit)
+    return ""
+
+
 @pytest.mark.parametrize(("scope", "refused"), [("", False), ("trade", False), ("read", True), ("admin", True)])
 def test_a_key_that_may_not_trade_is_told_what_to_do(scope: str, refused: bool) -> None:
-    why = key.why_no_quoting(key.Key(KEY, "ocx_kid_1", scope), "conf/live.toml")
+    why = said(lambda: key.refuse_scope(key.Key(KEY, "ocx_kid_1", scope), "conf/live.toml"))
     assert bool(why) == refused
     assert not refused or "python3 run.py keys create conf/live.toml --scope trade" in why
     assert KEY not in why
@@ -147,7 +160,8 @@ def test_a_key_that_may_not_trade_is_told_what_to_do(scope: str, refused: bool) 
     ],
 )
 def test_a_key_that_ends_too_soon_is_told_what_to_do(expires_at: float | None, words: str) -> None:
-    why = key.why_too_late(key.Key(KEY, "ocx_kid_1", "trade", expires_at), 720.0, 1000.0, "conf/live.toml")
+    ours = key.Key(KEY, "ocx_kid_1", "trade", expires_at)
+    why = said(lambda: key.refuse_short_life(ours, 720.0, 1000.0, "conf/live.toml"))
     assert bool(why) == bool(words)
     assert words in why
     assert not words or "keys create conf/live.toml" in why

@@ -205,7 +205,7 @@ def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Script
 
 def noted(scope: str, expires_in_seconds: float) -> str:
     """A key with the notes of its file, as a variable may hold the whole of one."""
-    return spell(Key(KEY, "ocx_kid_1", scope, time.time() + expires_in_seconds), "bot", ())
+    return spell(Key(KEY, "ocx_kid_1", scope, time.time() + expires_in_seconds), "bot")
 
 
 def started_with(run: ScriptedRun, kept: str) -> tuple[int, dict[str, Any]]:

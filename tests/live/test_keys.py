@@ -97,12 +97,18 @@ def test_a_session_stands_by_where_the_key_is_refused(tmp_path: Path) -> None:
             made = await desk.keys("create", "--scope", "trade", "--any-ip", "--days", "1", "--out", str(desk.key_file))
             assert made["exit_code"] == 0
             desk.secrets.append(key.read("", str(desk.key_file), {}).secret)
+            checked = await desk.command("check", str(desk.conf))
+            assert checked["exit_code"] == 0, checked
+            by_name = {row["name"]: row for row in checked["checks"]}
+            assert made["key"]["id"] in by_name["credentials"]["found"], "its session may ask which key is ours"
+            assert by_name["scope"]["verdict"] == "ok"
             result = (await desk.run("--for", "12s")).result
             assert (result["exit_code"], result["verified_empty"]) == (0, True), result
             assert result["quotes_sent"] > 0
             lines = [json.loads(line) for line in (tmp_path / "venue-record.jsonl").read_text().splitlines()]
             paths = [line["path"] for line in lines if line.get("phase") == "begin"]
-            signed_in, signed_out = paths.count("/auth/siwe") - 1, paths.count("/auth/logout") - 1  # one was `create`'s
+            before = 2  # `create` and `check`, once each
+            signed_in, signed_out = paths.count("/auth/siwe") - before, paths.count("/auth/logout") - before
             assert signed_in >= 3, "renewed every four seconds"
             assert signed_out >= 2, "those that had not ended by age are revoked"
             assert desk.leaks == []
@@ -140,7 +146,7 @@ def test_a_run_leaves_while_its_key_can_still_pull(tmp_path: Path) -> None:
             guard = settings.load(desk.conf)["guard"]
             needed = key.seconds_needed(guard["give_up_seconds"], guard["tail_seconds"])
             ends_soon = key.Key("ocx_sk_paper_trade", "ocx_kid_1", "trade", time.time() + needed + LEFT_SECONDS)
-            desk.key_file.write_text(key.spell(ends_soon, "bot", ()))
+            desk.key_file.write_text(key.spell(ends_soon, "bot"))
             desk.key_file.chmod(0o600)
             result = (await desk.run()).result
             assert (result["exit_code"], result["verified_empty"]) == (77, True), result

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from maker.app.references import Venue
 from maker.desk.events import ReferenceHeard, ReferenceQuote
 from maker.edge.endpoint import Endpoint
 from maker.edge.lane import Connection, NotSent
+from maker.launch.key import Key
 from maker.launch.settings import PROJECT_FOLDER
 from maker.preflight import command
 from maker.preflight.sequence import Sequence
@@ -114,7 +116,7 @@ class Scene:
 
     site: Site
     config: Config
-    key: str = SECRET
+    key: Key = attrs.field(factory=partial(Key, SECRET))
     seconds_ahead: float = 0.0  # of our wall clock
     place: dict[str, Any] = attrs.field(factory=dict)
     feeds: Feeds = attrs.field(factory=Feeds)
@@ -149,7 +151,7 @@ def a_scene(nursery: trio.Nursery, folder: Path) -> Scene:
 
 async def examined(scene: Scene) -> dict[str, Row]:
     """Make the checks that need others, as the command does after those of this machine."""
-    sequence = Sequence(lambda _row: None, clock=trio.current_time, secret=scene.key)
+    sequence = Sequence(lambda _row: None, clock=trio.current_time, secret=scene.key.secret)
     for name in (CONFIGURATION, KEY, PRACTICE):
         sequence.note(name, scene.before.get(name) or ok("As scripted."))
     place = Place("ocx.test", 80, None, "", ((socket.AF_INET, ("192.0.2.1", 80)),), site=scene.site)
@@ -168,5 +170,5 @@ async def examined(scene: Scene) -> dict[str, Row]:
     scene.rows = {row.name: row for row in sequence.rows}
     assert len(scene.rows) == len(sequence.rows), "each check has one row"
     text = json.dumps([row.fields for row in sequence.rows]) + "".join(row.line for row in sequence.rows)
-    assert not scene.key or scene.key not in text
+    assert not scene.key.secret or scene.key.secret not in text
     return scene.rows

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 import pytest
 
-from maker.preflight.api_key import KeyTold, expiry, ours, told_of
+from maker.launch.key import Key
+from maker.preflight.api_key import KeyTold, expiry, ours, pins, scope, told_of
 from maker.preflight.verdict import Verdict
 from maker.wire import access
 from tests.app.whole import WALL
@@ -40,9 +42,38 @@ def test_ours_is_the_only_active_one_or_the_only_one_just_used(rows: list[dict[s
 
 
 def test_several_keys_are_said() -> None:
-    seen = told_of(keys({"id": "a"}, {"id": "b"}), WALL)
+    seen = told_of(Key("s"), keys({"id": "a"}, {"id": "b"}), WALL)
     assert seen.own is None
     assert "several keys are active" in expiry(seen, WALL).said
+
+
+def test_the_id_that_is_noted_says_which_is_ours() -> None:
+    """However many there are, and none of another's is taken for it."""
+    seen = told_of(Key("s", "b"), keys({"id": "a"}, {"id": "b", "scope": "read"}), WALL)
+    assert seen.own is not None
+    assert seen.own.key_id == "b"
+    assert scope(seen).verdict is Verdict.FAILED
+    gone = told_of(Key("s", "c"), keys({"id": "a"}), WALL)
+    assert gone.own is None
+    assert "no key c" in pins(gone).said
+
+
+def test_what_is_noted_stands_in_for_what_is_not_told() -> None:
+    noted = KeyTold(Key("s", "a", "trade", WALL + 30 * 86_400.0, ("203.0.113.7",)), untold="nobody says")
+    for judged, words in (
+        (expiry(noted, WALL), "in 30.0 days"),
+        (pins(noted), "pinned to 203.0.113.7"),
+        (scope(noted), "may trade"),
+    ):
+        assert judged.verdict is Verdict.OK
+        assert words in judged.said
+        assert "by what its file says" in judged.said
+    unbound = KeyTold(Key("s", "a", "trade", math.inf, ()), untold="nobody says")
+    assert expiry(unbound, WALL).verdict is pins(unbound).verdict is Verdict.WARNING
+    bare = KeyTold(Key("s"), untold="nobody says")
+    assert expiry(bare, WALL).verdict is pins(bare).verdict is scope(bare).verdict is Verdict.UNKNOWN
+    told = KeyTold(Key("s", "a", "trade", math.inf, ()), own=keys({"id": "a", "scope": "read"})[0])
+    assert scope(told).verdict is Verdict.FAILED, "what the exchange says wins"
 
 
 @pytest.mark.parametrize(

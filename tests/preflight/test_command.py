@@ -23,7 +23,7 @@ from maker.errors import ExitCode
 from maker.guard import latch
 from maker.preflight import command, local, rehearsal
 from maker.preflight.sequence import Sequence
-from maker.preflight.setting import Ways
+from maker.preflight.setting import THIS_WAY, Ways
 from maker.preflight.verdict import Verdict, ok
 from tests.preflight.scripted import live_example
 from tests.preflight.test_local import KEY, a_conf
@@ -117,7 +117,7 @@ def test_each_failure_of_this_machine_fails_alone(
     sequence = Sequence(lambda _row: None)
     found = local.configured(conf)
     sequence.make("configuration", lambda: local.configuration(found))
-    command.of_this_machine(found, sequence)
+    command.of_this_machine(found, sequence, THIS_WAY)
     verdicts = {row.name: row.finding for row in sequence.rows}
     assert [one for one, finding in verdicts.items() if finding.verdict is Verdict.FAILED] == [name]
     assert verdicts[name].exit_code is ExitCode.REFUSED_TO_START

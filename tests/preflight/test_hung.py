@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from maker.launch.key import Key
 from maker.preflight import sequence
 from maker.preflight.api_key import CREDENTIALS, EXPIRY, PINS, SCOPE
 from maker.preflight.sequence import CHECK_SECONDS_MAX
@@ -97,7 +98,7 @@ async def test_the_time_for_all_checks_ends(
 async def test_without_a_key_what_is_public_is_checked(autojump_clock: Clock, tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         scene = a_scene(nursery, tmp_path)
-        scene.key = scene.site.key = ""
+        scene.key, scene.site.key = Key(""), ""
         scene.before = {KEY: failed("There is none.", "Give one.")}
         await examined(scene)
         assert {scene.verdict(name) for name in (EXCHANGE, TLS, LISTING, CLOCK, MARKET, GRID)} == {Verdict.OK}

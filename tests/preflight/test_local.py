@@ -15,9 +15,10 @@ import pytest
 from maker.edge.journal import SqliteJournal
 from maker.edge.records import Run
 from maker.errors import ConfigError, ExitCode, StartRefused
+from maker.launch.key import Key
 from maker.preflight import command, local
 from maker.preflight.sequence import Sequence
-from maker.preflight.verdict import Verdict
+from maker.preflight.verdict import Verdict, ok
 from tests.app.whole import LOADED
 from tests.preflight.scripted import live_example
 
@@ -89,9 +90,10 @@ def test_a_good_configuration_says_what_it_is_about(tmp_path: Path) -> None:
 
 
 def test_the_key_and_where_it_is(tmp_path: Path) -> None:
-    config = local.configured(live_example(tmp_path, "https://ocx.test")).config
-    found, finding = local.key(config, {"MAKER_TEST_KEY": KEY})
-    assert found == KEY
+    wanted = local.configured(live_example(tmp_path, "https://ocx.test"))
+    found = local.read_key(wanted.config, {"MAKER_TEST_KEY": KEY})
+    assert found.secret == KEY
+    finding = local.fit_key(wanted, found, 0.0)
     assert (finding.verdict, finding.said) == (Verdict.OK, "It is in MAKER_TEST_KEY.")
 
 
@@ -112,7 +114,7 @@ def test_a_key_that_cannot_be_used(held: str | None, mode: int, words: tuple[str
         path.chmod(mode)
     wanted = command.with_key_file(local.configured(live_example(tmp_path, "https://ocx.test")), str(path))
     sequence = Sequence(lambda _row: None)
-    sequence.make("key", lambda: local.key(wanted.config, {"MAKER_TEST_KEY": KEY})[1])
+    sequence.make("key", lambda: ok(repr(local.read_key(wanted.config, {"MAKER_TEST_KEY": KEY}))))
     line = sequence.rows[0].line
     assert sequence.rows[0].finding.exit_code is ExitCode.REFUSED_TO_START
     for word in words:
@@ -125,9 +127,31 @@ def test_a_key_file_that_is_well_kept(tmp_path: Path) -> None:
     path.write_text(KEY)
     path.chmod(0o600)
     wanted = command.with_key_file(local.configured(live_example(tmp_path, "https://ocx.test")), str(path))
-    found, finding = local.key(wanted.config, {})
-    assert found == KEY
-    assert "nobody else may read it" in finding.said
+    found = local.read_key(wanted.config, {})
+    assert found.secret == KEY
+    assert "nobody else may read it" in local.fit_key(wanted, found, 0.0).said
+
+
+@pytest.mark.parametrize(
+    ("noted", "words"),
+    [
+        (Key(KEY, "ocx_kid_1", "read"), ("scope 'read'", "keys create")),
+        (Key(KEY, "ocx_kid_1", "trade", 1_000_500.0), ("expires in 8 min", "keys create")),
+        (Key(KEY, "ocx_kid_1", "trade", 999_999.0), ("has expired", "keys create")),
+    ],
+)
+def test_a_key_that_a_start_would_refuse_by_its_notes(noted: Key, words: tuple[str, ...], tmp_path: Path) -> None:
+    wanted = local.configured(live_example(tmp_path, "https://ocx.test"))
+    finding = local.fit_key(wanted, noted, 1_000_000.0)
+    assert (finding.verdict, finding.exit_code) == (Verdict.FAILED, ExitCode.CREDENTIALS)
+    for word in words:
+        assert word in f"{finding.said} {finding.fix}"
+
+
+def test_a_key_that_is_noted_as_good_is_named(tmp_path: Path) -> None:
+    wanted = local.configured(live_example(tmp_path, "https://ocx.test"))
+    finding = local.fit_key(wanted, Key(KEY, "ocx_kid_1", "trade", 1_001_000.0), 1_000_000.0)
+    assert (finding.verdict, finding.said) == (Verdict.OK, "ocx_kid_1 is in MAKER_TEST_KEY.")
 
 
 # -- state folder -------------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ FAILURES: Final = {
     "the key has expired": Failure(
         EXPIRY,
         usual(ocx.BALANCES, {"error": "KEY_EXPIRED"}, 401),
-        ("has expired", "Mint a new one"),
+        ("has expired", "keys create"),
         KEYLESS,
         BAD_KEY,
     ),
@@ -208,14 +208,14 @@ FAILURES: Final = {
     "a key that may only read": Failure(
         SCOPE,
         usual(ocx.API_KEYS, a_key(scope="read")),
-        ("may read and not trade", "Mint a key of scope trade"),
+        ("may read and not trade", "--scope trade"),
         frozenset(OF_ACCOUNT),
         BAD_KEY,
     ),
     "a key that may not even read": Failure(
         SCOPE,
         usual(ocx.BALANCES, {"error": "INSUFFICIENT_SCOPE"}, 403),
-        ("cannot quote", "Mint a key"),
+        ("cannot quote", "keys create"),
         frozenset({EXPIRY, PINS} | OF_ACCOUNT),
         BAD_KEY,
     ),
