@@ -26,7 +26,7 @@ from maker.preflight.verdict import Finding, Row, failed, not_made, sentence, sh
 CHECK_SECONDS_MAX: Final = 10.0  # one check: three reads that time out, as often as a start would try in that time
 ALL_SECONDS_MAX: Final = 60.0  # all of them; a healthy exchange takes two or three
 
-KEY_FIX: Final = "Look at `python3 run.py keys list CONF`: it must be active, may trade, and be used from here."
+KEY_FIX: Final = "Look at `python3 run.py keys list CONF`: it must be active, of scope trade, and good from here."
 REACH_FIX: Final = "See whether the exchange works and this machine reaches it, then check again."
 SLOW_FIX: Final = "See what holds it up: the network, the other side, or this machine's disk; then check again."
 
