@@ -90,7 +90,7 @@ class About:
     read_owed: float | None = None  # seconds: a read of the orders must have been made after this
     applied_at: float = 0.0  # the last ladder
     halted: bool = False  # by the exchange, since its stream began: the maker takes what the stream says for void
-    displaced: bool = False  # somebody else changed the position, and the maker may not know yet
+    displaced: bool = False  # the maker may not know the position: somebody else changed it, or a fill's event was lost
 
 
 @attrs.define(eq=False)

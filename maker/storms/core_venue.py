@@ -317,6 +317,8 @@ class Venue(Street):
         conn.sent.append((data, told))
         if name == "delta" and self.faults.bite("stream_gap", conn.market_id):
             conn.damaged = True
+            if fields.get("trades"):  # while nothing moves, no later number shows that a fill was lost
+                self.judge.displaced(conn.market_id)
             return
         self.deliver(conn, data, told)
         if name == "delta" and (fault := self.faults.bite("stream_duplicate", conn.market_id)):

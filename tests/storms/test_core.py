@@ -188,6 +188,11 @@ def test_seed_22027_nobody_owes_quotes_while_the_book_that_is_seen_was_right_bef
     assert sentences(run_core(CONFIGURATION, 22027)) == ""
 
 
+def test_seed_42540_nobody_counts_a_fill_whose_event_was_lost_while_no_later_number_shows_the_gap() -> None:
+    """S7: nothing moved for ten seconds after it; a verdict that was wrong."""
+    assert sentences(run_core(CONFIGURATION, 42540)) == ""
+
+
 def test_seed_48055_a_ladder_after_a_margin_refusal_is_smaller_though_margin_is_free_again() -> None:
     """S11: a squeeze ended between the two."""
     assert sentences(run_core(CONFIGURATION, 48055)) == ""
