@@ -36,7 +36,7 @@ from maker.launch import running
 from maker.wire import ocx
 
 RESOLVE_SECONDS_MAX: Final = 10.0
-CLOSE_SECONDS_MAX: Final = 2.0  # at the end, for a session to be revoked: it ends by age too
+CLOSE_SECONDS_MAX: Final = 2.0  # at the end, for connections
 
 
 class VenueEnded(Exception):
@@ -133,10 +133,9 @@ async def flatten(
     finally:
         run.lane.close()
         switch.panic.close()
+        if session is not None:
+            await session.end()
         with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
-            if session is not None:
-                await session.sign_out()
-                await session.client.aclose()
             await client.aclose()
 
 

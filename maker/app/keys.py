@@ -154,10 +154,8 @@ async def signed_in(desk: Desk, wallet: Wallet, act: Callable[[Session, Desk], A
         say(f"Signed in as {session.address}.")
         return await act(session, desk)
     finally:
-        with trio.move_on_after(SIGN_OUT_SECONDS_MAX, shield=True):
-            if not await session.sign_out():
-                say("WARNING: the session could not be revoked; it ends by itself within days.")
-            await client.aclose()
+        if not await session.end(SIGN_OUT_SECONDS_MAX):
+            say("WARNING: the session could not be revoked; it ends by itself within days.")
 
 
 # -- the commands -------------------------------------------------------------------------------------------------

@@ -45,7 +45,6 @@ from maker.launch.running import LOSSES_FILE
 
 RESOLVE_SECONDS_MAX: Final = 5.0  # for the first look-up of the exchange's name
 FINAL_READ_SECONDS_MAX: Final = 2.0  # of the account, after the halt, for the report's figures
-SIGN_OUT_SECONDS_MAX: Final = 2.0  # a session ends by age too
 
 
 @attrs.frozen
@@ -192,8 +191,6 @@ async def take_down(run: Run) -> None:
     run.quoting_lane.close()
     run.switch.panic.close()
     if run.session is not None:
-        with trio.move_on_after(SIGN_OUT_SECONDS_MAX, shield=True):
-            await run.session.sign_out()
-            await run.session.client.aclose()
+        await run.session.end()
     with trio.move_on_after(1.0, shield=True):
         await run.client.aclose()

@@ -3,7 +3,7 @@
     session = Session(client, wallet, terms)
     await session.sign_in()
     keys = await api_keys.listed(session)
-    await session.sign_out()
+    await session.end()
 
 `client` carries no credential of its own. The wallet is asked for its address and for one signature each time, and
 keeps its key to itself. Times inside the message are the exchange's, by the `Date` of its nonce, so that a clock of
@@ -35,6 +35,7 @@ MESSAGE_SECONDS: Final = 300.0  # what is signed is good for so long: a nonce is
 RENEW_AT: Final = 0.5  # of a session's life ...
 RENEW_SECONDS_MIN: Final = 3.0  # ... but no sooner, whatever the exchange says of it
 LOOK_SECONDS: Final = 1.0  # between two looks at whether it is time: by the wall clock, which counts suspension
+END_SECONDS_MAX: Final = 2.0  # for signing out while a run unwinds: a session ends by age too
 AGAIN_SECONDS_MIN: Final = 30.0  # between two sign-ins for one refused read: never spin on a 401
 
 
@@ -157,6 +158,14 @@ class Session:
                 await self.ask("POST", ocx.AUTH_LOGOUT, token=one.token)
             except OcxError:
                 confirmed = False
+        return confirmed
+
+    async def end(self, seconds_max: float = END_SECONDS_MAX) -> bool:
+        """Sign out and close the client, whatever is being unwound, within so long; return as `sign_out`."""
+        confirmed = False
+        with trio.move_on_after(seconds_max, shield=True):
+            confirmed = await self.sign_out()
+            await self.client.aclose()
         return confirmed
 
 

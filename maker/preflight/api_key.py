@@ -73,6 +73,19 @@ class KeyTold:
     def trouble(self) -> Trouble | None:
         return None if self.refusal is None else CODES.get(self.refusal.code, Trouble.KEY)
 
+    @property
+    def best(self) -> Key:
+        """What is known of the key, but for its secret: by the exchange, else by its notes."""
+        if self.own is None:
+            return self.noted
+        expires_at = math.inf if self.own.expires_at is None else self.own.expires_at
+        return Key("", self.own.key_id, self.own.scope, expires_at, self.own.allowed_ips)
+
+    @property
+    def by(self) -> str:
+        """Who says so; empty for the exchange."""
+        return "" if self.own else BY_NOTE
+
 
 def ours(keys: Iterable[KeySeen], unix_seconds: float) -> KeySeen | None:
     """Which of the account's keys we have just used; None where that cannot be told."""
@@ -125,16 +138,13 @@ def expiry(told: KeyTold, unix_seconds: float) -> Finding:
         return failed("The key has expired.", f"Put a new one in its place: {MAKE}.", ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
-    if told.own is not None:
-        expires_at, by = math.inf if told.own.expires_at is None else told.own.expires_at, ""
-    elif told.noted.expires_at is not None:
-        expires_at, by = told.noted.expires_at, BY_NOTE
-    else:
+    expires_at = told.best.expires_at
+    if expires_at is None:
         return unknown(f"It has not expired; until when it lasts is not told: {told.untold}.", BY_HAND)
     if math.isinf(expires_at):
-        return warning(f"It never expires{by}.", f"A key that leaks should die by itself: {MAKE} --days 90.")
+        return warning(f"It never expires{told.by}.", f"A key that leaks should die by itself: {MAKE} --days 90.")
     days = (expires_at - unix_seconds) / DAY_SECONDS
-    said = f"It expires in {days:.1f} days, on {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC{by}."
+    said = f"It expires in {days:.1f} days, on {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC{told.by}."
     return ok(said) if days > EXPIRY_WARN_DAYS else warning(said, f"Make the next one in time: {MAKE}.")
 
 
@@ -145,29 +155,26 @@ def pins(told: KeyTold) -> Finding:
         return failed("The key may not be used from this machine's address.", fix, ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
-    if told.own is not None:
-        allowed_ips, by = told.own.allowed_ips, ""
-    elif told.noted.allowed_ips is not None:
-        allowed_ips, by = told.noted.allowed_ips, BY_NOTE
-    else:
+    allowed_ips = told.best.allowed_ips
+    if allowed_ips is None:
         return unknown(f"It may be used from here; from where else is not told: {told.untold}.", BY_HAND)
     here = f"; we are seen as {told.own.last_used_ip}" if told.own and told.own.last_used_ip else ""
     if not allowed_ips:
         fix = f"Take one that is pinned to this machine's address: {MAKE} --ip ADDRESS."
-        return warning(f"It may be used from anywhere{here}{by}.", fix)
-    return ok(f"It is pinned to {', '.join(allowed_ips)}{here}{by}.")
+        return warning(f"It may be used from anywhere{here}{told.by}.", fix)
+    return ok(f"It is pinned to {', '.join(allowed_ips)}{here}{told.by}.")
 
 
 def scope(told: KeyTold) -> Finding:
     """Whether the key may trade."""
-    own_scope, by = (told.own.scope, "") if told.own else (told.noted.scope, BY_NOTE)
+    own_scope = told.best.scope
     if told.trouble is Trouble.SCOPE or own_scope == "read":
         fix = f"One of scope read is for whoever only looks on. For quoting: {MAKE}."
         return failed("The key may read and not trade: it cannot quote.", fix, ExitCode.CREDENTIALS)
     if told.trouble is not None:
         return not_made(f"{blamed(told.trouble)} did not pass")
     if own_scope == TRADE:
-        return ok(f"It may trade{by}.")
+        return ok(f"It may trade{told.by}.")
     why = f"the exchange calls it {own_scope!r}" if own_scope else told.untold
     return unknown(f"It may read; whether it may trade is not told: {why}.", BY_CANCEL)
 

@@ -26,7 +26,7 @@ import attrs
 import trio
 
 from maker.app.causes import first_cause
-from maker.app.config import load
+from maker.app.config import load, own_key
 from maker.errors import ExitCode
 from maker.launch.key import Key
 from maker.preflight import account, api_key, exchange, local, practice, references, rehearsal, standing
@@ -165,7 +165,7 @@ def of_this_machine(found: Configured, sequence: Sequence, ways: Ways) -> Key:
 
     def read_key() -> Finding:
         nonlocal key
-        key = local.read_key(config, os.environ)
+        key = own_key(config, os.environ)
         sequence.secret = key.secret
         return local.fit_key(found, key, ways.wall())
 

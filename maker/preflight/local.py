@@ -7,13 +7,12 @@ import os
 import pwd
 import resource
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from maker.app.config import Config, load, own_key
+from maker.app.config import Config, load
 from maker.edge.client import CONNECTIONS_MAX
 from maker.edge.journal import refuse_unusable
 from maker.errors import ConfigError, ExitCode
@@ -55,11 +54,6 @@ def configuration(found: Configured) -> Finding:
     config = found.config
     markets, feeds = ", ".join(config.markets), ", ".join(config.references)
     return ok(f"Mode {config.mode}, account {config.account!r}; markets {markets}; reference feeds {feeds}.")
-
-
-def read_key(config: Config, environment: Mapping[str, str]) -> key.Key:
-    """Read the key from where it is kept, with what is noted beside it. Raises ConfigError, never showing it."""
-    return own_key(config, environment)
 
 
 def fit_key(found: Configured, ours: key.Key, unix_seconds: float) -> Finding:

@@ -40,7 +40,6 @@ LISTING: Final = "listing"
 MARGIN: Final = "margin"
 
 NO_KEY: Final = Key("")
-SIGN_OUT_SECONDS_MAX: Final = 2.0  # a session ends by age too
 PAUSES: Final = (0.25, 0.5)  # before a read is tried again: three that time out are one check's time
 
 Read = TypeVar("Read")
@@ -118,8 +117,6 @@ class Known:
 
     async def aclose(self) -> None:
         if self.session is not None:
-            with trio.move_on_after(SIGN_OUT_SECONDS_MAX, shield=True):
-                await self.session.sign_out()
-                await self.session.client.aclose()
+            await self.session.end()
         if self.client is not None:
             await self.client.aclose()

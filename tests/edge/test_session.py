@@ -17,7 +17,7 @@ from maker.edge.session import Session, Standby, Terms
 from maker.errors import ConfigError, OutcomeUnknown, Refused, StreamBroken, Throttled, Unauthorized
 from maker.paper.switches import Switches
 from maker.paper.venue import VenueSettings
-from maker.wire import ocx, siwe
+from maker.wire import access, ocx, siwe
 from tests.support.office import TERMS, URL, Office, open_office, wall
 from tests.support.wallets import ADDRESS, KEY, OTHER_ADDRESS, OTHER_KEY, HeldWallet
 from tests.support.wires import MemoryExchange, Script, answer_bytes, answering
@@ -249,6 +249,32 @@ async def test_an_answer_that_does_not_come(autojump_clock: trio.testing.MockClo
         with pytest.raises(OutcomeUnknown, match="not answered within 5 s"):
             await made.sign_in()
         assert trio.current_time() == pytest.approx(session.CALL_SECONDS_MAX)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_end_signs_out_also_while_everything_unwinds(autojump_clock: trio.testing.MockClock) -> None:
+    """Behind a shield: whoever is cancelled leaves no session behind."""
+    async with open_office() as office:
+        made = office.session()
+        await made.sign_in()
+        token = made.current.token if made.current is not None else ""
+        confirmed = False
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            confirmed = await made.end()
+        assert confirmed
+        assert (await office.client({"authorization": f"Bearer {token}"}).get(ocx.ORDERS)).status == 401
+
+
+async def test_the_end_waits_for_nobody_for_long(autojump_clock: trio.testing.MockClock) -> None:
+    async def hang(_stream: trio.abc.Stream) -> None:
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        made = Session(Client(URL, {}, None, dial=MemoryExchange(nursery, hang).dial), HeldWallet(), TERMS)
+        made.begun = [access.Session("token", 1e12)]
+        assert await made.end() is False
+        assert trio.current_time() == pytest.approx(session.END_SECONDS_MAX)
         nursery.cancel_scope.cancel()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from maker.app.config import own_key
 from maker.edge.journal import SqliteJournal
 from maker.edge.records import Run
 from maker.errors import ConfigError, ExitCode, StartRefused
@@ -91,7 +92,7 @@ def test_a_good_configuration_says_what_it_is_about(tmp_path: Path) -> None:
 
 def test_the_key_and_where_it_is(tmp_path: Path) -> None:
     wanted = local.configured(live_example(tmp_path, "https://ocx.test"))
-    found = local.read_key(wanted.config, {"MAKER_TEST_KEY": KEY})
+    found = own_key(wanted.config, {"MAKER_TEST_KEY": KEY})
     assert found.secret == KEY
     finding = local.fit_key(wanted, found, 0.0)
     assert (finding.verdict, finding.said) == (Verdict.OK, "It is in MAKER_TEST_KEY.")
@@ -114,7 +115,7 @@ def test_a_key_that_cannot_be_used(held: str | None, mode: int, words: tuple[str
         path.chmod(mode)
     wanted = command.with_key_file(local.configured(live_example(tmp_path, "https://ocx.test")), str(path))
     sequence = Sequence(lambda _row: None)
-    sequence.make("key", lambda: ok(repr(local.read_key(wanted.config, {"MAKER_TEST_KEY": KEY}))))
+    sequence.make("key", lambda: ok(repr(own_key(wanted.config, {"MAKER_TEST_KEY": KEY}))))
     line = sequence.rows[0].line
     assert sequence.rows[0].finding.exit_code is ExitCode.REFUSED_TO_START
     for word in words:
@@ -127,7 +128,7 @@ def test_a_key_file_that_is_well_kept(tmp_path: Path) -> None:
     path.write_text(KEY)
     path.chmod(0o600)
     wanted = command.with_key_file(local.configured(live_example(tmp_path, "https://ocx.test")), str(path))
-    found = local.read_key(wanted.config, {})
+    found = own_key(wanted.config, {})
     assert found.secret == KEY
     assert "nobody else may read it" in local.fit_key(wanted, found, 0.0).said
 
