@@ -86,6 +86,7 @@ class Panic:
     warming: trio.CancelScope | None = None  # of the read under way that keeps a lane warm
     resting: int | None = None  # orders seen by the last read back that was answered
     seen: tuple[OrderSeen, ...] | None = None  # by the last read back; None: it got no answer
+    emptied_at: float | None = None  # `wall`: when the exchange was last verified empty
     failed_rounds: int = 0  # unscoped, in a row
     throttled_seconds: float = 0.0  # what the last 429 asked for
     trouble: Exception | None = None  # the first error of our own bookkeeping: told once the exchange reads empty
@@ -281,7 +282,10 @@ class Panic:
         if await self.read_back() != 0:
             return False
         await trio.sleep(READ_GAP_SECONDS)
-        return await self.read_back() == 0
+        if await self.read_back() != 0:
+            return False
+        self.emptied_at = self.wall()
+        return True
 
     def forget(self) -> None:
         """What an earlier halt read says nothing about now."""

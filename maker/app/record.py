@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from maker.app.halt import HaltReport
+from maker.app.live_record import LiveRecord
 from maker.app.record_quotes import QuoteRecord
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
@@ -67,6 +68,7 @@ class Recorder:
     journal: journal.Journal
     engine: Engine = attrs.field(init=False)
     quotes: QuoteRecord = attrs.field(init=False)
+    live: LiveRecord = attrs.field(factory=LiveRecord)
     told: dict[str, str] = attrs.field(factory=dict)  # scope -> the sentence last told, without figures
     positions: dict[str, int] = attrs.field(factory=dict)  # market -> lots last written
     down: set[str] = attrs.field(factory=set)  # reference feeds that are lost
@@ -102,6 +104,7 @@ class Recorder:
         tell = self.log.warning if alarming else self.log.info
         tell(state, scope=scope, sentence=sentence)
         self.journal.put(records.StateChange(unix_ms(), scope, state, sentence))
+        self.live.changed()
 
     def states(self, now: float) -> None:
         """Each market's state as it is now: quoting, or why not."""
@@ -117,6 +120,7 @@ class Recorder:
                 self.state(market_id, QUOTING, "both sides are quoted, or as much as position and margin allow")
 
     def tripped(self, trip: Trip) -> None:
+        self.live.pulled(trip)
         self.state("maker", "pulling", trip.sentence)
         self.quotes.pulled(self.engine)
 
@@ -224,6 +228,8 @@ class Recorder:
         """What became of it. Every ladder that was not simply placed is also a line in the log."""
         word, detail = in_words(action, outcome)
         answered = None if isinstance(outcome, LadderUnknown | LadderUnsent) else seconds
+        if answered is not None:
+            self.live.answered(answered)
         self.journal.put(records.LadderOutcome(unix_ms(), action.quote_id, action.market_id, word, detail, answered))
         if word != "applied":
             self.warning(f"ladder {word}", detail, market=action.market_id, quote_id=action.quote_id)

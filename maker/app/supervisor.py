@@ -1,7 +1,7 @@
 """The nurseries, the way in and every way out. Order of shutdown is order of nesting.
 
     signals             open around everything, cleanup included: a second Ctrl-C must not break the halt
-      watchers          signals, the parent, the clock, the journal; panic lanes kept warm
+      watchers          signals, the parent, the clock, the journal; panic lanes kept warm; whoever looks on is told
         feeds           one stream a market, the reference feed, the polls
           quoting       start-up, then the quoting cycle; the ONLY scope a signal cancels
             finally     halt, shielded and with a deadline; then positions, where the configuration says so
@@ -30,6 +30,7 @@ from maker.app.halt import last_halt
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.key_expiry import KeyExpiry
 from maker.app.link import GuardLink
+from maker.app.live_teller import Teller
 from maker.app.losses import Keeper
 from maker.app.previews import run_previews
 from maker.app.quoter import Quoter
@@ -54,6 +55,7 @@ class Options:
     for_seconds: float = math.inf
     guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
     key_expires_at: float | None = None  # unix seconds, infinity: never; None: not known
+    teller: Teller | None = None  # tells whoever looks on; None: nobody is told
 
 
 async def run(config: Config, key: str, options: Options, recorder: Recorder, host: Host = THIS_MACHINE) -> Result:
@@ -90,6 +92,8 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.start_soon(run.watched, partial(measure_lag, run.pulse))
         watchers.start_soon(run.watched, switch.panic.keep_warm)
         watchers.start_soon(run.watched, run.route.keep_resolved)
+        if options.teller is not None:
+            watchers.start_soon(options.teller.run, run)  # not watched: quotes are not pulled for what it cannot tell
         if run.session is not None:
             tell = partial(run.recorder.state, "account", "session", alarming=True)
             watchers.start_soon(run.watched, partial(run.session.keep, tell))

@@ -57,6 +57,7 @@ class Pulse:
     beat_at: float | None = None  # boot clock; None: the loop is not measured yet
     lag_seconds: float = 0.0  # of the last beat
     worst_seconds: float = 0.0  # since `unsteady` was last asked
+    largest_seconds: float = 0.0  # since `take_largest` was last asked
     slept: float | None = None  # boot minus monotonic when last looked at
     epoch: float | None = None  # wall minus boot when last looked at
     due: dict[str, float] = attrs.field(factory=dict)  # boot clock: when each critical task must have come by again
@@ -67,11 +68,17 @@ class Pulse:
         now = self.boot()
         self.lag_seconds = self.lag(now)
         self.worst_seconds = max(self.worst_seconds, self.lag_seconds)
+        self.largest_seconds = max(self.largest_seconds, self.lag_seconds)
         self.beat_at = now
 
     def lag(self, now: float) -> float:
         """Seconds by which the next beat is late."""
         return 0.0 if self.beat_at is None else max(0.0, now - self.beat_at - BEAT_SECONDS)
+
+    def take_largest(self) -> float:
+        """The largest lag of a beat since this was last asked, for people."""
+        taken, self.largest_seconds = self.largest_seconds, 0.0
+        return taken
 
     def unsteady(self) -> tuple[Reason, str] | None:
         """Why nothing that came in lately may be taken for fresh, told once; None: this process ran all the time."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from maker.launch.lock import alive
 
 LOSSES_FILE = "losses.json"  # in the state folder: what the runs have lost so far (`maker.app.losses`)
+MONITOR_SOCKET = "monitor.sock"  # in the state folder: where the maker tells the monitor what it does
 RUN_FILE = "run.json"
 RUN_FILE_BYTES_MAX = 1 << 16  # it has 300
 

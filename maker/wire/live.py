@@ -59,6 +59,8 @@ class Market(Live, frozen=True, kw_only=True):
     unrealized: str | None = None  # quote
     profit: Profit | None = None
     fills: int = 0  # since the run began
+    maker_fee_bps: str | None = None  # as the exchange states it; negative: a rebate
+    taker_fee_bps: str | None = None
     stream: str = "down"  # live | down
     stream_age_seconds: float | None = None  # since anything was heard, heartbeats included
 
@@ -69,15 +71,15 @@ class Feed(Live, frozen=True, kw_only=True):
     name: str
     state: str  # live | stale | down
     sentence: str = ""  # why it is left out, or down
-    age_seconds: float | None = None  # since its last price
+    age_seconds: float | None = None  # since it last told a price, or that none had changed
 
 
 class Budget(Live, frozen=True, kw_only=True):
     """Requests of the order path."""
 
     limit: int  # tokens a minute, as the exchange last stated it
-    left: float  # tokens now
-    reserve: float  # kept for cancel-all: quoting never spends these
+    left: float  # tokens of this minute that are left, as far as we know
+    reserve: float  # ... of them kept for cancel-all: quoting never spends these
     spent: int  # since the run began
     throttled: int  # answers 429
 
@@ -110,6 +112,7 @@ class State(Live, frozen=True, kw_only=True):
 
     sequence: int  # counts datagrams of one run
     sent_at: float
+    boot_seconds: float = 0.0  # the same moment on CLOCK_BOOTTIME: on this machine a state's age is told by it
     run_id: str
     started_at: float
     mode: str  # paper | live

@@ -22,6 +22,7 @@ from maker.app.config import Config, load
 from maker.app.feeds import Inlet
 from maker.app.halt import Switch
 from maker.app.host import Host
+from maker.app.live_teller import Teller
 from maker.app.panic import Panic
 from maker.app.references import Venue
 from maker.app.result import Result, conclude
@@ -215,6 +216,7 @@ async def running(
     *,
     for_seconds: float = float("inf"),
     left: Left | None = RESTED,
+    teller: Teller | None = None,
 ) -> AsyncIterator[World]:
     """Start a run; `World.ended` is set once it has concluded. `left` of the request budget by the last one."""
     async with trio.open_nursery() as nursery:
@@ -252,7 +254,7 @@ async def running(
         async def whole() -> None:
             error: Exception | None = None
             try:
-                await run_nurseries(run, Options(for_seconds), receive)
+                await run_nurseries(run, Options(for_seconds, teller=teller), receive)
             except Exception as problem:
                 error = problem
             world.result = conclude(run, error)
