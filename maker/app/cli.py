@@ -22,14 +22,17 @@ import trio
 from maker.app import flatten, keys, logs, practice, price
 from maker.app.config import Config, load, own_key
 from maker.app.host import STOP_SIGNALS
+from maker.app.live_teller import Teller
 from maker.app.record import Recorder
 from maker.app.result import Result
 from maker.app.supervisor import Options, run
-from maker.edge import journal, records
+from maker.edge import datagrams, journal, records
 from maker.edge.records import unix_ms
 from maker.errors import ConfigError, ExitCode, StartRefused
+from maker.launch.key import Key
+from maker.launch.running import MONITOR_SOCKET
+from maker.launch.settings import VERSION
 
-VERSION: Final = "0.1.0"
 FLUSH_SECONDS_MAX: Final = 2.0  # for journal and log, once the exchange reads empty
 
 
@@ -44,8 +47,8 @@ def main(argv: list[str]) -> int:
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        known = "run, check, venue, drill, simulate, compare, price, report, keys, cancel-all, flatten, clear, test"
-        reason = f"unknown command {name!r}. There are: {known}; each takes --help."
+        known = "run, check, monitor, venue, drill, simulate, compare, price, report, keys, cancel-all, flatten, clear"
+        reason = f"unknown command {name!r}. There are: {known}, test; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")
@@ -71,7 +74,7 @@ def maker_process(argv: list[str]) -> NoReturn:
         signal.signal(number, lambda _number, _frame: None)
     writer = logs.configure("maker")
     log = structlog.get_logger()
-    kept: journal.Journal | None = None
+    kept: journal.SqliteJournal | None = None
     try:
         config = load(words.configuration, words.venue_url, words.reference_url)
         kept = open_journal(config, words.configuration)
@@ -80,7 +83,8 @@ def maker_process(argv: list[str]) -> NoReturn:
         wallet = config.exchange.wallet()
         if wallet is not None:
             wallet.address()  # refused now, rather than when it is needed
-        options = Options(words.for_seconds, words.guard_fd, ours.expires_at)
+        teller = a_teller(config, kept, ours, log)
+        options = Options(words.for_seconds, words.guard_fd, ours.expires_at, teller)
         result = trio.run(run, config, ours.secret, options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)
@@ -107,7 +111,19 @@ def report(result_fd: int, result: Result) -> None:
         os.write(result_fd, json.dumps(attrs.asdict(result)).encode())
 
 
-def open_journal(config: Config, configuration: Path) -> journal.Journal:
+def a_teller(
+    config: Config, kept: journal.SqliteJournal, ours: Key, log: structlog.typing.FilteringBoundLogger
+) -> Teller | None:
+    """What tells the monitor; None where this machine gives us no socket for it, which is no reason not to quote."""
+    try:
+        sender = datagrams.Sender(config.state_folder / MONITOR_SOCKET)
+    except OSError as problem:
+        log.warning("not told", sentence=f"nothing can be told to the monitor: {problem}")
+        return None
+    return Teller(kept.run_id, unix_ms() / 1000, ours, sender.send_nowait)
+
+
+def open_journal(config: Config, configuration: Path) -> journal.SqliteJournal:
     """Open the journal in the state folder. Raises StartRefused."""
     started = records.Run(
         run_id=secrets.token_hex(8),

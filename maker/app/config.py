@@ -13,6 +13,7 @@ from maker.app import credentials, own_model, wallets
 from maker.app.addresses import trusted, url_scheme
 from maker.app.credentials import refuse_secrets
 from maker.app.market_config import Market, market
+from maker.app.monitor_config import Monitor, monitor, monitor_relations
 from maker.app.reference_config import Reference, reference
 from maker.app.relations import relations
 from maker.app.values import build, known, require, section, shared, table, text
@@ -119,6 +120,7 @@ class Config:
     guard: Guard
     markets: Mapping[str, Market]
     paper: Paper | None
+    monitor: Monitor = attrs.field(factory=Monitor)
 
 
 TABLES_OF: Final = {"markets": "market", "references": "reference", "margin": "limits"}  # a field -> the table it is in
@@ -194,8 +196,10 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "",
         guard=section(Guard, tree, "guard"),
         markets={name: market(tree["market"], name, folder or Path()) for name in table(tree, "market", "")},
         paper=paper(tree)[0] if mode == "paper" else None,
+        monitor=monitor(tree),
     )
     relations(config)
+    monitor_relations(config)
     return config
 
 

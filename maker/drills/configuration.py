@@ -24,7 +24,7 @@ from maker.paper.market import default_markets
 KEY_ENV: Final = "MAKER_DRILL_KEY"  # holds the practice exchange's published key
 TAIL_SECONDS: Final = 4.0  # long enough for five cancel-alls of a tail: at 0, 0.25, 1, 2 and 4 s
 TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign_orders", "model", "flatten"})
-REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper"})
+REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper", "monitor"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
 Tree = dict[str, Any]
@@ -62,6 +62,7 @@ class DrillConfiguration:
             "state_folder": str(folder),
             "exchange": {"base_url": addresses.exchange_url, "key_env": KEY_ENV, **secure},
             "reference": references(self.tree["reference"], addresses.reference_url, secure),
+            "monitor": {"enabled": False},  # nobody looks on; drills side by side are told apart by their folders
         }
         config.check(tree)
         path = folder / "drill.toml"

@@ -25,6 +25,7 @@ from pathlib import Path
 
 KEY_PREFIX = "ocx_sk_"
 PAPER_KEY = "ocx_sk_paper_trade"  # every practice exchange knows it: it is no secret
+PAPER_READ_KEY = "ocx_sk_paper_read"  # the same, for whoever only looks
 KEY_FILE_MODE = 0o600
 CREDENTIAL_MODE = 0o440  # of systemd's credentials, owned by root: group bits are the mask of the service user's ACL
 KEY_BYTES_MAX = 8192  # a secret, and notes with fifty pinned addresses

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+VERSION = "0.1.0"  # of the program, as pyproject.toml has it
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 CONFIGURATION_BYTES_MAX = 1 << 20  # a page is 5 kB; a device or a log given by mistake is not read to its end
 MODES = ("paper", "live")
@@ -33,6 +34,14 @@ class GuardSettings(NamedTuple):
     crash_window_seconds: float
 
 
+class MonitorSettings(NamedTuple):
+    """What the parent reads of the [monitor] table."""
+
+    enabled: bool  # start it beside the maker
+    status: bool  # on a terminal it keeps a line with the state
+    key_env: str  # of its own key, which it may see; "": there is none
+
+
 class ParentSettings(NamedTuple):
     """What the parent needs to know before it starts anything."""
 
@@ -48,6 +57,7 @@ class ParentSettings(NamedTuple):
     key_env: str
     key_file: str
     guard: GuardSettings
+    monitor: MonitorSettings
 
 
 def load(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -110,6 +120,7 @@ def parent_settings(path: Path) -> ParentSettings:
         key_env=str(exchange.get("key_env", "")),
         key_file=str(exchange.get("key_file", "")),
         guard=guard(tree.get("guard"), path),
+        monitor=monitor(tree.get("monitor", {}), path),
     )
 
 
@@ -144,3 +155,14 @@ def guard(table: Any, path: Path) -> GuardSettings:
             )
         values.append(found)
     return GuardSettings(*values)
+
+
+def monitor(table: Any, path: Path) -> MonitorSettings:
+    """Return the [monitor] table's switches, which are on where nothing is said. Raises SettingsError."""
+    if not isinstance(table, dict):
+        raise SettingsError(f"in {path}, monitor is no table: conf/paper.toml explains its keys.")
+    enabled, status = table.get("enabled", True), table.get("status", True)
+    for name, found in (("enabled", enabled), ("status", status)):
+        if not isinstance(found, bool):
+            raise SettingsError(f"in {path}, monitor.{name} must be true or false; it is {found!r}.")
+    return MonitorSettings(enabled, status, str(table.get("key_env", "")))
