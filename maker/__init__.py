@@ -2,6 +2,7 @@
 
 report what happened, from the journal: on a terminal, as a page, as files
 storms the whole program in virtual time under seeded faults, judged by invariants
+monitor whoever looks on, in a process of its own: status page, metrics; it slows and stops nothing
 preflight whether a start would go well, asked by reads alone
 drills fire drills: the real programs as processes, with faults between them, judged by the exchange's record
 app    tasks and the order of life and death: configuration, feeds, quoter, halt, supervisor, commands

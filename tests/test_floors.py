@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
     "report": {"errors", "desk", "edge", "launch"},
     "preflight": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
-    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report", "preflight"},
+    "monitor": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
+    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report", "preflight", "monitor"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
@@ -47,6 +48,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "compare": {"attrs"},
     "report": {"attrs"},
     "preflight": {"attrs", "trio"},
+    "monitor": {"attrs", "msgspec", "trio", "structlog", "prometheus_client"},
     "__main__": set(),
     "__init__": set(),
 }
@@ -66,6 +68,7 @@ NURSERIES = {
     "drills/proxy.py": "either direction of a connection",
     "drills/stage.py": "its proxies, and scenes side by side",
     "preflight/references.py": "reference feeds are tried side by side",
+    "monitor/process.py": "what it hears, reads, serves and draws, side by side",
     "storms/world.py": "everything in one run: exchange, maker, guard and the story",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }
@@ -154,9 +157,10 @@ def test_only_the_wallet_imports_the_extra_and_not_before_it_is_used() -> None:
 
 
 def test_little_of_the_guard_is_shared() -> None:
-    """The application reads configuration and key as its guard does and obeys the same kill file; nothing else."""
+    """The application reads configuration and key as its guard does, obeys the same kill file, shares its terminal."""
     seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
-    assert seen <= {"maker.launch.settings", "maker.launch.key", "maker.launch.running", "maker.guard.latch"}
+    launch = {f"maker.launch.{name}" for name in ("settings", "key", "running", "terminal")}
+    assert seen <= {*launch, "maker.guard.latch"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:

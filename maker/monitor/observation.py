@@ -50,7 +50,7 @@ class Observation:
 
     now: float  # unix seconds
     state: State | None  # the maker's last word; None: none was heard
-    state_age_seconds: float | None  # since it was received, suspended time included; None: none was heard
+    state_age_seconds: float | None  # since it was sent, suspended time included; None: none was heard
     maker: Life
     guard: Life
     latched: str  # what the kill file says; empty: there is none
