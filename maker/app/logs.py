@@ -21,6 +21,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from maker.launch.terminal import ERASE, can_draw
+
 QUEUE_LINES_MAX: Final = 4096  # a minute of the loudest trouble seen; with the next limit at most 64 MiB, usually 1
 LINE_BYTES_MAX: Final = 16_384  # a traceback fits; a whole order book does not belong in a log
 SECRET: Final = re.compile(rb"ocx_sk_[^\"'\s,;\\)}\]]*")
@@ -119,9 +121,10 @@ def configure(process: str, *, descriptor: int = 2) -> LogWriter:
     `process` names this process in every line (maker, venue, …). Call once, before anything is logged.
     """
     render = render_line if os.isatty(descriptor) else render_json
+    erase = ERASE.encode() if can_draw(descriptor) else b""  # a line with the state may stand there
 
     def encode(fields: EventFields) -> bytes:
-        return finish(render({"time": now_text(), **fields, "process": process}))
+        return erase + finish(render({"time": now_text(), **fields, "process": process}))
 
     def render_event(_logger: object, _method: str, fields: EventFields) -> bytes:
         return encode(fields)

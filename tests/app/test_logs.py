@@ -204,8 +204,9 @@ def test_whatever_is_logged_becomes_a_line(pipe: tuple[int, int]) -> None:
     assert [line["event"].strip("'") for line in lines_in(pipe[0])] == ["odd"] * 3
 
 
-def test_a_terminal_gets_a_short_line(pipe: tuple[int, int]) -> None:
+def test_a_terminal_gets_a_short_line(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Time of day, process, event, market and sentence, then the rest; the level only when it matters."""
+    monkeypatch.setenv("TERM", "dumb")
     reader, descriptor = pty.openpty()
     writer = logs.configure("maker", descriptor=descriptor)
     log = structlog.get_logger()
@@ -218,5 +219,23 @@ def test_a_terminal_gets_a_short_line(pipe: tuple[int, int]) -> None:
     first, second = text.decode().splitlines()
     assert first[12:] == " maker quoting BTC-PERP: All is fresh. levels=4"
     assert second[12:] == " maker WARNING halt key=ocx_sk_[redacted]"
+    os.close(reader)
+    os.close(descriptor)
+
+
+def test_a_line_takes_the_place_of_the_status_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal that can redraw, each line erases what is drawn there, in the same write; on a pipe none does."""
+    monkeypatch.setenv("TERM", "xterm")
+    reader, descriptor = pty.openpty()
+    writer = logs.configure("maker", descriptor=descriptor)
+    os.write(descriptor, b"a line that is redrawn in place")
+    structlog.get_logger().info("quoting", sentence="All is fresh.")
+    assert writer.flush(WAIT_SECONDS_MAX)
+    text = b""
+    while text.count(b"\n") < 1:
+        text += os.read(reader, 4096)
+    assert text.startswith(b"a line that is redrawn in place\r\x1b[K")
+    assert text.endswith(b"All is fresh.\r\n")
+    assert text.count(b"\x1b") == 1
     os.close(reader)
     os.close(descriptor)
