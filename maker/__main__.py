@@ -23,7 +23,7 @@ from maker.launch import parent, report, settings
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 PRINT_SECONDS_MAX = 5.0  # for a reader of stdout that is busy; one that is gone for good must not hold the exit
-USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--json]"
+USAGE = "usage: run [CONF] [--for 30s|5m|1h] [--no-status] [--json]"
 SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 
@@ -52,6 +52,10 @@ def main(argv: list[str]) -> int:
         from maker.report import command as reporting
 
         return reporting.main(argv[1:])
+    if argv[0] == "monitor":
+        from maker.monitor import command as monitoring
+
+        return monitoring.main(argv[1:])
     if argv[0] == "check":
         from maker.preflight import command as preflight
 
@@ -84,7 +88,7 @@ def run(words: list[str]) -> int:
             signal.signal(number, lambda _number, _frame: None)
     try:
         configuration, for_seconds = parse(words)
-        ended = parent.run(configuration, for_seconds)
+        ended = parent.run(configuration, for_seconds, draws_status="--no-status" not in words)
     except UsageError as problem:
         ended = report.without_maker(report.USAGE, f"{problem} {USAGE}")
     except Exception as problem:  # noqa: BLE001 - the top of this process: a bug of ours ends it, and is no clean end
@@ -103,7 +107,7 @@ def parse(words: list[str]) -> tuple[Path, float | None]:
     for_seconds: float | None = None
     rest = iter(words)
     for word in rest:
-        if word == "--json":
+        if word in ("--json", "--no-status"):
             continue
         if word == "--for" or word.startswith("--for="):
             for_seconds = duration_seconds(word[6:] if "=" in word else next(rest, ""))

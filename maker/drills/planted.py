@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,12 +37,18 @@ def enter(module: str, own_words: int, plant: Callable[..., None], argv: list[st
         return cli.main(words)
     from maker.launch import start as starting
 
-    def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Any:
+    def start(
+        command: list[str],
+        *,
+        pass_fds: tuple[int, ...] = (),
+        stdout: int = subprocess.DEVNULL,
+        environment: Mapping[str, str] | None = None,
+    ) -> Any:
         """Start what the parent starts, the maker through the module."""
         through = [module, *own] if command[0] == "maker-process" else ["maker"]
         words = [sys.executable, "-m", *through, *command]
         return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True
+            words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True, env=environment
         )
 
     starting.start = start

@@ -243,7 +243,7 @@ class MakerRun:
         """End everything this run started, whatever state it is in."""
         with contextlib.suppress(OSError, ValueError):  # a run that was never waited for
             status = json.loads((self.folder / "run.json").read_text())
-            for name in ("maker_pid", "venue_pid"):
+            for name in ("maker_pid", "venue_pid", "monitor_pid"):
                 if status["guard_pid"] == self.process.popen.pid and status[name] and name not in self.descriptors:
                     self.descriptors[name] = os.pidfd_open(status[name])
         self.process.kill()

@@ -2,6 +2,7 @@
 
 parent    the order of a run: locks, kill file, fire drill, venue, maker under watch, and pulling for one that is gone
 start     starting processes: maker and practice exchange in sessions of their own
+companion the monitor beside the maker: a thread of its own, so that the watch never waits for it
 watching  one maker's watch: the descriptors and the kill; what to do is maker.guard.watch's to say
 lock      one writer per account and per state folder; crash marks and incidents of the runs before
 report    what a run ends with
@@ -9,5 +10,6 @@ settings  the one TOML loader; app/config checks what it loads, so two parsers c
 key       where the API key is kept, what is noted beside it, and whether it is fit to quote with
 buttons   `cancel-all` and `clear`, for when everything else may be broken
 account   which account a configuration speaks for, whatever else is wrong with it
+terminal  how several processes share one terminal
 running   what a run that is going on, or was killed, says of itself
 """

@@ -5,6 +5,7 @@
     fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
                  and route before anything is placed
     maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch, maker.launch.watching)
+    monitor      started once the maker runs, ended when all else is done, and never waited for (maker.launch.companion)
     pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
                  back through the tail, until empty or time is up (maker.guard.exchange)
 
@@ -30,8 +31,10 @@ from maker.guard import latch
 from maker.guard.exchange import Exchange, NoAnswer, pull, reading_back, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
+from maker.launch.companion import Companion
 from maker.launch.lock import Lock
-from maker.launch.start import Refusal, Venue, end, log, pidfd, start_maker, start_venue, write_status
+from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
+from maker.launch.terminal import can_draw
 from maker.launch.watching import Watch, read_available
 
 MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
@@ -42,11 +45,11 @@ INCIDENTS = "incidents"  # folder in the state folder: a file for each death, fo
 INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exit code must not wait for it
 
 
-def run(configuration: Path, for_seconds: float | None) -> report.Report:
+def run(configuration: Path, for_seconds: float | None, *, draws_status: bool = True) -> report.Report:
     """Run the bot to its end and return how it ended; a refusal to start is such an end, and no exception."""
     try:
         with contextlib.ExitStack() as stack:
-            return run_in(settings.parent_settings(configuration), for_seconds, stack)
+            return run_in(settings.parent_settings(configuration), for_seconds, stack, draws_status=draws_status)
     except key.Unfit as problem:
         log("refused", str(problem))
         return report.without_maker(report.CREDENTIALS, str(problem))
@@ -55,7 +58,9 @@ def run(configuration: Path, for_seconds: float | None) -> report.Report:
         return report.without_maker(getattr(problem, "exit_code", report.REFUSED_TO_START), str(problem))
 
 
-def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: contextlib.ExitStack) -> report.Report:
+def run_in(
+    wanted: settings.ParentSettings, for_seconds: float | None, stack: contextlib.ExitStack, *, draws_status: bool
+) -> report.Report:
     """Run with all that must be undone on `stack`: undone in the reverse order, whatever happens."""
     signals = catch_signals(stack)
     locks = hold_locks(wanted, signals, stack)
@@ -86,7 +91,11 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     os.close(result_writer)
     makers_end.close()
     log("started", f"the maker runs as process {maker.pid}.")
-    write_status(wanted.state_folder / "run.json", maker, venue, ours.key_id, stack)
+    status = write_status(wanted.state_folder / "run.json", maker, venue, ours.key_id, stack)
+    if wanted.monitor.enabled:
+        companion = a_companion(wanted, status, draws_status=draws_status)
+        stack.callback(companion.end)
+        companion.begin()
     watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
     if for_seconds is not None:
         watch.judge.stop_at = seconds_now() + for_seconds + START_SECONDS_MAX
@@ -95,6 +104,15 @@ def run_in(wanted: settings.ParentSettings, for_seconds: float | None, stack: co
     for one in locks:
         one.describe(ending=True)
     return conclude(wanted, exchange, ended, maker.pid, maker.wait())
+
+
+def a_companion(wanted: settings.ParentSettings, status: Status, *, draws_status: bool) -> Companion:
+    """The monitor of this run, not yet started. What may trade is no business of its."""
+    words = ["monitor", str(wanted.configuration), "--owner-pid", str(os.getpid())]
+    words += ["--status"] if draws_status and wanted.monitor.status and can_draw(2) else []
+    hidden = wanted.key_env if wanted.key_env != wanted.monitor.key_env else ""
+    environment = {name: value for name, value in os.environ.items() if name != hidden}
+    return Companion(words, environment, lambda fields: status.tell(**fields))
 
 
 def catch_signals(stack: contextlib.ExitStack) -> int:

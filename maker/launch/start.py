@@ -13,21 +13,24 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import STOP_SIGNALS
 from maker.launch.report import REFUSED_TO_START
 from maker.launch.settings import ParentSettings
+from maker.launch.terminal import ERASE, can_draw
 
 VENUE_READY_SECONDS_MAX = 10.0  # it listens within 0.5 s; an overloaded machine twenty times that
 VENUE_STOP_SECONDS_MAX = 5.0  # it only has to write its files
 PIPE_READ_BYTES = 1 << 16  # a pipe holds no more
 MESSAGE_BYTES_MAX = 1 << 20  # a ready line has 200 bytes
 LOG_LINE_BYTES_MAX = 4096  # a pipe that polls writable takes this much without blocking (PIPE_BUF)
+STATUS_SECONDS_MAX = 0.5  # for somebody who is writing run.json to a disk that hangs
 OOM_SCORE = "500"  # when memory runs out the kernel takes the maker, and we are left to pull its quotes
 
 Process = subprocess.Popen[bytes]
@@ -49,10 +52,21 @@ class Venue(NamedTuple):
     reference_url: str
 
 
-def start(command: list[str], *, pass_fds: tuple[int, ...] = (), stdout: int = subprocess.DEVNULL) -> Process:
-    """Start `python -m maker COMMAND` in a session of its own, with our stderr and without our stdin."""
+def start(
+    command: list[str],
+    *,
+    pass_fds: tuple[int, ...] = (),
+    stdout: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> Process:
+    """Start `python -m maker COMMAND` in a session of its own, with our stderr and without our stdin.
+
+    `environment`: None: ours. Raises OSError.
+    """
     words = [sys.executable, "-m", "maker", *command]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True)
+    return subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True, env=environment
+    )
 
 
 def start_maker(command: list[str], pass_fds: tuple[int, ...]) -> Process:
@@ -96,28 +110,60 @@ def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStac
         raise Refusal(f"the practice exchange did not say where it listens, but {line[:200]!r}.") from None
 
 
-def write_status(path: Path, maker: Process, venue: Venue | None, key_id: str, stack: contextlib.ExitStack) -> None:
-    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen.
+class Status:
+    """run.json: which processes run and where they listen. Replaced as a whole, and gone at the end."""
+
+    def __init__(self, path: Path, fields: dict[str, Any]) -> None:
+        self.path, self.fields = path, fields
+        self.writing = threading.Lock()
+        self.is_over = False
+
+    def tell(self, **fields: Any) -> None:
+        """Write it, with these fields changed; from any thread. A full disk is said, and changes nothing else."""
+        with self.writing:
+            self.fields |= fields
+            if self.is_over:
+                return
+            unfinished = self.path.with_suffix(".part")
+            try:
+                unfinished.write_text(json.dumps(self.fields) + "\n", encoding="utf-8")
+                unfinished.rename(self.path)
+            except OSError as problem:  # people miss a file, the maker is watched all the same
+                log("no status", f"cannot write {self.path}: {problem.strerror}.")
+
+    def end(self) -> None:
+        """Take it away, for good. Raises OSError."""
+        self.is_over = True
+        held = self.writing.acquire(timeout=STATUS_SECONDS_MAX)
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            if held:
+                self.writing.release()
+
+
+def write_status(path: Path, maker: Process, venue: Venue | None, key_id: str, stack: contextlib.ExitStack) -> Status:
+    """Say in one file, removed at the end, which processes run and where they listen.
 
     `key_id` is that of the key in use, "" where it is not known: `keys revoke` spares it.
     """
-    fields = {
-        "guard_pid": os.getpid(),
-        "maker_pid": maker.pid,
-        "venue_pid": venue.process.pid if venue else None,
-        "venue_url": venue.venue_url if venue else None,
-        "reference_url": venue.reference_url if venue else None,
-        "monitor_url": None,
-        "key_id": key_id or None,
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }
-    unfinished = path.with_suffix(".part")
-    try:
-        unfinished.write_text(json.dumps(fields) + "\n", encoding="utf-8")
-        unfinished.rename(path)
-    except OSError as problem:  # a full disk: people miss a file, the maker is watched all the same
-        log("no status", f"cannot write {path}: {problem.strerror}.")
-    stack.callback(path.unlink, missing_ok=True)
+    status = Status(
+        path,
+        {
+            "guard_pid": os.getpid(),
+            "maker_pid": maker.pid,
+            "venue_pid": venue.process.pid if venue else None,
+            "venue_url": venue.venue_url if venue else None,
+            "reference_url": venue.reference_url if venue else None,
+            "monitor_pid": None,
+            "monitor_url": None,
+            "key_id": key_id or None,
+            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        },
+    )
+    stack.callback(status.end)
+    status.tell()
+    return status
 
 
 def pidfd(process: Process, stack: contextlib.ExitStack) -> int:
@@ -145,6 +191,7 @@ def log(event: str, sentence: str) -> None:
     fields = {"time": now, "level": "info", "event": event, "process": "guard", "sentence": sentence}
     try:
         line = f"{event}: {sentence}" if os.isatty(2) else json.dumps(fields, ensure_ascii=False)
+        line = ERASE + line if can_draw(2) else line
         content = line.encode()[: LOG_LINE_BYTES_MAX - 1] + b"\n"
         if select.select([], [2], [], 0)[1]:
             os.write(2, content)

@@ -144,6 +144,34 @@ def maker_process(behaviour):
 """
 
 
+MONITOR = """
+import json, os, signal, sys, time
+from pathlib import Path
+
+
+def main(words):
+    before = Path("monitor_begun").read_text() if Path("monitor_begun").exists() else ""
+    Path("monitor_begun").write_text(before + "x")
+    Path("pid_of_monitor").write_text(str(os.getpid()))
+    Path("monitor_argv").write_text(json.dumps(sys.argv))
+    Path("monitor_environment").write_text(json.dumps(dict(os.environ)))
+    blocked = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    if {behaviour!r} == "hangs":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    if {behaviour!r} in ("dies", "refuses"):
+        return {{"dies": 1, "refuses": 78}}[{behaviour!r}]
+    print(json.dumps({{"monitor_url": "http://127.0.0.1:3/", "token_file": "/state/monitor.token"}}), flush=True)
+    Path("monitor_ready").write_text(json.dumps(blocked))
+    if {behaviour!r} == "hangs":
+        time.sleep(3600)
+    signal.pause()
+    Path("monitor_stopped").touch()
+    return 0
+"""
+
+
 GUARD: dict[str, object] = {
     "hang_seconds_max": 1.0,
     "tail_seconds": 0.6,
@@ -164,6 +192,7 @@ class ScriptedRun:
         *,
         mode: str = "paper",
         venue: str = "",
+        monitor: str = "",
         changes: Mapping[str, object] = {},
     ) -> None:
         self.folder, self.exchange = folder, exchange
@@ -180,6 +209,9 @@ class ScriptedRun:
         lines = [line for line in lines if line.partition(" ")[0] not in changes]
         lines += [f'{name} = "{value}"' for name, value in changes.items() if name not in GUARD]
         lines += ["[guard]", *(f"{name} = {value}" for name, value in guard.items())]
+        lines += ["[monitor]", f"enabled = {str(bool(monitor)).lower()}"]
+        (folder / "maker" / "monitor").mkdir()
+        (folder / "maker" / "monitor" / "command.py").write_text(MONITOR.format(behaviour=monitor))
         lines += ["[exchange]", f'base_url = "{exchange.url}"', 'key_env = "SCRIPTED_KEY"'] if mode == "live" else []
         (folder / "venue_url").write_text(exchange.url)
         (folder / "conf.toml").write_text("\n".join(lines) + "\n")
@@ -211,7 +243,7 @@ class ScriptedRun:
                 "import sys",
                 "from maker import __main__ as command",
                 "from maker.guard import watch",
-                "from maker.launch import lock, parent, start",
+                "from maker.launch import companion, lock, parent, start",
                 limits,
             ]
             program = ["-c", "\n".join([*lines, "command.leave(command.main(sys.argv[1:]))"])]
