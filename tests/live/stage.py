@@ -19,10 +19,14 @@ PAPER_CONF: Final = PROJECT / "conf" / "paper.toml"
 GIVE_UP_SOON: Final = {r"^give_up_seconds = .*$": "give_up_seconds = 10.0"}  # a little more than the tail
 
 
-def paper_conf(folder: Path, *, replace: Mapping[str, str] = {}, extra: str = "") -> Path:
-    """Write the project's practice configuration with its state in the folder; `replace` by regular expression."""
+def paper_conf(folder: Path, *, replace: Mapping[str, str] = {}, extra: str = "", monitored: bool = False) -> Path:
+    """Write the project's practice configuration with its state in the folder; `replace` by regular expression.
+
+    A monitor is started beside the maker only where it is what a scene is about: it takes a second of a processor.
+    """
     text = PAPER_CONF.read_text()
-    wanted = {r"^state_folder = .*$": f'state_folder = "{folder}"', **replace}
+    looked_at = {r"^enabled = true": f"enabled = {str(monitored).lower()}"}
+    wanted = {r"^state_folder = .*$": f'state_folder = "{folder}"', **looked_at, **replace}
     for pattern, line in wanted.items():
         text, count = re.subn(pattern, lambda _match, line=line: line, text, flags=re.MULTILINE)  # type: ignore[misc]
         assert count, f"conf/paper.toml has nothing like {pattern}"

@@ -35,6 +35,7 @@ STATUS_KEYS = {
     "guard_pid",
     "maker_pid",
     "venue_pid",
+    "monitor_pid",
     "venue_url",
     "reference_url",
     "monitor_url",
@@ -44,6 +45,7 @@ STATUS_KEYS = {
 COVERED_MIN = 0.90
 WITHIN_BPS = Decimal(10)
 FIRST_QUOTE_SECONDS_MAX = 5.0
+MONITOR_SECONDS_MAX = 15.0  # it imports and gives way to everybody else
 STOP_SECONDS_MAX = 2.0  # verified empty, in a healthy world
 
 
@@ -68,11 +70,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     found: list[Played] = []
 
     async def play() -> None:
-        conf = paper_conf(folder)
+        conf = paper_conf(folder, monitored=True)
         commanded_at = now_ms()
         with cleaned(start_maker(folder, conf, "--for", f"{RUN_SECONDS}s")) as maker:
-            status = await maker.started()
             first_quote_at = await maker.quoting()
+
+            def looked_at() -> bool:
+                maker.status = json.loads((folder / "run.json").read_text())
+                return maker.status["monitor_url"] is not None
+
+            await until(looked_at, MONITOR_SECONDS_MAX, "the monitor's address in run.json")
+            status = maker.status
             code = await maker.process.wait()
             result = maker.result
         assert not (folder / "run.json").exists(), "run.json stays behind"
@@ -103,9 +111,9 @@ def test_result_is_clean_and_complete(played: Played) -> None:
 def test_status_file_names_the_processes(played: Played) -> None:
     """run.json has the documented keys while it runs; the fixture saw it gone afterwards."""
     assert set(played.status) == STATUS_KEYS
-    assert played.status["monitor_url"] is None
+    assert played.status["monitor_url"].startswith("http://127.0.0.1:")
     assert played.status["key_id"] is None, "the practice key is nobody's"
-    assert len({played.status[name] for name in ("guard_pid", "maker_pid", "venue_pid")}) == 3
+    assert len({played.status[name] for name in ("guard_pid", "maker_pid", "venue_pid", "monitor_pid")}) == 4
     assert played.status["venue_url"].startswith("http://127.0.0.1:")
 
 
