@@ -25,7 +25,7 @@ def paper_conf(folder: Path, *, replace: Mapping[str, str] = {}, extra: str = ""
     A monitor is started beside the maker only where it is what a scene is about: it takes a second of a processor.
     """
     text = PAPER_CONF.read_text()
-    looked_at = {r"^enabled = true": f"enabled = {str(monitored).lower()}"}
+    looked_at = {r"^enabled = true(?=.*starts it)": f"enabled = {str(monitored).lower()}"}
     wanted = {r"^state_folder = .*$": f'state_folder = "{folder}"', **looked_at, **replace}
     for pattern, line in wanted.items():
         text, count = re.subn(pattern, lambda _match, line=line: line, text, flags=re.MULTILINE)  # type: ignore[misc]
