@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from maker.app import credentials, own_model, wallets
+from maker.app import alert_config, credentials, own_model, wallets
 from maker.app.addresses import trusted, url_scheme
 from maker.app.credentials import refuse_secrets
 from maker.app.market_config import Market, market
@@ -121,6 +121,7 @@ class Config:
     markets: Mapping[str, Market]
     paper: Paper | None
     monitor: Monitor = attrs.field(factory=Monitor)
+    alerts: alert_config.Alerts = attrs.field(factory=alert_config.Alerts)
 
 
 TABLES_OF: Final = {"markets": "market", "references": "reference", "margin": "limits"}  # a field -> the table it is in
@@ -197,6 +198,7 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "",
         markets={name: market(tree["market"], name, folder or Path()) for name in table(tree, "market", "")},
         paper=paper(tree)[0] if mode == "paper" else None,
         monitor=monitor(tree),
+        alerts=alert_config.alerts(tree),
     )
     relations(config)
     monitor_relations(config)

@@ -24,7 +24,7 @@ from maker.paper.market import default_markets
 KEY_ENV: Final = "MAKER_DRILL_KEY"  # holds the practice exchange's published key
 TAIL_SECONDS: Final = 4.0  # long enough for five cancel-alls of a tail: at 0, 0.25, 1, 2 and 4 s
 TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign_orders", "model", "flatten"})
-REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper", "monitor"})
+REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper", "monitor", "alerts"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
 Tree = dict[str, Any]
