@@ -56,6 +56,10 @@ def main(argv: list[str]) -> int:
         from maker.monitor import command as monitoring
 
         return monitoring.main(argv[1:])
+    if argv[0] == "alert-test":
+        from maker.monitor import alert_test
+
+        return alert_test.main(argv[1:])
     if argv[0] == "check":
         from maker.preflight import command as preflight
 

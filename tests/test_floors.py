@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
     "report": {"errors", "desk", "edge", "launch"},
     "preflight": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
-    "monitor": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
+    "monitor": {"errors", "desk", "wire", "edge", "app", "guard", "launch", "report"},
     "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report", "preflight", "monitor"},
     "__init__": set(),
 }
@@ -69,6 +69,9 @@ NURSERIES = {
     "drills/stage.py": "its proxies, and scenes side by side",
     "preflight/references.py": "reference feeds are tried side by side",
     "monitor/process.py": "what it hears, reads, serves and draws, side by side",
+    "monitor/delivery.py": "a worker for each target, so that one that hangs holds up no other",
+    "monitor/alerting.py": "deliveries, and the daily summary beside them",
+    "monitor/alert_test.py": "targets are tried side by side",
     "storms/world.py": "everything in one run: exchange, maker, guard and the story",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }

@@ -47,8 +47,11 @@ def main(argv: list[str]) -> int:
     }
     name = argv[0] if argv else ""
     if name not in commands:
-        known = "run, check, monitor, venue, drill, simulate, compare, price, report, keys, cancel-all, flatten, clear"
-        reason = f"unknown command {name!r}. There are: {known}, test; each takes --help."
+        known = (
+            "run, check, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, cancel-all, flatten, "
+            "clear, test"
+        )
+        reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
         if "--json" in argv:
             sys.stdout.write(json.dumps({"reason": reason, "exit_code": int(ExitCode.USAGE)}) + "\n")

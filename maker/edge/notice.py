@@ -121,7 +121,7 @@ class Post:
             connection = await self.connect()
         except (NotSent, OSError) as error:
             problem = cause(error)
-        if connection is None:  # outside the handler: the error's own words, which name the host, are not kept as its context
+        if connection is None:  # raised here, so that the error's own words, which name the host, are not its context
             raise NotSent(f"cannot connect: {problem}")
         try:
             if not connection.send_nowait(self.request(body)):

@@ -19,4 +19,19 @@ history       what the charts draw, and the latest fills
 thinning      long series made short without losing extremes, gaps and ends
 status_line   one line for a terminal: what it says
 terminal_line ... and who draws it
+alerting      the rule that turns observations into alerts, and the service that delivers them
+catalogue     every alert there is: what it means, what to do
+audit         the exchange's own word against the maker's ...
+sightings     ... by what both said lately
+holdings      ... and of positions
+conditions    what is the matter, by one observation
+surroundings  disk and journal
+changes       what happens once: a run that ended as asked, another rate limit, other fees
+summary       the last day in one sentence
+standing      which alerts stand, and what is told of them
+messages      how each kind of target wants a notice spelled
+outbox        what one target has yet to be told
+delivery      telling the targets, a worker each
+targets       their secrets, and the doors made of them
+alert_test    `alert-test`: one message to each target, and what came of it
 """

@@ -93,12 +93,15 @@ class Audited:
     read_at: float | None  # unix seconds
     unattended_why: str  # nobody is at work on our orders, and why; empty: the maker is
 
-    def as_json(self) -> dict[str, object]:
-        """For the page."""
-        verdict = "differs" if self.findings else "not known" if self.is_blind else "agrees"
+    def as_json(self) -> dict[str, object] | None:
+        """For the page; None: nothing was read yet, so nothing can be said."""
+        if self.read_at is None:
+            return None
+        told = [one.sentence for one in self.findings]
         return {
-            "verdict": verdict,
-            "read_at": self.read_at,
+            "agrees": not self.findings,
+            "sentence": "; ".join(told) or f"{self.orders_ours} orders of ours rest, and the maker knows them",
+            "at": self.read_at,
             "orders_ours": self.orders_ours,
             "orders_foreign": self.orders_foreign,
             "unattended_why": self.unattended_why,
