@@ -131,7 +131,14 @@ def fresh_state(seen: Observation, bounds: Bounds) -> State | None:
 
 
 def reason_of(state: State) -> Reason | None:
-    """The row of the dead-man table that a state names, by name or by sentence; None: none that we know."""
+    """The row of the dead-man table that a state names, by name or by sentence; None: none that we know.
+
+    How a run ends is in its sentence: a stop that comes while quotes are pulled anyway pulls nothing, so that the last
+    pull had another reason.
+    """
+    said = [one for one in Reason if state.state == "ending" and state.sentence.startswith(one.sentence)]
+    if said:
+        return max(said, key=lambda one: len(one.sentence))
     return next((one for one in Reason if state.reason.lower() in (one.name.lower(), one.sentence.lower())), None)
 
 

@@ -124,8 +124,8 @@ class Delivery:
             for one in self.targets:
                 nursery.start_soon(self.tell, one)
             await ending.wait()
-            while any(one.has_work(trio.current_time()) for one in self.targets):
-                await trio.sleep(SETTLE_SECONDS)  # noqa: ASYNC110 - the end of a process, over in a moment
+            while any(one.has_work(trio.current_time()) for one in self.targets):  # noqa: ASYNC110 - a moment, at the end
+                await trio.sleep(SETTLE_SECONDS)
             nursery.cancel_scope.cancel(reason="everything is told")
 
     async def tell(self, one: Told) -> NoReturn:
