@@ -10,8 +10,8 @@ unknown      one and the same order is in two reads, so it rested all the time b
              maker from in between, later than the first read by all the time that an answer may take, has no quote at
              its price. Twice, by different states. Where two rest at one price and one is known, the older is not.
 missing      a state says that its ladder has rested since before a read was asked for, and still says so later than
-             the answer by all the time that a fill may take to be told; the read shows no order at one of its prices.
-             Twice.
+             the answer by all the time that a fill or a replacement may take to be told; the read shows no order at
+             one of its prices. Twice.
 position     no fill and no change of position is told by any state from before a read until later than its answer by
              the time a fill may take: then the read must show that position. Twice. Where a market never stands still
              so long, it counts that every read of a minute lies on the same side of all that was told around it, by
@@ -224,15 +224,15 @@ class Audit:
         if not said.is_quoting:
             self.absent = {}
             return
-        read = next(
-            (one for one in reversed(self.sightings.orders) if one.answered_at + self.terms.told_seconds <= said.at),
-            None,
-        )
+        late = max(self.terms.told_seconds, self.terms.placed_seconds)  # of the news of a fill, or of a replacement
+        read = next((one for one in reversed(self.sightings.orders) if one.answered_at + late <= said.at), None)
         if read is None:
             return
         there = Counter(read.ours.values())
         for market_id, accepted_at in said.accepted_at.items():
             absent = self.absent.setdefault(market_id, Absent())
+            if absent.doubts >= CONFIRMATIONS and accepted_at > absent.judged_read:
+                absent.doubts = 0  # what was missed has been replaced since
             if accepted_at <= read.asked_at and absent.judged_read != read.asked_at:
                 absent.judged_read = read.asked_at
                 missing = [one for one in said.quotes if one.market_id == market_id and said.quotes[one] > there[one]]

@@ -225,10 +225,10 @@ def quoting(state: State, now: float) -> Iterator[Condition]:
                 yield Condition(Alert.NOT_QUOTING, market.market_id, market.sentence, Severity.WARNING)
     feeds = {one.name: f"{one.name} {one.state}" for one in state.feeds if one.state != "live"}
     streams = {one.market_id: one.market_id for one in state.markets if one.stream != "live"}
-    for subject, down in (("references", feeds), ("streams", streams)):
+    for subject, down, total in (("references", feeds, len(state.feeds)), ("streams", streams, len(state.markets))):
         if down:
-            sentence = f"{', '.join(down.values())} of {len(state.feeds if down is feeds else state.markets)} {subject}"
-            yield Condition(Alert.FEED_DOWN, subject, f"down: {sentence}", Severity.WARNING, len(down))
+            sentence = f"{len(down)} of {total} {subject} are not live: {', '.join(down.values())}"
+            yield Condition(Alert.FEED_DOWN, subject, sentence, Severity.WARNING, len(down))
 
 
 # -- money and the key --------------------------------------------------------------------------------------------

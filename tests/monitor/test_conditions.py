@@ -158,8 +158,8 @@ def test_feeds_and_streams_are_one_alert_each() -> None:
     seen = judged(at_100(feeds=feeds, markets=(market(stream="down"), market("ETH-PERP"))))
     told = [(one.subject, one.sentence, one.rank) for one in seen.conditions]
     assert told == [
-        ("references", "down: b stale, c down of 3 references", 2),
-        ("streams", "down: BTC-PERP of 2 streams", 1),
+        ("references", "2 of 3 references are not live: b stale, c down", 2),
+        ("streams", "1 of 2 streams are not live: BTC-PERP", 1),
     ]
 
 
