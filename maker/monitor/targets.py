@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from maker.launch import key
 from maker.monitor.delivery import Told
 
 SECRET_CHARACTERS_MAX: Final = 2_000
+TELEGRAM_TOKEN: Final = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
 
 def targets(alerts: Alerts, environment: Mapping[str, str]) -> tuple[Told, ...]:
@@ -27,6 +29,8 @@ def door(target: Target, environment: Mapping[str, str]) -> Post:
     trust = trusted(f"{path}.ca_file", target.ca_file)
     token = secret(f"{path}.token", target.token_env, target.token_file, environment)
     if target.kind is Kind.TELEGRAM:
+        if not TELEGRAM_TOKEN.fullmatch(token):  # it becomes part of a path
+            raise ConfigError(f"{path}.token", "is no bot's token.", "It looks like 123456:ABC…, as BotFather gave it.")
         url, field = f"{target.api_url.rstrip('/')}/bot{token}/sendMessage", f"{path}.token"
     else:
         url, field = secret(f"{path}.url", target.url_env, target.url_file, environment), f"{path}.url"

@@ -285,6 +285,8 @@ class History:
                     del self.resting[name]
                 self.believed[MARKETS[0]] = {"x": Order("x", MARKETS[0], "buy", 99)}
                 self.accepted_at[MARKETS[0]] = self.now
+            case _:
+                assert not self.breaks, self.breaks
 
     def leave(self, side: str, price: int) -> None:
         self.resting["orphan"] = Order("orphan", MARKETS[0], side, price)

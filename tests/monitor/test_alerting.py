@@ -66,7 +66,7 @@ async def look_for(
     """Look once a second, and deliver beside it; cancelled at the end unless `ending` is given, which is then set."""
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.run, ending or trio.Event())
+            nursery.start_soon(made.run, trio.Event() if ending is None else ending)
             for _ in range(seconds):
                 made(seen())
                 await trio.sleep(1)
@@ -237,7 +237,7 @@ async def test_no_secret_gets_out(tmp_path: Path, capfd: pytest.CaptureFixture[s
         *(one.outbox.problem for one in made.delivery.targets),
     ]
     for name, value in secrets.items():
-        for bad in (f"{value}\x00", f"{value}\nX: y", f"http://{value}", ""):
+        for bad in (f"{value}\x00", f"{value}\nX: y", f"{value}\u202e", ""):
             with pytest.raises(ConfigError) as caught:
                 targets(config.alerts, {**secrets, name: bad})
             shown += ["".join(traceback.format_exception(caught.value, chain=True))]
