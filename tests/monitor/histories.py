@@ -89,7 +89,7 @@ class History:
         self.at(self.break_at, self.break_it)
         look_at = 0.0
         while look_at < seconds:
-            look_at += self.chance.uniform(0.8, 1.2)
+            look_at += self.chance.uniform(0.2, 1.2)
             while self.agenda and self.agenda[0][0] <= look_at:
                 self.now, _, deed = heapq.heappop(self.agenda)
                 deed()
@@ -144,7 +144,7 @@ class History:
                     self.enter("quoting")
 
         self.at(way, effect)
-        self.at(way + self.chance.uniform(0, WRITE_SECONDS - 0.5), answer)
+        self.at(way + self.chance.uniform(0, WRITE_SECONDS), answer)
 
     def pull(self) -> None:
         """Pull everything, and quote again after a while."""
@@ -235,7 +235,7 @@ class History:
 
     def read(self) -> None:
         """Read the account: it is true at some moment on the way, and known at the end of it."""
-        self.at(3.0, self.read)
+        self.at(self.chance.choice((0.5, 0.5, 3.0)), self.read)
         asked = T0 + self.now
         way = self.chance.choice((self.chance.uniform(0, 0.1), self.chance.uniform(0, 1.2)))
         if self.chance.random() < 0.1:
