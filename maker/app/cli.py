@@ -48,8 +48,8 @@ def main(argv: list[str]) -> int:
     name = argv[0] if argv else ""
     if name not in commands:
         known = (
-            "run, check, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, cancel-all, flatten, "
-            "clear, test"
+            "run, check, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, cancel-all, "
+            "flatten, clear, test"
         )
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")

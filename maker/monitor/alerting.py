@@ -30,7 +30,7 @@ from maker.monitor.messages import Sender
 from maker.monitor.observation import Findings, Observation
 from maker.monitor.standing import Standing
 from maker.monitor.surroundings import Surveyor
-from maker.monitor.targets import targets
+from maker.monitor.targets import reachable
 
 if TYPE_CHECKING:
     from maker.app.config import Config
@@ -168,8 +168,12 @@ def open_alerting(
     kept: Lasting,
     wall: Callable[[], float] = time.time,
 ) -> Alerting:
-    """Make a run's alerting; `configuration` is its file, as the alerts name it. Raises ConfigError."""
+    """Make a run's alerting; `configuration` is its file, as the alerts name it.
+
+    A target whose secret cannot be read is an alert itself; the others are told.
+    """
     told = config.alerts
+    targets, broken = reachable(told, environment)
     alerting = Alerting(
         audit=Audit(Terms.of(config)),
         bounds=Bounds.of(config),
@@ -178,7 +182,7 @@ def open_alerting(
             secrets.token_hex(4),
             {Alert.NOT_QUOTING: told.not_quoting_seconds, Alert.FEED_DOWN: told.feed_down_seconds},
         ),
-        delivery=Delivery(targets(told, environment), sender(config), wall, Quiet.of(told)),
+        delivery=Delivery(targets, sender(config), wall, Quiet.of(told), broken=broken),
         kept=kept,
         look_around=Surveyor(config.state_folder, wall).look,
         summary_at=told.daily_summary_at,

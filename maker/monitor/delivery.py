@@ -90,6 +90,7 @@ class Delivery:
     wall: Callable[[], float]  # unix seconds
     quiet: Quiet | None = None
     jitter: Callable[[], float] = random.random
+    broken: Mapping[str, str] = attrs.field(factory=dict)  # targets that are not to be reached at all, and why
 
     def put(self, notice: Notice) -> None:
         """Tell everybody who wants to know, but for a target that it says cannot be told."""
@@ -116,7 +117,7 @@ class Delivery:
 
     def failing(self) -> dict[str, str]:
         """The targets in trouble, and why."""
-        return {one.wants.name: one.outbox.trouble for one in self.targets if one.outbox.trouble}
+        return {**self.broken, **{one.wants.name: one.outbox.trouble for one in self.targets if one.outbox.trouble}}
 
     async def run(self, ending: trio.Event) -> None:
         """Tell until `ending`, and then until nothing is left that could be told now."""

@@ -14,6 +14,8 @@ import attrs
 import trio
 
 from maker.app.config import Config
+from maker.edge.lasting import LastingFile
+from maker.monitor.alerting import STATE_FILE, open_alerting
 from maker.monitor.observation import Findings, Observation, Rule
 
 DELIVER_SECONDS_MAX: Final = 2.0  # the parent waits a second longer
@@ -48,6 +50,8 @@ class Lookout:
         return Findings(audit, tuple(alerts))
 
 
-def lookout(_config: Config, _configuration: Path, _environment: Mapping[str, str]) -> Lookout:
+def lookout(config: Config, configuration: Path, environment: Mapping[str, str]) -> Lookout:
     """The rules and services of a configuration, which was read from that file."""
-    return Lookout()
+    kept = LastingFile(config.state_folder / STATE_FILE)
+    alerting = open_alerting(config, str(configuration), environment, kept)
+    return Lookout([alerting], (alerting.run,))

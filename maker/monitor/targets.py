@@ -23,6 +23,20 @@ def targets(alerts: Alerts, environment: Mapping[str, str]) -> tuple[Told, ...]:
     return tuple(Told(one, door(one, environment)) for one in alerts.targets.values())
 
 
+def reachable(alerts: Alerts, environment: Mapping[str, str]) -> tuple[tuple[Told, ...], dict[str, str]]:
+    """Make reachable what can be; return it, and why each of the others cannot.
+
+    A target that is not to be reached must cost neither the page nor the other targets.
+    """
+    told, broken = list[Told](), dict[str, str]()
+    for one in alerts.targets.values():
+        try:
+            told.append(Told(one, door(one, environment)))
+        except ConfigError as wrong:
+            broken[one.name] = str(wrong)
+    return tuple(told), broken
+
+
 def door(target: Target, environment: Mapping[str, str]) -> Post:
     """Make one target's door. Raises ConfigError."""
     path = f"alerts.targets.{target.name}"

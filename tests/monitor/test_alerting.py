@@ -247,6 +247,21 @@ async def test_no_secret_gets_out(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert leaks_in("a planted leak", f"x{SECRET}".encode(), [SECRET]) != []
 
 
+async def test_a_target_whose_secret_is_missing_costs_nothing_else(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    wanted = {
+        "gone": Target("gone", Kind.SLACK, url_env="NOT_SET"),
+        "there": Target("there", Kind.SLACK, url_env="HOOK"),
+    }
+    config = attrs.evolve(CONFIG, state_folder=tmp_path, alerts=Alerts(targets=wanted))
+    made = open_alerting(config, "conf/paper.toml", {"HOOK": URL}, DirectFile(tmp_path / STATE_FILE), wall)
+    assert [one.wants.name for one in made.delivery.targets] == ["there"]
+    (row,) = made(seen_now()).alerts
+    assert (row["name"], row["subject"]) == ("alert_path_fails", "gone")
+    assert "alerts.targets.gone.url_env" in str(row["sentence"])
+
+
 # -- where the secrets are -----------------------------------------------------------------------------------------
 
 
