@@ -151,6 +151,7 @@ async def test_a_restart_repeats_nothing_and_forgets_nothing(
 
 async def test_a_broken_file_tells_everything_anew(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     door = Door()
+    made = alerting(tmp_path, told("ops", door))
     for garbage in ("", "{", "[]", '{"version":1}', '{"version":1,"changes":{},"standing":[],"summary_told_at":"x"}'):
         (tmp_path / STATE_FILE).write_text(garbage)
         made = alerting(tmp_path, told("ops", door))

@@ -97,9 +97,8 @@ def test_a_death_is_given_the_time_its_guard_needs() -> None:
 
 def test_what_rests_is_no_longer_unattended_once_it_is_gone() -> None:
     audit = Audit(TERMS)
-    for moment in (100, 110):
-        seen = observation(moment, maker=Life.GONE, state=state(99), exchange=rests(moment - 1, order()))
-        audit.look(seen)
+    audit.look(observation(100, maker=Life.GONE, state=state(99), exchange=rests(99, order())))
+    seen = observation(110, maker=Life.GONE, state=state(99), exchange=rests(109, order()))
     assert audit.look(seen).findings
     empty = observation(114, maker=Life.GONE, state=state(99), exchange=rests(113))
     assert audit.look(empty).findings == ()

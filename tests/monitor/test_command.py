@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_command_as_a_process(tmp_path: Path) -> None:
-    """By hand, without a run: it says where the page is, ends at a signal with 0, and leaves only its lock."""
+    """By hand, without a run: it says where the page is, ends at a signal with 0, and leaves only its lock and what it told."""
     conf = paper(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "maker", "monitor", str(conf), "--json"],
@@ -123,7 +123,7 @@ def test_the_command_as_a_process(tmp_path: Path) -> None:
     assert json.loads(out) == {"reason": "stopped as asked", "exit_code": 0}
     assert process.returncode == 0
     assert token.encode() not in out + err
-    assert sorted(os.listdir(tmp_path)) == ["conf.toml", "monitor.lock"]
+    assert sorted(os.listdir(tmp_path)) == ["alerts.json", "conf.toml", "monitor.lock"]
 
 
 def test_many_pages_have_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_another_limit_is_told_once_it_stays() -> None:
 
 
 def test_other_fees_are_told_by_market() -> None:
-    changes = Changes()
+    changes, told = Changes(), list[Change]()
     for now, fee in ((0, "-0.5"), (10, "1"), (10 + SETTLED_SECONDS, "1")):
         told = looked(changes, state(0, markets=(market(maker_fee_bps=fee, taker_fee_bps="5"),)), now)
     sentence = "BTC-PERP: fees are maker 1 bps, taker 5 bps; they were maker -0.5 bps, taker 5 bps"
