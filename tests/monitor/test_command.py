@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_command_as_a_process(tmp_path: Path) -> None:
-    """By hand, without a run: it says where the page is, ends at a signal with 0, and leaves only its lock and what it told."""
+    """By hand, without a run: it says where the page is, ends at a signal with 0, leaves its lock and what it told."""
     conf = paper(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "maker", "monitor", str(conf), "--json"],
