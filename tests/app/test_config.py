@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maker.app.alert_config import Alerts
 from maker.app.config import Config, Exchange, Paper, api_key, check, load, own_key
 from maker.app.monitor_config import Monitor
 from maker.app.reference_config import Reference
@@ -392,6 +393,7 @@ OPTIONAL = {f"paper.{field.name}" for field in attrs.fields(Paper) if field.defa
 OPTIONAL |= {f"{BTC}.fill_prior_count", f"{BTC}.fill_memory_count"}  # have defaults
 OPTIONAL |= {f"reference.{name}" for name in paper_tree()["reference"]}  # names of the user's own
 OPTIONAL |= {"budget.reduce_ratio"}
+OPTIONAL |= {f"alerts.{field.name}" for field in attrs.fields(Alerts)}  # without them nobody is told
 OPTIONAL |= {f"monitor.{field.name}" for field in attrs.fields(Monitor)}  # the whole table may be left out
 
 

@@ -24,6 +24,7 @@ from maker.guard import latch
 from maker.launch.key import Key
 from maker.launch.running import MONITOR_SOCKET, RUN_FILE
 from maker.monitor import process
+from maker.monitor.alerting import STATE_FILE
 from maker.monitor.command import Words, a_monitor
 from maker.monitor.kill import TOKEN_FILE
 from maker.monitor.observation import Findings, Observation
@@ -295,12 +296,12 @@ async def test_a_monitor_outlives_its_guard_and_not_the_next_run(
     assert not monitor_in(tmp_path).is_orphaned(), "one that a person started belongs to no run"
 
 
-async def test_what_it_leaves_is_nothing(tmp_path: Path) -> None:
-    """Socket and token go with it."""
+async def test_what_it_leaves_is_what_it_told(tmp_path: Path) -> None:
+    """Socket and token go with it; what was told stays, so that the next one does not repeat it."""
     async with watched(monitor_in(tmp_path)) as one:
         while not (tmp_path / MONITOR_SOCKET).exists():
             await trio.sleep(0.01)
         assert (tmp_path / TOKEN_FILE).exists()
         one.signals.send_nowait(15)
         await one.ended.wait()
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [STATE_FILE]
