@@ -1,0 +1,130 @@
+// The chosen market: its figures, and our ladder level by level within the book.
+
+import { attribute, byId, list, make, makeBar, pair, setBar, shown, text } from "./dom.js";
+import { NONE, bps, bpsFrom, fixed, money, price, sentence, span } from "./figures.js";
+import { nearness, setMoney, sizePlaces } from "./markets.js";
+
+const FIGURES = [
+  ["fair", "Fair value"],
+  ["mark", "Mark"],
+  ["position", "Position"],
+  ["entry", "Entry"],
+  ["value", "Value of it"],
+  ["unrealized", "Unrealised"],
+  ["profit", "Profit of this run"],
+  ["parts", "Made of"],
+  ["fills", "Fills"],
+  ["age", "Quotes' age"],
+  ["stream", "Event stream"],
+];
+
+export class Market {
+  constructor() {
+    this.values = {};
+    for (const [key, name] of FIGURES) {
+      const made = pair(name, key === "parts" ? ".wide" : "");
+      this.values[key] = made.value;
+      byId("market-figures").append(made.node);
+    }
+    this.bar = makeBar("Position against its limit", ".signed");
+    this.valueBar = makeBar("Value of the position against its limit");
+    this.values.position.after(this.bar.node);
+    this.values.value.after(this.valueBar.node);
+    this.parts = ["spread", "inventory", "fees", "funding"].map((name) => {
+      const value = make("span");
+      this.values.parts.append(make("span.part", {}, `${name} `, value));
+      return [name, value];
+    });
+    this.empty = make("p.note", {}, "Nothing of ours rests.");
+    byId("ladder").parentElement.after(this.empty);
+  }
+
+  /** Bring it up to date; `market` is null where there is none. `since`: seconds since its ages were true. */
+  update(market, since) {
+    shown(byId("market"), market !== null);
+    if (!market) return;
+    const idle = market.state !== "quoting";
+    text(byId("market-name"), market.market_id);
+    text(byId("market-why"), sentence(idle ? `${market.state}: ${market.sentence || market.no_fair || "no reason is told"}` : market.sentence));
+    attribute(byId("market-why"), "data-level", idle ? "warn" : null);
+    this.updateFigures(market, since);
+    list(byId("ladder"), rows(market), (row) => row.key, createRow, updateRow);
+    shown(this.empty, !market.quotes.length);
+  }
+
+  updateFigures(market, since) {
+    const { values } = this;
+    const aged = (age) => (age === null ? NONE : span(age + since));
+    const width = market.fair_half_width_bps === null ? "" : ` ± ${fixed(market.fair_half_width_bps, 1)} bps`;
+    text(values.fair, market.fair === null ? market.no_fair || "none" : price(market.fair, market.tick) + width);
+    text(values.mark, price(market.mark, market.tick));
+    const places = sizePlaces(market), held = Number(market.position), limit = Number(market.position_max);
+    const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, places)}`;
+    text(values.position, words);
+    setBar(this.bar, { low: -limit, high: limit, value: held, from: 0, mark: 0, words, level: nearness(held, limit) });
+    text(values.entry, held ? price(market.entry, market.tick) : NONE);
+    const worth = `${money(market.position_value)} of ${money(market.position_value_max)}`;
+    text(values.value, worth);
+    const [value, most] = [Number(market.position_value ?? 0), Number(market.position_value_max)];
+    setBar(this.valueBar, { high: most, value, words: worth, level: nearness(value, most) });
+    setMoney(values.unrealized, market.unrealized);
+    setMoney(values.profit, market.profit?.total ?? null);
+    for (const [name, node] of this.parts) setMoney(node, market.profit?.[name] ?? null);
+    text(values.fills, fixed(market.fills, 0));
+    text(values.age, market.quotes.length ? aged(market.quotes_age_seconds) : NONE);
+    text(values.stream, market.stream_age_seconds === null ? market.stream : `${market.stream}, heard ${aged(market.stream_age_seconds)} ago`);
+    attribute(values.stream, "data-level", market.stream === "live" ? null : "bad");
+  }
+}
+
+/** The ladder from the highest price down: our levels, the book's best where it is not ours, fair value between. */
+export function rows(market) {
+  const { tick, fair } = market;
+  const biggest = Math.max(...market.quotes.map((quote) => Number(quote.size)), 0);
+  const places = sizePlaces(market);
+  const make = (side, name, value, best, size = null) => ({
+    kind: side, name, best,
+    key: `${side} ${value}`,
+    at: Number(value),
+    price: price(value, tick),
+    size: size === null ? "" : fixed(size, places),
+    share: size === null || !biggest ? 0 : Number(size) / biggest,
+    from: bps(bpsFrom(value, fair)),
+  });
+  const found = [];
+  for (const [side, name, best] of [["sell", "ask", market.best_ask], ["buy", "bid", market.best_bid]]) {
+    const ours = market.quotes.filter((quote) => quote.side === side);
+    for (const quote of ours) found.push(make(side, name, quote.price, best !== null && Number(best) === Number(quote.price), quote.size));
+    if (best !== null && !ours.some((quote) => Number(quote.price) === Number(best))) found.push(make(side, `${name} of others`, best, true));
+  }
+  if (fair !== null) found.push({ ...make("fair", "fair", fair, false), key: "fair", from: "" });
+  const order = { sell: 0, fair: 1, buy: 2 };
+  return found.sort((a, b) => b.at - a.at || order[a.kind] - order[b.kind]);
+}
+
+function createRow() {
+  const bar = make("i.size"), best = make("span.best", {}, "best");
+  const cells = [make("th", { scope: "row" }), make("td.number"), make("td.number"), make("td.number")];
+  const side = make("span");
+  cells[0].append(side, best);
+  const size = make("span");
+  cells[1].append(bar, size);
+  const node = make("tr", {}, ...cells);
+  node.parts = { side, best, bar, size, price: cells[2], from: cells[3] };
+  return node;
+}
+
+function updateRow(node, row) {
+  const { parts } = node;
+  attribute(node, "class", row.size || row.kind === "fair" ? row.kind : `${row.kind} others`);
+  text(parts.side, row.name);
+  shown(parts.best, row.best);
+  text(parts.size, row.size);
+  text(parts.price, row.price);
+  text(parts.from, row.from === NONE ? "" : row.from);
+  const stretch = `scaleX(${row.share.toFixed(3)})`;
+  if (parts.bar.dataset.at !== stretch) {
+    parts.bar.dataset.at = stretch;
+    parts.bar.style.transform = stretch;
+  }
+}
