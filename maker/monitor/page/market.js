@@ -82,9 +82,8 @@ export function rows(market) {
   const { tick, fair } = market;
   const biggest = Math.max(...market.quotes.map((quote) => Number(quote.size)), 0);
   const places = sizePlaces(market);
-  const make = (side, name, value, best, size = null) => ({
-    kind: side, name, best,
-    key: `${side} ${value}`,
+  const make = (key, side, name, value, best, size = null) => ({
+    key, kind: side, name, best,
     at: Number(value),
     price: price(value, tick),
     size: size === null ? "" : fixed(size, places),
@@ -94,10 +93,12 @@ export function rows(market) {
   const found = [];
   for (const [side, name, best] of [["sell", "ask", market.best_ask], ["buy", "bid", market.best_bid]]) {
     const ours = market.quotes.filter((quote) => quote.side === side);
-    for (const quote of ours) found.push(make(side, name, quote.price, best !== null && Number(best) === Number(quote.price), quote.size));
-    if (best !== null && !ours.some((quote) => Number(quote.price) === Number(best))) found.push(make(side, `${name} of others`, best, true));
+    const isBest = (quote) => best !== null && Number(quote.price) === Number(best);
+    // By level, not by price: a ladder that moves keeps its rows.
+    ours.forEach((quote, level) => found.push(make(`${side} ${level}`, side, name, quote.price, isBest(quote), quote.size)));
+    if (best !== null && !ours.some(isBest)) found.push(make(`${side} others`, side, `${name} of others`, best, true));
   }
-  if (fair !== null) found.push({ ...make("fair", "fair", fair, false), key: "fair", from: "" });
+  if (fair !== null) found.push({ ...make("fair", "fair", "fair", fair, false), from: "" });
   const order = { sell: 0, fair: 1, buy: 2 };
   return found.sort((a, b) => b.at - a.at || order[a.kind] - order[b.kind]);
 }
