@@ -2,6 +2,7 @@
 
 import { attribute, byId, list, make, setSign, shown, sign, text } from "./dom.js";
 import { NONE, bps, clock, fixed, money, placesFor, price, sentence } from "./figures.js";
+import { markout } from "./series.js";
 import { levelOf } from "./words.js";
 
 export const FILLS_MAX = 50; // asked for and shown
@@ -16,7 +17,7 @@ export class Fills {
     this.market = "";
     this.readFor = ""; // what the last read was made for: market and count
     this.readAt = -Infinity; // steady seconds
-    this.why = "";
+    this.why = "not read yet"; // why the list says nothing
   }
 
   /** Read again where fills came in, or markouts may have come due. Resolves when done; failures are shown, not raised. */
@@ -28,7 +29,10 @@ export class Fills {
     if (!market || (!other && age < (wanted === this.readFor ? READ_SECONDS : READ_SECONDS_NEW))) return;
     this.readAt = steady;
     this.readFor = wanted;
-    if (other) this.fills = [];
+    if (other) {
+      this.fills = [];
+      this.why = "being read";
+    }
     this.market = market.market_id;
     try {
       const answer = await fetch(`fills?market=${encodeURIComponent(market.market_id)}&limit=${FILLS_MAX}`, { credentials: "omit", cache: "no-store" });
@@ -65,7 +69,7 @@ export class Fills {
       text(parts.level, fill.level === null || fill.level === undefined ? NONE : String(fill.level));
       text(parts.fee, money(fill.fee));
       HORIZONS.forEach((horizon, at) => {
-        const value = fill.markouts_bps?.[horizon] ?? null;
+        const value = markout(fill, horizon);
         text(parts.markouts[at], bps(value));
         attribute(parts.markouts[at], "data-sign", value > 0 ? "gain" : value < 0 ? "loss" : null);
       });

@@ -45,7 +45,9 @@ export class Market {
     if (!market) return;
     const idle = market.state !== "quoting";
     text(byId("market-name"), market.market_id);
-    text(byId("market-why"), sentence(idle ? `${market.state}: ${market.sentence || market.no_fair || "no reason is told"}` : market.sentence));
+    const said = idle ? `${market.state}: ${market.sentence || "no reason is told"}` : market.sentence;
+    const unpriced = market.no_fair && !said.includes(market.no_fair) ? ` No fair value: ${sentence(market.no_fair)}` : "";
+    text(byId("market-why"), sentence(said) + unpriced);
     attribute(byId("market-why"), "data-level", idle ? "warn" : null);
     this.updateFigures(market, since);
     list(byId("ladder"), rows(market), (row) => row.key, createRow, updateRow);
@@ -56,7 +58,7 @@ export class Market {
     const { values } = this;
     const aged = (age) => (age === null ? NONE : span(age + since));
     const width = market.fair_half_width_bps === null ? "" : ` ± ${fixed(market.fair_half_width_bps, 1)} bps`;
-    text(values.fair, market.fair === null ? market.no_fair || "none" : price(market.fair, market.tick) + width);
+    text(values.fair, market.fair === null ? "none" : price(market.fair, market.tick) + width);
     text(values.mark, price(market.mark, market.tick));
     const places = sizePlaces(market), held = Number(market.position), limit = Number(market.position_max);
     const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, places)}`;

@@ -14,6 +14,7 @@ import { Markets } from "./markets.js";
 import { Panels } from "./panels.js";
 import { LINK_SILENT_SECONDS, announcementKey, makerSilent, title, verdict } from "./words.js";
 
+const LONG = 110; // letters of a headline that would fill a phone at full size
 const SHORTEST_SECONDS = 120; // of the charts' stretch of time
 
 class Page {
@@ -95,6 +96,7 @@ class Page {
     setSign(byId("state-sign"), shownNow.level);
     text(byId("word"), shownNow.word);
     text(byId("headline"), shownNow.text);
+    attribute(byId("headline"), "data-long", shownNow.text.length > LONG ? "yes" : null);
     const since = shownNow.level === "lost" || !state ? "" : this.old() ? `the maker's last word: ${state.state}` : `${state.state} since ${clock(state.state_at, now)} UTC, for ${span(now - state.state_at)}`;
     const waiting = shownNow.level === "lost" ? [this.link.why && `Trying again: ${this.link.why}`, this.view && `silent for ${span(silent)}`] : [since];
     text(byId("since"), waiting.filter(Boolean).join("; "));

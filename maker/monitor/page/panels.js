@@ -3,9 +3,18 @@
 import { attribute, byId, list, make, makeBar, pair, setBar, setSign, shown, sign, text } from "./dom.js";
 import { NONE, answerTime, clock, fixed, money, percent, sentence, span } from "./figures.js";
 import { nearness, setMoney } from "./markets.js";
-import { AUDIT_SILENT_SECONDS, KEY_SECONDS } from "./words.js";
+import { AUDIT_SILENT_SECONDS, KEY_SECONDS, count } from "./words.js";
 
 const PARTS = ["spread", "inventory", "fees", "funding"];
+const CHECKS = [
+  ["empty", "Last empty"],
+  ["maker", "Maker"],
+  ["guard", "Guard"],
+  ["exchange", "Exchange"],
+  ["audit", "Audit"],
+  ["latch", "Latch"],
+  ["key", "Key"],
+];
 const ALERT_LEVELS = { critical: "bad", warning: "warn", info: "quiet" };
 const FEED_LEVELS = { live: "good", stale: "warn", down: "bad" };
 
@@ -43,13 +52,12 @@ export class Panels {
     };
     byId("requests-left").after(this.requests.bar.node);
     this.checks = Object.fromEntries(
-      [["empty", "Last empty"], ["maker", "Maker"], ["guard", "Guard"], ["audit", "Audit"], ["latch", "Latch"], ["key", "Key"]].map(
-        ([key, name]) => {
-          const made = { sign: sign("quiet"), name: make("span", {}, name), value: make("dd") };
-          safety.append(make("div", {}, make("dt", {}, made.sign, made.name), made.value));
-          return [key, made];
-        },
-      ),
+      CHECKS.map(([key, name]) => {
+        const made = { sign: sign("quiet"), value: make("dd") };
+        made.node = make("div", {}, make("dt", {}, made.sign, make("span", {}, name)), made.value);
+        safety.append(made.node);
+        return [key, made];
+      }),
     );
   }
 
@@ -123,6 +131,8 @@ export class Panels {
     this.check("empty", owed ? "warn" : state.state === "quoting" || emptyAt === null ? "quiet" : "good", emptyAt === null ? "not read back in this run" : `read back ${span(now - emptyAt)} ago`);
     this.process("maker", view.maker, `run ${state.run_id}`);
     this.process("guard", view.guard, "");
+    shown(this.checks.exchange.node, Boolean(view.exchange));
+    if (view.exchange) this.check("exchange", ...exchangeWords(view.exchange, now));
     this.check("latch", view.latched ? "bad" : "good", view.latched ? `on: ${view.latched}` : "off");
     if (!audit) this.check("audit", "quiet", view.monitor?.key === "none" ? "none: the monitor has no key" : "none yet");
     else {
@@ -186,6 +196,13 @@ export class Panels {
       attribute(parts.delivered, "data-level", alert.delivered === false ? "bad" : null);
     });
   }
+}
+
+/** What the monitor itself read of the exchange: how many orders rest, others' included, and when. */
+function exchangeWords({ open_orders: orders, read_at: at, why_not: why }, now) {
+  if (orders === null) return ["quiet", why || "not read yet"];
+  const words = `${count(orders, "order rests", "orders rest")}, read ${span(now - at)} ago`;
+  return why ? ["warn", `${words}; ${why}`] : ["good", words];
 }
 
 function createFeed(feed) {

@@ -113,3 +113,8 @@ export function extent(rows, column = 1) {
   }
   return low === null ? null : { low, high, last };
 }
+
+/** A fill's markout in bps at a horizon, told by itself or beside its worth in quote currency; null: not known. */
+export function markout(fill, horizon) {
+  return number(fill.markouts_bps?.[horizon] ?? fill.markouts?.[horizon]?.bps);
+}

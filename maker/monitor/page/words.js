@@ -20,6 +20,7 @@ export const SIGNS = { lost: "⊘", bad: "✖", warn: "▲", quiet: "◌", good:
 export const LINK_SILENT_SECONDS = 4; // a view comes each second: three in a row are missing
 export const STATE_SILENT_SECONDS = 5; // the maker tells its state as often
 export const AUDIT_SILENT_SECONDS = 60; // an audit runs every few seconds
+const LATE_SECONDS = 5; // the longest a ladder may be on its way, `[guard] write_delay_seconds_max`, and one more
 export const KEY_SECONDS = 14 * 86400; // the maker tells of it for as long
 
 const STATES = { quoting: "good", "not quoting": "warn", pulling: "warn", starting: "quiet", ending: "quiet" };
@@ -54,6 +55,9 @@ export function findings(view, stateAge, now) {
   const empty = readEmpty(view, now);
 
   if (audit && !audit.agrees) add("bad", audit.sentence || "the exchange and the maker's account disagree");
+  if (maker === "gone" && view.exchange?.open_orders > 0) {
+    add("bad", `${count(view.exchange.open_orders, "order rests", "orders rest")} on the exchange, and the maker is gone`);
+  }
   if (maker === "gone" && guard === "gone") {
     if (!empty) add("bad", "maker and guard are gone, and nobody has read the exchange back empty: quotes may rest");
     else add(latched ? "quiet" : "warn", `maker and guard have ended; ${empty}`);
@@ -104,7 +108,10 @@ function ofState(state, now) {
 
 /** Why the exchange may be believed to hold nothing of ours now that nobody is there; "" where nothing says so. */
 function readEmpty(view, now) {
-  if (view.audit?.agrees && now - view.audit.at <= AUDIT_SILENT_SECONDS) return view.audit.sentence || "the audit agrees";
+  // What was seen while the maker still spoke is no witness: it may have quoted since, and a last ladder may land late.
+  const since = Math.max(now - AUDIT_SILENT_SECONDS, (view.state?.sent_at ?? 0) + LATE_SECONDS);
+  if (view.audit?.agrees && view.audit.at >= since) return view.audit.sentence || "the audit agrees";
+  if (view.exchange?.open_orders === 0 && view.exchange.read_at >= since) return `nothing rested on the exchange at ${clock(view.exchange.read_at, now)} UTC`;
   const at = view.state?.verified_empty_at;
   const known = at !== null && at !== undefined && view.state.state !== "quoting" && at >= (view.state.pulled_at ?? Infinity);
   return known ? `the exchange was read back empty at ${clock(at, now)} UTC` : "";

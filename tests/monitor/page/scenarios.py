@@ -79,9 +79,12 @@ SCENARIOS: Final[dict[str, Callable[[float], View]]] = {
     "starting": lambda at: view(empty(at), at, audit=None),
     "no_data": lambda at: view(None, at, maker="unknown", guard="unknown", audit=None),
     "maker_silent": lambda at: view(dead(at), at),
-    "maker_gone": lambda at: view(dead(at), at, maker="gone"),
+    "maker_gone": lambda at: view(
+        dead(at), at, maker="gone", audit={"agrees": True, "sentence": "nothing of ours rests", "at": at - 2},
+        exchange={"open_orders": 0, "read_at": at - 2, "why_not": ""},
+    ),
     "quotes_unattended": lambda at: view(
-        dead(at), at, maker="gone", guard="gone",
+        dead(at), at, maker="gone", guard="gone", exchange={"open_orders": 8, "read_at": at - 3, "why_not": ""},
         audit={"agrees": False, "sentence": "8 orders of ours rest on the exchange: no maker is alive", "at": at - 3},
         alerts=[
             alert(at - 40, "critical", "quotes unattended", "8 orders rest unwatched: say cancel-all", delivered=False)

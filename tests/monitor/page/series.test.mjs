@@ -79,3 +79,9 @@ test("the extent of a column ignores what is not known", () => {
   assert.deepEqual(s.extent([[1, null], [2, 5], [3, -1], [4, null]]), { low: -1, high: 5, last: -1 });
   assert.equal(s.extent([[1, null]]), null);
 });
+
+test("a markout is told by itself or beside its worth, and is unknown rather than 0", () => {
+  assert.equal(s.markout({ markouts_bps: { 5: -1.5 } }, "5"), -1.5);
+  assert.equal(s.markout({ markouts: { 5: { quote: "0.1", bps: "2.5" } } }, "5"), 2.5);
+  for (const none of [{}, { markouts_bps: { 5: null } }, { markouts: { 5: null } }]) assert.equal(s.markout(none, "5"), null);
+});

@@ -195,6 +195,7 @@ def view(told: live.State | None, at: float, **changes: Any) -> View:
         "latched": "",
         "audit": {"agrees": True, "sentence": "16 orders and 2 positions agree with the exchange", "at": at - 2},
         "alerts": [],
+        "exchange": {"open_orders": 16, "read_at": at - 2, "why_not": ""},
         "monitor": {"version": "0.1.0", "key": "read", "started_at": at - 9000},
     }
     return said | changes
@@ -259,6 +260,9 @@ def fills(told: live.State | None, market_id: str, now: float, limit: int) -> Vi
             "at": now - age, "market": market_id, "side": quote.side, "price": quote.price, "size": quote.size,
             "liquidity": "maker", "level": known.quotes.index(quote) % LEVELS,
             "fee": str(round(worth * Decimal("0.0001"), 6)),
-            "markouts_bps": {str(due): None if age < due else round(chance.gauss(0.5, 2), 2) for due in (1, 5, 30, 60)},
+            "markouts": {
+                str(due): None if age < due else {"quote": "0.1", "bps": round(chance.gauss(0.5, 2), 2)}
+                for due in (1, 5, 30, 60)
+            },
         })  # fmt: skip
     return {"fills": rows}

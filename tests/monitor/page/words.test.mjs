@@ -63,6 +63,22 @@ test("an old audit is no witness that nothing rests", () => {
   assert.match(told(view({ audit: old })).more[0].text, /last compared/);
 });
 
+test("what was seen while the maker still spoke is no witness either", () => {
+  const both = (changes, sent_at) => told(view({ maker: "gone", guard: "gone", audit: null, ...changes }, { sent_at }));
+  const audit = { agrees: true, sentence: "nothing rests", at: NOW - 20 };
+  assert.equal(both({ audit }, NOW - 22).level, "bad");
+  assert.equal(both({ audit }, NOW - 40).level, "warn");
+  const exchange = { open_orders: 0, read_at: NOW - 20, why_not: "" };
+  assert.equal(both({ exchange }, NOW - 22).level, "bad");
+  assert.match(both({ exchange }, NOW - 40).text, /nothing rested on the exchange at 14:03:02 UTC/);
+});
+
+test("orders that rest without a maker are told by number", () => {
+  const exchange = { open_orders: 8, read_at: NOW - 1, why_not: "" };
+  assert.equal(told(view({ maker: "gone", exchange })).text, "8 orders rest on the exchange, and the maker is gone.");
+  assert.equal(told(view({ exchange })).level, "good");
+});
+
 test("a run that ended well, and was read back empty, is no alarm", () => {
   const changes = { maker: "gone", guard: "gone", audit: null };
   const ended = told(view(changes, { state: "ending", pulled_at: NOW - 9, verified_empty_at: NOW - 8 }));
