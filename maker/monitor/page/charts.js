@@ -74,7 +74,7 @@ export class Charts {
   }
 
   create(host, kind) {
-    const box = make("div.plot", { tabindex: "0", role: "img" });
+    const box = make("div.plot", { tabindex: "0", role: "group", "aria-roledescription": "chart" });
     const legend = make("ul.legend", { "aria-hidden": "true" });
     const said = make("p.unseen", { role: "status" });
     const values = kind.series.map((series) => {

@@ -35,7 +35,7 @@ export class Fills {
     }
     this.market = market.market_id;
     try {
-      const answer = await fetch(`fills?market=${encodeURIComponent(market.market_id)}&limit=${FILLS_MAX}`, { credentials: "omit", cache: "no-store" });
+      const answer = await fetch(`fills?market=${encodeURIComponent(market.market_id)}&limit=${FILLS_MAX}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       const told = await answer.json();
       if (this.market !== market.market_id) return; // another was chosen meanwhile

@@ -12,6 +12,7 @@ export const RANGES = [
 const READS_PER_RANGE = 60; // a range is read anew when a sixtieth of it has passed,
 const READ_SECONDS_MIN = 5; // but not more often, nor more seldom:
 const READ_SECONDS_MAX = 60;
+export const LIVE_ROWS_MAX = 3600; // of a kind and market, an hour: a hidden tab reads no history that would replace them
 const KINDS = ["fair", "quotes", "position", "profit"];
 
 export class History {
@@ -45,7 +46,7 @@ export class History {
     for (const market of state.markets) {
       if (!this.live.has(market.market_id)) this.live.set(market.market_id, { fair: [], quotes: [], position: [], profit: [] });
       const live = this.live.get(market.market_id);
-      for (const [kind, row] of Object.entries(rowsOf(state, market))) if (row) live[kind].push(row);
+      for (const [kind, row] of Object.entries(rowsOf(state, market))) if (row) push(live[kind], row);
     }
   }
 
@@ -58,7 +59,7 @@ export class History {
     const reading = new AbortController();
     this.reading = reading;
     try {
-      const answer = await fetch(`history?seconds=${this.range}`, { credentials: "omit", cache: "no-store", signal: reading.signal });
+      const answer = await fetch(`history?seconds=${this.range}`, { cache: "no-store", signal: reading.signal });
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       this.take(await answer.json());
       this.why = "";
@@ -81,7 +82,7 @@ export class History {
       for (const kind of live ? KINDS : []) {
         const end = kept[kind].length ? kept[kind][kept[kind].length - 1][0] : -Infinity;
         // What was not yet written when it was read stays; a reading without any of a kind leaves all that was heard.
-        live[kind] = live[kind].filter((row) => row[0] > end).slice(-READ_SECONDS_MAX * 60);
+        live[kind] = live[kind].filter((row) => row[0] > end);
       }
     }
     this.answers = numeric(told.answers).filter((row) => row[1] > 0);
@@ -96,4 +97,9 @@ export class History {
     found.fills = (read?.fills ?? []).filter((row) => row[0] >= since);
     return found;
   }
+}
+
+function push(rows, row) {
+  rows.push(row);
+  if (rows.length > LIVE_ROWS_MAX * 1.1) rows.splice(0, rows.length - LIVE_ROWS_MAX);
 }

@@ -78,7 +78,6 @@ export class Kill {
         headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
         body: JSON.stringify({ confirm: this.confirm.value.trim() }),
         cache: "no-store",
-        credentials: "omit",
         redirect: "error",
         referrerPolicy: "no-referrer",
         signal: AbortSignal.timeout(ANSWER_SECONDS * 1000),

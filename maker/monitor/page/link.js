@@ -56,7 +56,7 @@ export class Link {
       this.opened = both();
       if (this.take(event.data)) this.channel?.postMessage(event.data);
     });
-    source.onerror = () => this.again("the monitor cannot be reached");
+    source.onerror = () => this.again("the monitor cannot be reached, or has no place for another page");
   }
 
   close() {

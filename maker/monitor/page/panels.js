@@ -39,16 +39,16 @@ export class Panels {
     const risk = byId("risk"), requests = byId("requests"), safety = byId("safety");
     this.risk = {
       headroom: row(risk, "Margin headroom", true),
-      today: row(risk, "Lost today", true),
-      drawdown: row(risk, "Below its best", true),
+      today: row(risk, "Loss today", true),
+      drawdown: row(risk, "Drawdown", true),
     };
     this.requests = {
       bar: makeBar("Requests left of this minute", ".budget"),
       reserve: row(requests, "Kept for cancels"),
       spent: row(requests, "Spent by this run"),
       throttled: row(requests, "Answered 429"),
-      answers: row(requests, "Answers, half within"),
-      slow: row(requests, "99 of 100 within"),
+      answers: row(requests, "Answers, median"),
+      slow: row(requests, "Answers, 99th percentile"),
     };
     byId("requests-left").after(this.requests.bar.node);
     this.checks = Object.fromEntries(
