@@ -13,6 +13,9 @@ const NARROW = 560; // pixels
 const GAP_SECONDS = 15; // a line of samples breaks after so long without one
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20 };
 
+// What a canvas must be told of the style sheet.
+const COLOURS = ["--ink", "--soft", "--grid", "--buy", "--sell", "--accent", "--accent-soft", "--s1", "--s2", "--s3", "--s4"];
+
 // name, colour (a variable of the style sheet), and how it is drawn; each differs by dash or shape besides
 const KINDS = [
   {
@@ -39,7 +42,10 @@ const KINDS = [
       { name: "funding", colour: "--s4", width: 1.2, dash: [1, 3] },
     ],
   },
-  { key: "answers", title: "Answers of the exchange", log: true, format: answerTime, series: [{ name: "answer", colour: "--s1", dots: true }] },
+  {
+    key: "answers", title: "Answers of the exchange", log: true, format: answerTime,
+    series: [{ name: "answer", colour: "--s1", dots: true }],
+  },
 ];
 
 export class Charts {
@@ -60,9 +66,7 @@ export class Charts {
 
   readPalette() {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["--ink", "--soft", "--grid", "--line", "--buy", "--sell", "--accent", "--accent-soft", "--s1", "--s2", "--s3", "--s4"]) {
-      this.palette[name] = style.getPropertyValue(name).trim();
-    }
+    for (const name of COLOURS) this.palette[name] = style.getPropertyValue(name).trim();
   }
 
   resize() {
@@ -80,7 +84,8 @@ export class Charts {
     const values = kind.series.map((series) => {
       const value = make("span.value");
       const swatch = series.mark ? (series.mark > 0 ? "up" : "down") : series.dots ? "dot" : "line";
-      legend.append(make("li", {}, make(`i.swatch.${swatch}.of${series.colour.slice(1)}${series.dash ? ".dashed" : ""}`), series.name, " ", value));
+      const drawn = `i.swatch.${swatch}.of${series.colour.slice(1)}${series.dash ? ".dashed" : ""}`;
+      legend.append(make("li", {}, make(drawn), series.name, " ", value));
       return value;
     });
     host.append(make(`figure.chart.${kind.key}`, {}, make("figcaption", {}, kind.title), box, legend, said));
@@ -94,7 +99,9 @@ export class Charts {
   options(one, box) {
     const { kind } = one;
     const colour = (name) => () => this.palette[name];
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    const grid = { stroke: colour("--grid"), width: 1 };
+    const axis = { stroke: colour("--soft"), grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    const label = (mark, marks) => (kind.log ? answerTime(mark) : axisNumber(mark, marks[1] - marks[0] || 1));
     return {
       width: Math.max(200, Math.floor(box.clientWidth) || 300),
       height: heightOf(kind, document.documentElement.clientWidth),
@@ -117,7 +124,7 @@ export class Charts {
         {
           ...axis, space: 32, gap: 4,
           size: (_, labels) => Math.max(44, 10 + 6.6 * Math.max(0, ...(labels ?? []).map((label) => (label ?? "").length))),
-          values: (_, marks) => marks.map((mark) => (mark === null ? "" : kind.log ? answerTime(mark) : axisNumber(mark, marks[1] - marks[0] || 1))),
+          values: (_, marks) => marks.map((mark) => (mark === null ? "" : label(mark, marks))),
         },
       ],
       series: [{}, ...kind.series.map((series) => this.series(series))],
@@ -130,7 +137,8 @@ export class Charts {
   }
 
   series({ colour, width = 1, step, dash, fill, mark, dots }) {
-    const base = { stroke: () => this.palette[colour], width, dash, points: { show: false }, fill: fill ? () => this.palette["--accent-soft"] : undefined };
+    const base = { stroke: () => this.palette[colour], width, dash, points: { show: false } };
+    if (fill) base.fill = () => this.palette["--accent-soft"];
     if (mark) return { ...base, paths: () => null };
     if (dots) return { ...base, paths: () => null, points: { show: true, size: 4, width: 0, fill: () => this.palette[colour] } };
     return step ? { ...base, paths: uPlot.paths.stepped({ align: 1 }) } : base;
@@ -175,13 +183,14 @@ export class Charts {
     else if (step && times.length) {
       const at = Math.min(times.length - 1, Math.max(0, (plot.cursor.idx ?? times.length - 1) + step));
       plot.setCursor({ left: plot.valToPos(times[at], "x"), top: 10 });
-      text(one.said, `${clock(times[at])} UTC: ${this.told(one, at)}`);
+      text(one.said, `${clock(times[at])} UTC: ${this.told(one)}`);
     } else return;
     event.preventDefault();
   }
 
-  told(one, at) {
-    return one.kind.series.map((series, i) => `${series.name} ${one.values[i].textContent}`).filter((words) => !words.endsWith(NONE)).join(", ") || "nothing";
+  told(one) {
+    const words = one.kind.series.map((series, i) => `${series.name} ${one.values[i].textContent}`);
+    return words.filter((word) => !word.endsWith(NONE)).join(", ") || "nothing";
   }
 
   /** Draw a market's rows (see History.of) and the answers, over a stretch of time [from, until] in unix seconds. */
@@ -212,7 +221,8 @@ export class Charts {
       const values = plot.data[i + 1];
       let words;
       if (at === null || at === undefined) {
-        words = series.mark ? String(values.filter((value) => value != null).length) : kind.format(values.findLast((value) => value !== undefined) ?? null, this.market);
+        const known = values.filter((value) => value !== null && value !== undefined);
+        words = series.mark ? String(known.length) : kind.format(values.findLast((value) => value !== undefined) ?? null, this.market);
       } else {
         let row = at;
         // Series are sampled at moments of their own: a step holds, a fill is only where it is.

@@ -84,7 +84,7 @@ export class Kill {
       });
       const told = await sentenceOf(answer);
       if (answer.ok) this.taken(told, pressedAt);
-      else this.refuse(NOT_CONFIRMED.includes(answer.status) ? this.confirm : this.token, told || `The monitor refused it: HTTP ${answer.status}.`);
+      else this.refuse(NOT_CONFIRMED.includes(answer.status) ? this.confirm : this.token, told || `Refused: HTTP ${answer.status}.`);
     } catch (error) {
       const why = error.name === "TimeoutError" ? `there was no answer within ${ANSWER_SECONDS} s` : "the monitor cannot be reached";
       this.say("bad", `It is not known whether it was done: ${why}. On the maker's machine, python3 run.py cancel-all CONF does the same.`);
@@ -109,7 +109,7 @@ export class Kill {
     const { pulled_at: pulledAt, verified_empty_at: emptyAt } = view.state ?? {};
     const pulled = pulledAt >= since, empty = pulled && emptyAt >= since;
     this.step("kill-latched", Boolean(view.latched), view.latched ? `Latched: ${view.latched}` : "Waiting for the latch.");
-    this.step("kill-pulled", pulled, pulled ? `Quotes were pulled at ${clock(pulledAt)} UTC.` : "Waiting for the maker to pull its quotes.");
+    this.step("kill-pulled", pulled, pulled ? `Quotes were pulled at ${clock(pulledAt)} UTC.` : "Waiting for quotes to be pulled.");
     this.step("kill-empty", empty, empty ? `The exchange was read back empty at ${clock(emptyAt)} UTC.` : waiting(view));
   }
 

@@ -74,7 +74,8 @@ export class Market {
     for (const [name, node] of this.parts) setMoney(node, market.profit?.[name] ?? null);
     text(values.fills, fixed(market.fills, 0));
     text(values.age, market.quotes.length ? aged(market.quotes_age_seconds) : NONE);
-    text(values.stream, market.stream_age_seconds === null ? market.stream : `${market.stream}, heard ${aged(market.stream_age_seconds)} ago`);
+    const heard = market.stream_age_seconds === null ? "" : `, heard ${aged(market.stream_age_seconds)} ago`;
+    text(values.stream, market.stream + heard);
     attribute(values.stream, "data-level", market.stream === "live" ? null : "bad");
   }
 }

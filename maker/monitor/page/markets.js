@@ -161,6 +161,7 @@ function scaleOf(market) {
 
 function stripWords(market) {
   const side = (name) => market.quotes.filter((quote) => quote.side === name);
-  const told = (quotes, word) => (quotes.length ? `${quotes.length} ${word}, best at ${price(quotes[0].price, market.tick)}` : `no ${word}`);
+  const best = (quotes) => price(quotes[0].price, market.tick);
+  const told = (quotes, word) => (quotes.length ? `${quotes.length} ${word}, best at ${best(quotes)}` : `no ${word}`);
   return `${told(side("buy"), "bids")}; ${told(side("sell"), "asks")}`;
 }

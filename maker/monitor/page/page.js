@@ -14,6 +14,7 @@ import { Markets } from "./markets.js";
 import { Panels } from "./panels.js";
 import { LINK_SILENT_SECONDS, announcementKey, makerSilent, title, verdict } from "./words.js";
 
+const HINT = "Times are UTC. Drag over a chart to look closer; a double click, or Escape, shows all again.";
 const LONG = 110; // letters of a headline that would fill a phone at full size
 const SHORTEST_SECONDS = 120; // of the charts' stretch of time
 
@@ -97,16 +98,25 @@ class Page {
     text(byId("word"), shownNow.word);
     text(byId("headline"), shownNow.text);
     attribute(byId("headline"), "data-long", shownNow.text.length > LONG ? "yes" : null);
-    const since = shownNow.level === "lost" || !state ? "" : this.old() ? `the maker's last word: ${state.state}` : `${state.state} since ${clock(state.state_at, now)} UTC, for ${span(now - state.state_at)}`;
-    const waiting = shownNow.level === "lost" ? [this.link.why && `Trying again: ${this.link.why}`, this.view && `silent for ${span(silent)}`] : [since];
-    text(byId("since"), waiting.filter(Boolean).join("; "));
-    list(byId("more"), shownNow.more, (one) => one.text, (one) => make("li", {}, sign(one.level, one.level), make("span", {}, one.text)), (node, one) => {
-      setSign(node.firstElementChild, one.level, one.level);
-    });
+    text(byId("since"), this.since(shownNow, now));
+    const create = (one) => make("li", {}, sign(one.level, one.level), make("span", {}, one.text));
+    list(byId("more"), shownNow.more, (one) => one.text, create, (node, one) => setSign(node.firstElementChild, one.level, one.level));
     this.announce(shownNow);
     setSign(byId("link-sign"), this.lost() ? "lost" : this.view ? "good" : "quiet");
     text(byId("link"), this.lost() ? "not live" : this.view ? "live" : "connecting");
     text(byId("clock"), `${clock(now)} UTC`);
+  }
+
+  /** Since when it is so; without a link, what is tried. */
+  since(shownNow, now) {
+    const state = this.view?.state;
+    if (shownNow.level === "lost") {
+      const tried = this.link.why && `trying again: ${this.link.why}`;
+      return [this.view && `silent for ${span(this.link.silent())}`, tried].filter(Boolean).join("; ");
+    }
+    if (!state) return "";
+    if (this.old()) return `the maker's last word: ${state.state}`;
+    return `${state.state} since ${clock(state.state_at, now)} UTC, for ${span(now - state.state_at)}`;
   }
 
   announce(shownNow) {
@@ -143,7 +153,7 @@ class Page {
     this.market.update(market, since);
     this.fills.update(market, now);
     updateEvents(this.history.states, now);
-    text(byId("history-note"), this.history.why || "Times are UTC. Drag over a chart to look closer; a double click, or Escape, shows all again.");
+    text(byId("history-note"), this.history.why || HINT);
     // While nothing is live the charts stand still: a line that moves on looks alive.
     const end = now - (this.old() ? since : 0);
     if (market) {
@@ -173,7 +183,8 @@ class Page {
     this.toAddress();
     this.look();
     this.update();
-    byId("market").scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: no-preference)").matches ? "smooth" : "auto" });
+    const moving = matchMedia("(prefers-reduced-motion: no-preference)").matches;
+    byId("market").scrollIntoView({ block: "nearest", behavior: moving ? "smooth" : "auto" });
   }
 
   setZoom(zoom) {

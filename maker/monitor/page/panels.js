@@ -82,7 +82,8 @@ export class Panels {
     for (const { name, bar, value } of this.parts) {
       const amount = profit?.[name] ?? null;
       setMoney(value, amount);
-      setBar(bar, { low: -reach, high: reach, value: Number(amount ?? 0), from: 0, mark: 0, words: money(amount, true), level: Number(amount) < 0 ? "loss" : "" });
+      const level = Number(amount) < 0 ? "loss" : "";
+      setBar(bar, { low: -reach, high: reach, value: Number(amount ?? 0), mark: 0, words: money(amount, true), level });
     }
   }
 
@@ -93,7 +94,7 @@ export class Panels {
     const step = account.margin_step === "ample" ? "" : `, ${account.margin_step}`;
     const words = free === null ? NONE : `${percent(free)}${step}`;
     text(headroom.value, words);
-    setBar(headroom.bar, { high: 1, value: free ?? 0, words, level: account.margin_step === "ample" ? "" : account.margin_step === "warn" ? "warn" : "bad" });
+    setBar(headroom.bar, { high: 1, value: free ?? 0, words, level: { ample: "", warn: "warn" }[account.margin_step] ?? "bad" });
     this.updateLoss(today, account.loss_today, account.loss_day_max);
     this.updateLoss(drawdown, account.drawdown, account.drawdown_max);
   }
@@ -114,7 +115,8 @@ export class Panels {
     shown(bar.node, Boolean(budget));
     if (budget) {
       const level = budget.left <= budget.reserve ? "warn" : "";
-      setBar(bar, { high: budget.limit, value: budget.left, mark: budget.reserve, words: `${words}, ${fixed(budget.reserve, 0)} kept for cancels`, level });
+      const told = `${words}, ${fixed(budget.reserve, 0)} kept for cancels`;
+      setBar(bar, { high: budget.limit, value: budget.left, mark: budget.reserve, words: told, level });
     }
     text(reserve.value, budget ? fixed(budget.reserve, 0) : NONE);
     text(spent.value, budget ? fixed(budget.spent, 0) : NONE);
@@ -128,7 +130,8 @@ export class Panels {
     const { state, audit } = view;
     const emptyAt = state.verified_empty_at;
     const owed = state.pulled_at !== null && state.pulled_at > (emptyAt ?? 0); // pulled, and not yet read back
-    this.check("empty", owed ? "warn" : state.state === "quoting" || emptyAt === null ? "quiet" : "good", emptyAt === null ? "not read back in this run" : `read back ${span(now - emptyAt)} ago`);
+    const level = owed ? "warn" : state.state === "quoting" || emptyAt === null ? "quiet" : "good";
+    this.check("empty", level, emptyAt === null ? "not read back in this run" : `read back ${span(now - emptyAt)} ago`);
     this.process("maker", view.maker, `run ${state.run_id}`);
     this.process("guard", view.guard, "");
     shown(this.checks.exchange.node, Boolean(view.exchange));
@@ -140,9 +143,10 @@ export class Panels {
       this.check("audit", !audit.agrees ? "bad" : old ? "warn" : "good", `${audit.sentence || "agrees"}, ${span(now - audit.at)} ago`);
     }
     const key = state.key;
-    const expires = key.expires_at === null ? "no expiry is known" : key.expires_at > now ? `${span(key.expires_at - now)} left` : "expired";
-    const short = key.expires_at !== null && key.expires_at - now < KEY_SECONDS;
-    this.check("key", short ? (key.expires_at > now ? "warn" : "bad") : "good", [key.key_id, key.scope, expires].filter(Boolean).join(", "));
+    const left = key.expires_at === null ? Infinity : key.expires_at - now;
+    const expires = left === Infinity ? "no expiry is known" : left > 0 ? `${span(left)} left` : "expired";
+    const keyLevel = left <= 0 ? "bad" : left < KEY_SECONDS ? "warn" : "good";
+    this.check("key", keyLevel, [key.key_id, key.scope, expires].filter(Boolean).join(", "));
   }
 
   process(name, life, more) {
@@ -185,13 +189,16 @@ export class Panels {
 
   updateAlerts(alerts, now) {
     shown(byId("alerts"), alerts.length > 0);
-    list(byId("alert-list"), alerts, (alert) => `${alert.name} ${alert.at}`, createAlert, (node, alert) => {
+    list(byId("alert-list"), alerts, (alert) => `${alert.name} ${alert.subject ?? alert.at}`, createAlert, (node, alert) => {
       const { parts } = node;
       const level = ALERT_LEVELS[alert.severity] ?? "quiet";
       setSign(parts.sign, level, alert.severity);
       attribute(node, "data-level", level);
       text(parts.sentence, sentence(alert.sentence || alert.name));
-      text(parts.when, `${alert.name} · ${clock(alert.at, now)} UTC · ${span(now - alert.at)} ago`);
+      shown(parts.todo, Boolean(alert.what_to_do));
+      text(parts.todo, sentence(alert.what_to_do));
+      const since = alert.since ?? alert.at;
+      text(parts.when, `${alert.name} · since ${clock(since, now)} UTC, ${span(now - since)}`);
       text(parts.delivered, { true: "sent", false: "not sent: the alert path fails" }[alert.delivered] ?? "");
       attribute(parts.delivered, "data-level", alert.delivered === false ? "bad" : null);
     });
@@ -209,14 +216,19 @@ function createFeed(feed) {
   const parts = {
     sign: sign("quiet"), state: make("span.state"), age: make("span.age"), sentence: make("p.why"),
   };
-  const node = make("li", {}, parts.sign, make("span.name", {}, feed.name, make("small", {}, ` ${feed.kind}`)), parts.state, parts.age, parts.sentence);
+  const name = make("span.name", {}, feed.name, make("small", {}, ` ${feed.kind}`));
+  const node = make("li", {}, parts.sign, name, parts.state, parts.age, parts.sentence);
   node.parts = parts;
   return node;
 }
 
 function createAlert(alert) {
-  const parts = { sign: sign("quiet", alert.severity), sentence: make("p.said"), when: make("span"), delivered: make("span.delivered") };
-  const node = make("li", {}, parts.sign, make("div", {}, parts.sentence, make("p.note", {}, parts.when, " ", parts.delivered)));
+  const parts = {
+    sign: sign("quiet", alert.severity), sentence: make("p.said"), todo: make("p.todo"), when: make("span"),
+    delivered: make("span.delivered"),
+  };
+  const note = make("p.note", {}, parts.when, " ", parts.delivered);
+  const node = make("li", {}, parts.sign, make("div", {}, parts.sentence, parts.todo, note));
   node.parts = parts;
   return node;
 }

@@ -110,8 +110,9 @@ function ofState(state, now) {
 function readEmpty(view, now) {
   // What was seen while the maker still spoke is no witness: it may have quoted since, and a last ladder may land late.
   const since = Math.max(now - AUDIT_SILENT_SECONDS, (view.state?.sent_at ?? 0) + LATE_SECONDS);
+  const { open_orders: orders, read_at: readAt } = view.exchange ?? {};
+  if (orders === 0 && readAt >= since) return `nothing rested on the exchange at ${clock(readAt, now)} UTC`;
   if (view.audit?.agrees && view.audit.at >= since) return view.audit.sentence || "the audit agrees";
-  if (view.exchange?.open_orders === 0 && view.exchange.read_at >= since) return `nothing rested on the exchange at ${clock(view.exchange.read_at, now)} UTC`;
   const at = view.state?.verified_empty_at;
   const known = at !== null && at !== undefined && view.state.state !== "quoting" && at >= (view.state.pulled_at ?? Infinity);
   return known ? `the exchange was read back empty at ${clock(at, now)} UTC` : "";

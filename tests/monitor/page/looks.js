@@ -9,7 +9,8 @@
   };
   const over = (top, under) => top.slice(0, 3).map((value, at) => value * top[3] + under[at] * (1 - top[3])).concat(1);
   const luminance = (colour) => {
-    const [r, g, b] = colour.map((value) => value / 255).map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = colour.map((value) => linear(value / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const ratio = (a, b) => {
@@ -36,7 +37,8 @@
     const plain = layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
     return drawn ? [plain, named("--well")] : [plain];
   };
-  const visible = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !node.closest(".unseen, .skip, noscript, [aria-disabled]");
+  const left = ".unseen, .skip, noscript, [aria-disabled]"; // not for eyes, not yet, or exempt
+  const visible = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !node.closest(left);
 
   const pale = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -56,7 +58,8 @@
   // Drawn on a canvas or behind a text: pairs of names.
   const pairs = [
     ["--soft", "--card", 4.5], ["--ink", "--buy-soft", 4.5], ["--ink", "--sell-soft", 4.5], ["--on-loud", "--loud", 4.5],
-    ...["--buy", "--sell", "--accent", "--s1", "--s2", "--s3", "--s4", "--good", "--warn", "--bad", "--quiet"].map((name) => [name, "--card", 3]),
+    ...["--buy", "--sell", "--accent", "--s1", "--s2", "--s3", "--s4"].map((name) => [name, "--card", 3]),
+    ...["--good", "--warn", "--bad", "--quiet"].map((name) => [name, "--card", 3]),
     ...["--fill", "--gain", "--loss", "--warn", "--bad"].map((name) => [name, "--well", 3]),
   ];
   for (const [above, below, least] of pairs) {
@@ -68,8 +71,10 @@
   const out = document.documentElement.scrollWidth > wide ? [`the page is ${document.documentElement.scrollWidth} wide`] : [];
   for (const node of document.querySelectorAll("main *, header *, dialog[open] *")) {
     const box = node.getBoundingClientRect();
-    if (box.width && visible(node) && !node.closest("svg, .plot, .bar, .scroll") && (box.right > wide + 1 || box.left < -1)) out.push(`${node.tagName} ${node.className} ${Math.round(box.right)}`);
+    if (!box.width || !visible(node) || node.closest("svg, .plot, .bar, .scroll")) continue;
+    if (box.right > wide + 1 || box.left < -1) out.push(`${node.tagName} ${node.className} ${Math.round(box.right)}`);
   }
-  const cut = [...document.querySelectorAll(".value, dd, td, .big, h1, h2")].filter((node) => visible(node) && node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== "inline");
+  const isCut = (node) => node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== "inline";
+  const cut = [...document.querySelectorAll(".value, dd, td, .big, h1, h2")].filter((node) => visible(node) && isCut(node));
   return { pale: [...new Set(pale)], out: [...out, ...cut.map((node) => `cut off: ${node.textContent}`)] };
 })();

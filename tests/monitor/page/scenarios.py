@@ -94,7 +94,10 @@ SCENARIOS: Final[dict[str, Callable[[float], View]]] = {
     "alerts": lambda at: view(
         state((BTC, ETH), at), at, monitor={"version": "0.1.0", "key": "none", "started_at": at - 60}, audit=None,
         alerts=[
-            alert(at - 125, "warning", "key expires", "the key expires in 41 days: make a new one", delivered=False),
+            alert(
+                at - 125, "warning", "key expires", "the key expires in 6 days", delivered=False,
+                what_to_do="make a new one: python3 run.py keys create conf/live.toml",
+            ),
             alert(at - 7, "info", "resumed", "quoting again after 14 s", delivered=None),
         ],
     ),

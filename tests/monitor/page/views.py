@@ -201,8 +201,12 @@ def view(told: live.State | None, at: float, **changes: Any) -> View:
     return said | changes
 
 
-def alert(at: float, severity: str, name: str, sentence: str, *, delivered: bool | None = True) -> View:
-    return {"at": at, "severity": severity, "name": name, "sentence": sentence, "delivered": delivered}
+def alert(
+    at: float, severity: str, name: str, sentence: str, *, delivered: bool | None = True, what_to_do: str = ""
+) -> View:
+    """One alert that stands; `delivered` None: it is on its way, or has nowhere to go."""
+    told = {"at": at, "severity": severity, "name": name, "sentence": sentence, "delivered": delivered}
+    return told | ({"what_to_do": what_to_do} if what_to_do else {})
 
 
 def history(told: live.State | None, listed: Sequence[Listed], now: float, seconds: float) -> View:
