@@ -60,7 +60,7 @@ class Played:
     silent: bool = False  # the stream stays open and says nothing
     broken: bool = False  # every request but those for files is answered 503
     garbage: bool = False  # what comes is no view
-    kill_seconds: float = 0.0  # before a kill is answered
+    hold: trio.Event | None = None  # a kill is answered once this is set
     killed_at: float | None = None  # unix seconds
     asked: list[Request] = attrs.field(factory=list)
     streams: int = 0  # open now
@@ -117,7 +117,8 @@ class Played:
         if request.path == "/events" and request.method == "GET" and not self.broken:
             return EventStreamResponse(self.tell)
         if request.method == "POST" and request.path == "/kill" and not self.broken:
-            await trio.sleep(self.kill_seconds)
+            if self.hold is not None:
+                await self.hold.wait()
             return self.kill(request)
         name = "index.html" if request.path == "/" else request.path.removeprefix("/")
         path = PAGE / name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import trio
+
 from tests.monitor.page.scenes import LOOKS, needs_browser, scene
 from tests.monitor.page.server import TOKEN
 from tests.monitor.page.views import ACCOUNT
@@ -103,8 +105,9 @@ async def test_a_kill_that_nobody_answers_is_not_called_done(address: str) -> No
 
 
 async def test_a_second_enter_sends_no_second_kill(address: str) -> None:
+    """While the first is on its way, the button is off and says so."""
     async with scene(address) as told:
-        told.played.kill_seconds = 0.5
+        told.played.hold = trio.Event()
         page = await told.page()
         await page.evaluate("document.getElementById('kill-open').click()")
         await page.write(TOKEN)
@@ -112,5 +115,8 @@ async def test_a_second_enter_sends_no_second_kill(address: str) -> None:
         await page.write(ACCOUNT)
         for _ in range(3):
             await page.press("Enter")
+        await page.wait("document.getElementById('kill-outcome').textContent === 'Sending…'")
+        assert await page.evaluate("document.getElementById('kill-send').getAttribute('aria-disabled')") == "true"
+        told.played.hold.set()
         await page.wait("document.getElementById('kill-outcome').textContent.startsWith('The kill file is written')")
         assert len([one for one in told.played.asked if one.path == "/kill"]) == 1
