@@ -99,7 +99,7 @@ class Requirements:
         os.rename(unfinished, self.marker)
 
 
-NEED_NO_PACKAGES = ("cancel-all", "clear")  # the standard library is enough for these, and may be all there is
+NEED_NO_PACKAGES = ("cancel-all", "clear", "watch")  # the standard library is enough for these, and may be all there is
 
 RUN = Requirements("requirements.txt", "made")
 TEST = Requirements("requirements-test.txt", "made-test")

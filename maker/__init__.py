@@ -11,6 +11,7 @@ edge   I/O without tasks of its own: order lanes, reads and sign-in, journal, HT
 wire   pure: how others spell it, bytes to facts and back
 desk   pure: what we know and what we decide; `now` is an argument
 guard  beside the floors, standard library only: whoever outlives the maker
+watcher `watch`, on a second host: pulls what the first one has left; standard library only, as guard and launch
 launch the parent process: starts practice exchange and maker, and says how it ended
 errors one tree, for every floor but the guard
 """

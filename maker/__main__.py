@@ -64,6 +64,10 @@ def main(argv: list[str]) -> int:
         from maker.preflight import command as preflight
 
         return preflight.main(argv[1:])
+    if argv[0] == "watch":
+        from maker.watcher import command as watching
+
+        return watching.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 

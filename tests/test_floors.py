@@ -20,24 +20,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "guard": set(),
     "launch": {"guard"},
+    "watcher": {"guard", "launch"},
     "desk": {"errors"},
     "wire": {"errors", "desk"},
     "edge": {"errors", "desk", "wire"},
     "paper": {"errors", "wire", "edge"},
-    "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch"},
+    "app": {"errors", "desk", "wire", "edge", "paper", "guard", "launch", "watcher"},
     "drills": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch"},
     "storms": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "drills"},
     "compare": {"errors", "desk", "wire", "edge", "paper", "app", "guard", "launch", "storms"},
     "report": {"errors", "desk", "edge", "launch"},
     "preflight": {"errors", "desk", "wire", "edge", "app", "guard", "launch"},
     "monitor": {"errors", "desk", "wire", "edge", "app", "guard", "launch", "report"},
-    "__main__": {"guard", "launch", "app", "drills", "storms", "compare", "report", "preflight", "monitor"},
+    "__main__": {"guard", "launch", "watcher", "app", "drills", "storms", "compare", "report", "preflight", "monitor"},
     "__init__": set(),
 }
 THIRD_PARTY: dict[str, set[str]] = {
     "errors": set(),
     "guard": set(),
     "launch": set(),
+    "watcher": set(),
     "desk": {"attrs"},
     "wire": {"attrs", "msgspec"},
     "edge": {"attrs", "msgspec", "trio", "h11", "httpx", "httpcore", "coincurve", "Crypto"},
@@ -161,9 +163,10 @@ def test_only_the_wallet_imports_the_extra_and_not_before_it_is_used() -> None:
 
 def test_little_of_the_guard_is_shared() -> None:
     """The application reads configuration and key as its guard does, obeys the same kill file, shares its terminal."""
-    seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in {"guard", "launch"}}
+    beside = {"guard", "launch", "watcher"}
+    seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in beside}
     launch = {f"maker.launch.{name}" for name in ("settings", "key", "running", "terminal")}
-    assert seen <= {*launch, "maker.guard.latch"}
+    assert seen <= {*launch, "maker.guard.latch", "maker.watcher.bounds"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:

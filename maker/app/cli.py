@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     if name not in commands:
         known = (
             "run, check, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, cancel-all, "
-            "flatten, clear, test"
+            "flatten, clear, watch, test"
         )
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")

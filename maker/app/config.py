@@ -27,6 +27,7 @@ from maker.errors import ConfigError
 from maker.launch import key, settings
 from maker.paper.reference_venues import ReferenceVenue
 from maker.paper.switches import Switches
+from maker.watcher import bounds
 from maker.wire import ocx
 
 STREAM_SILENT_SECONDS: Final = 1.5 * ocx.HEARTBEAT_SECONDS
@@ -88,6 +89,16 @@ class Guard:
 
 
 @attrs.frozen
+class WatchSettings:
+    """A second host's watcher, which reads these keys for itself (`maker.watcher.bounds`); where its key is kept."""
+
+    margin_seconds: float
+    poll_seconds: float
+    key_env: str = ""
+    key_file: str = ""
+
+
+@attrs.frozen
 class Paper:
     """The practice exchange."""
 
@@ -122,6 +133,7 @@ class Config:
     paper: Paper | None
     monitor: Monitor = attrs.field(factory=Monitor)
     alerts: alert_config.Alerts = attrs.field(factory=alert_config.Alerts)
+    watch: WatchSettings | None = None  # not given: as `maker.watcher.bounds` says
 
 
 TABLES_OF: Final = {"markets": "market", "references": "reference", "margin": "limits"}  # a field -> the table it is in
@@ -199,10 +211,24 @@ def check(tree: Mapping[str, Any], venue_url: str = "", reference_url: str = "",
         paper=paper(tree)[0] if mode == "paper" else None,
         monitor=monitor(tree),
         alerts=alert_config.alerts(tree),
+        watch=section(WatchSettings, tree, "watch") if "watch" in tree else None,
     )
     relations(config)
     monitor_relations(config)
+    if config.watch is not None:
+        watch_relations(config.watch, tree)
     return config
+
+
+def watch_relations(watch: WatchSettings, tree: Mapping[str, Any]) -> None:
+    """What must hold for a watcher, by its own reading of the file. Raises ConfigError."""
+    if watch.key_env and watch.key_file:
+        raise ConfigError("watch", "has two places to find the key.", "Give either key_env or key_file.")
+    try:
+        bounds.bounds(dict(tree))
+    except settings.SettingsError as error:
+        field, _, problem = str(error).partition(" ")
+        raise ConfigError(field, problem, "") from error
 
 
 def exchange(tree: Mapping[str, Any], mode: str, venue_url: str) -> Exchange:

@@ -79,6 +79,7 @@ class Exchange:
         self.tls = ssl.create_default_context(cafile=ca_file or None) if parts.scheme == "https" else None
         self.headers = {"x-api-key": key, "content-type": "application/json", "connection": "close"}
         self.addresses: list[tuple[Any, ...]] = []
+        self.date = ""  # the exchange's clock at its last answer, as HTTP spells it
 
     def look_up(self, wait_seconds: float = LOOK_UP_SECONDS_MAX) -> bool:
         """Look the name up in a thread that may hang, and say whether there is an address; the last good ones stay."""
@@ -102,6 +103,7 @@ class Exchange:
                 connection.request(method, self.path + path, text, self.headers)
                 with connection.getresponse() as answer:
                     content = answer.read(ANSWER_BYTES_MAX)
+                self.date = answer.headers.get("date") or ""
                 return believed(f"{method} {path}", answer.status, answer.headers.get("retry-after") or "", content)
         except (OSError, http.client.HTTPException, ValueError) as problem:
             raise NoAnswer(f"{type(problem).__name__}: {problem}") from None

@@ -185,10 +185,10 @@ def end(process: Process, grace_seconds: float) -> None:
         process.stdout.close()
 
 
-def log(event: str, sentence: str) -> None:
+def log(event: str, sentence: str, *, level: str = "info", process: str = "guard") -> None:
     """Say one thing on stderr, or nothing if that would block: a full pipe must never hold the one who watches."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    fields = {"time": now, "level": "info", "event": event, "process": "guard", "sentence": sentence}
+    fields = {"time": now, "level": level, "event": event, "process": process, "sentence": sentence}
     try:
         line = f"{event}: {sentence}" if os.isatty(2) else json.dumps(fields, ensure_ascii=False)
         line = ERASE + line if can_draw(2) else line

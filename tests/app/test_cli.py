@@ -54,7 +54,7 @@ def test_an_unknown_command_is_a_sentence(words: list[str], capsys: pytest.Captu
     assert (
         shown.err
         == f"unknown command {name!r}. There are: run, check, monitor, venue, drill, simulate, compare, price, report, "
-        "keys, alert-test, cancel-all, flatten, clear, test; each takes --help.\n"
+        "keys, alert-test, cancel-all, flatten, clear, watch, test; each takes --help.\n"
     )
 
 

@@ -172,6 +172,9 @@ BROKEN: list[tuple[str, Any]] = [
     ("halt.tail_seconds_max", -1),
     ("halt.halt_seconds_max", 9),  # the tail of 8 and a settle of 1 just do not fit
     ("foreign_orders", "keep"),
+    ("watch.poll_seconds", Decimal("0.9")),
+    ("watch.poll_seconds", 61),
+    ("watch.margin_seconds", Decimal("8.9")),  # a poll of 5 s, and two calls of 2
     ("guard.hang_seconds_max", Decimal("0.99")),
     ("guard.tail_seconds", Decimal("3.9")),  # a ladder may be 4 s on its way
     ("guard.give_up_seconds", 8),
@@ -407,6 +410,17 @@ def test_a_missing_key_is_named(field: str) -> None:
 def test_a_missing_table_is_named(table: str) -> None:
     assert refused(paper_tree(), drop(table)).field == table
     assert refused(paper_tree(), put(table, 7)).field == table
+
+
+def test_a_watcher_has_defaults_and_one_place_for_its_key() -> None:
+    """[watch] may be left out: whoever has no second host need not know of it."""
+    assert check(live_tree()).watch is not None
+    tree = live_tree()
+    del tree["watch"]
+    assert check(tree).watch is None
+    tree["watch"] = {"poll_seconds": 5, "margin_seconds": 15, "key_env": "A", "key_file": "b"}
+    with pytest.raises(ConfigError, match="two places to find the key"):
+        check(tree)
 
 
 def test_a_market_that_is_no_table_is_named() -> None:
