@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maker.desk.identity import Identity
+from maker.guard.exchange import NoAnswer
 from maker.watcher.ages import FORGET_SECONDS, Ages, http_seconds, unix_seconds
 from tests.watcher.scripted import BOUNDS, World
 
@@ -23,8 +25,6 @@ def row(name: str, made: float | None = None) -> dict[str, Any]:
 
 
 def formatted(unix: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -161,8 +161,6 @@ def play(world: World, history: list[tuple[float, float]], outages: list[tuple[f
         world.resting = {name: (began + placed, "BTC-PERP") for name, placed, gone in ladders if placed <= at < gone}
 
     def fault(_call: object) -> Exception | None:
-        from maker.guard.exchange import NoAnswer
-
         now_rests()
         at = world.now - began
         return NoAnswer("out") if any(start <= at < end for start, end in outages) else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +59,15 @@ def hosted(
     return Host(wanted, clock.wait, environment, now=lambda: clock.now, say=say), clock, lines
 
 
+def datagrams(listener: socket.socket) -> Iterator[str]:
+    """What has arrived."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield listener.recv(4096).decode()
+
+
 def dated(exchange: ScriptedExchange) -> Any:
     """Answer reads with a date, as a real server does."""
-    import json
-
     return lambda one: Say(200, json.dumps(exchange.resting).encode(), DATED) if one.path == ORDERS else None
 
 
@@ -94,10 +102,7 @@ def test_systemd_hears_of_it_before_each_call_and_in_each_pause(tmp_path: Path) 
         listener.setblocking(False)
         host, clock, _ = hosted(exchange, 15.0, **{SOCKET: str(tmp_path / "notify")})
         host.watch()
-        heard = []
-        with pytest.raises(BlockingIOError):
-            while True:
-                heard.append(listener.recv(4096).decode())
+        heard = list(datagrams(listener))
     assert heard[0] == "WATCHDOG=1"
     ready = next(one for one in heard if "READY=1" in one)
     assert "STATUS=1 orders of ours rest, the oldest 0 s of 30 s" in ready
@@ -125,7 +130,7 @@ def test_a_key_in_its_place_is_taken() -> None:
         host, _, lines = hosted(exchange, 100.0)
         host.watcher.accepted = True
         assert host.watch().exit_code == UNVERIFIED
-        assert "watch.key_file: cannot be read." in dict((event, text) for event, text, _ in lines)["no key"]
+        assert "watch.key_file: cannot be read." in {event: text for event, text, _ in lines}["no key"]
         assert good not in str(lines)
 
 
