@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
+from maker.drills import processes
 from maker.drills.processes import TRADE_KEY, MakerRun, Process, cleaned, now_ms, start_maker, until
 from maker.launch import settings
 from maker.watcher.bounds import bounds
@@ -45,8 +47,9 @@ async def power_loss(maker: MakerRun) -> None:
     await until(lambda: maker.has_ended("maker_pid"), 5.0, "the maker's end")
 
 
-def test_a_watcher_pulls_what_a_lost_host_has_left(tmp_path: Path) -> None:
+def test_a_watcher_pulls_what_a_lost_host_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quiet through quoting and a restart; after the power loss everything is gone in the promised time, read back."""
+    monkeypatch.setattr(processes, "START_SECONDS_MAX", START_SECONDS_MAX)
 
     async def scene() -> None:
         async with staged(tmp_path, replace=BRISK) as stage:

@@ -15,14 +15,15 @@ from typing import Final
 
 from maker.launch.settings import PROJECT_FOLDER
 
+BARE: Final = str(getattr(sys, "_base_executable", sys.executable))  # the machine's own Python, without packages
 NOT_COPIED: Final = (".git", ".venv", ".venv.lock", "state", "state-*", "__pycache__", ".*_cache", ".hypothesis")
-PLACES: Final = ("/opt/maker", "/etc/maker", "/var/lib/maker", "/etc/systemd", "/etc/tmpfiles.d", "/run/credentials")
+PLACES: Final = ("/opt/maker", "/etc/maker", "/etc/systemd", "/etc/tmpfiles.d", "/var/lib/maker", "/run/credentials")
 
 SYSTEMCTL: Final = '''#!{python}
 """systemctl, as far as scripts of ours need it; one state folder a unit."""
 import json, os, pathlib, shlex, signal, subprocess, sys, time
 
-root = pathlib.Path({root!r})
+root = pathlib.Path(os.environ["MACHINE_ROOT"])
 words = [word for word in sys.argv[1:] if not word.startswith("-")]
 options = [word for word in sys.argv[1:] if word.startswith("-")]
 with (root / "systemctl.log").open("a") as log:
@@ -70,6 +71,13 @@ def start(unit):
         return
     for name in ("pid", "code"):
         (folder / name).unlink(missing_ok=True)
+    for line in unit_lines(unit, "LoadCredential"):
+        name, _, source = line.partition(":")
+        kept = pathlib.Path(place(f"/run/credentials/{{unit}}.service")) / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        kept.write_bytes(pathlib.Path(place(source)).read_bytes())
+        kept.chmod(0o400)
     words = json.dumps(command(unit, "ExecStart")[0])
     subprocess.Popen(
         [sys.executable, "-c", WATCH, str(folder), words], env=environment(unit), start_new_session=True,
@@ -118,32 +126,48 @@ import os, sys
 
 def place(word):
     for prefix in {places!r}:
-        if word.startswith(prefix):
-            return {root!r} + word
+        word = word.replace(prefix, os.environ["MACHINE_ROOT"] + prefix)
     return word
 
 words = [place(word) for word in sys.argv[1:]]
 if words[0] == "useradd":
     raise SystemExit(0)
+root = os.environ["MACHINE_ROOT"]
+os.environ.update(
+    MAKER_FOLDER=root + "/opt/maker",
+    MAKER_CONF=root + "/etc/maker/live.toml",
+    MAKER_KEY=root + "/etc/maker/ocx-key",
+    MAKER_STATE=root + "/var/lib/maker",
+    MAKER_SETTLE_SECONDS="3",
+)
 os.execvp(words[0], words)
 '''
 
+SCP: Final = '''#!{python}
+"""scp, for a test: from this machine's folders to the home of the other one."""
+import os, shutil, sys
 
-def make_services(root: Path) -> Path:
-    """Write the commands into a folder below `root`, which stands for the machine's; return it, for PATH."""
-    folder = root / "bin"
+for word in sys.argv[1:-1]:
+    path = os.environ["MACHINE_ROOT"] + word if word.startswith("/etc/") else word
+    shutil.copy(path, os.environ["SECOND_HOME"])
+'''
+
+
+def make_services(folder: Path) -> None:
+    """Write the commands into a folder, for PATH; MACHINE_ROOT says below which folder a machine's own ones are."""
     folder.mkdir(parents=True)
-    bare = getattr(sys, "_base_executable", sys.executable)
-    words = {"python": bare, "root": str(root), "places": PLACES}
-    for name, text in (("systemctl", SYSTEMCTL), ("sudo", SUDO)):
+    words = {"python": BARE, "places": PLACES}
+    for name, text in (("systemctl", SYSTEMCTL), ("sudo", SUDO), ("scp", SCP)):
         path = folder / name
         path.write_text(text.format(**words))
         path.chmod(0o755)
-    (folder / "python3").symlink_to(bare)
-    for place in PLACES:
-        (root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
-    (root / "etc/systemd/system").mkdir()
-    return folder
+    (folder / "python3").symlink_to(BARE)
+
+
+def make_machine(root: Path) -> None:
+    """Make a machine's folders: those that are there before anything is installed."""
+    for place in ("opt", "etc/systemd/system", "etc/tmpfiles.d", "var/lib/maker", "run/credentials"):
+        (root / place).mkdir(parents=True)
 
 
 PLANT: Final = """
@@ -159,23 +183,19 @@ site = next((folder / ".venv" / "lib").iterdir()) / "site-packages"
 """
 
 
-def plant_script(folder: Path) -> Path:
-    """Write the program that gives a copy of the project our packages: what a first start does with a network."""
-    path = folder / "plant.py"
-    path.write_text(PLANT)
-    return path
+def make_template(root: Path) -> Path:
+    """Return a folder for GIT_TEMPLATE_DIR: whatever is cloned gets our packages, unless PLANT is no.
 
-
-def plant_command(script: Path, folder: str) -> str:
-    """Return the shell command that plants them into a folder."""
-    bare = getattr(sys, "_base_executable", sys.executable)
+    That is what a first start does with a network (tests/test_bootstrap.py has that), here within a second.
+    """
+    script, folder = root / "plant.py", root / "template"
+    script.write_text(PLANT)
     packages = next(path for path in sys.path if path.endswith("site-packages"))
-    return f"{bare} {script} {folder} {packages}"
-
-
-def plant(script: Path, folder: Path) -> None:
-    """Give a copy of the project our packages."""
-    subprocess.run(plant_command(script, str(folder)), shell=True, check=True)
+    hook = folder / "hooks/post-checkout"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(f'#!/bin/sh\n[ -d "$PWD/.venv" ] || [ "$PLANT" = no ] || {BARE} {script} "$PWD" {packages}\n')
+    hook.chmod(0o755)
+    return folder
 
 
 def snapshot(root: Path) -> Path:
@@ -197,7 +217,8 @@ def commit(repository: Path, message: str, *, init: bool = False) -> str:
     return message
 
 
-def services_environment(commands: Path, root: Path, **more: str) -> dict[str, str]:
-    """The environment of a script that calls these commands."""
-    kept = {"PATH": f"{commands}:{os.environ['PATH']}", "HOME": str(root), "LANG": "C.UTF-8"}
-    return kept | {"GIT_CONFIG_NOSYSTEM": "1", **more}
+def services_environment(commands: Path, template: Path, machine: Path, **more: str) -> dict[str, str]:
+    """The environment of a person, or a script, at a machine with these commands."""
+    kept = {"PATH": f"{commands}:{os.environ['PATH']}", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1"}
+    places = {"MACHINE_ROOT": str(machine), "GIT_TEMPLATE_DIR": str(template), "HOME": str(machine)}
+    return kept | places | more
