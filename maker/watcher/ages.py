@@ -6,9 +6,9 @@ Of each order is known, on this host's clock (CLOCK_BOOTTIME: it counts suspende
     unseen   when the last read began that did not show it: it is at most so old; not known for the first read's
 
 and on the exchange's: its `createdAt`, and the `Date` of the answer that lists it. Their difference is the age if the
-exchange's engine and its HTTP server have the same time. That is believed within the two bounds above; and where an
-order shows that it cannot be true, because it would be older than `unseen` allows, the difference is taken off all
-ages that follow. So no clock that is wrong, of either host or of the exchange, makes a young order old by more than the
+exchange's engine and its HTTP server have the same time. Where an order shows that they have not, because it would be
+older than `unseen` allows, what is too much is taken off its age and all that follow; and no age is below what `seen`
+proves. So no clock that is wrong, of either host or of the exchange, makes a young order old by more than the
 time between two reads. (But for orders that the very first read shows: of these the exchange's clock alone tells.)
 
 Without `createdAt` or `Date`, `seen` is all there is: an order is then pulled later by at most one poll, and after a
@@ -87,11 +87,11 @@ class Ages:
 
     def age(self, order: Order, now: float) -> float:
         """Return an order's age in seconds at `now`: never less than proven, seldom more than true."""
-        least, most = now - order.seen, now - order.unseen
+        least = now - order.seen
         if self.dated is None or order.created is None:
             return least
         told, answered = self.dated
-        return max(least, min(most, told + now - answered - order.created - self.ahead))
+        return max(least, told + now - answered - order.created - self.ahead)
 
     def oldest(self, now: float) -> float:
         """Return the age of our oldest order in seconds; 0 when none rests."""

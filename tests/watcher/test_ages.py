@@ -175,7 +175,7 @@ OUTAGES = st.lists(
 SKEWS = st.sampled_from([0.0, -3600.0, -90.0, -2.0, 2.0, 20.0, 90.0, 3600.0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(histories(BOUNDS.rest_seconds_max), OUTAGES, SKEWS, st.booleans(), st.booleans(), st.floats(0, 1))
 def test_a_healthy_maker_is_never_pulled(
     history: list[tuple[float, float]],
@@ -197,7 +197,7 @@ def test_a_healthy_maker_is_never_pulled(
     assert world.cancels == [], world.lines
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories(BOUNDS.rest_seconds_max), SKEWS, st.booleans(), st.booleans())
 def test_a_dead_maker_always_is(history: list[tuple[float, float]], skew: float, stamps: bool, dates: bool) -> None:
     """After any healthy history the last ladder stays: it is cancelled once, in time, and never before it is old."""
