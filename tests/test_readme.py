@@ -151,7 +151,7 @@ def test_every_command_works_as_written(tmp_path: Path, monkeypatch: pytest.Monk
             began = now_ms()
             code, said = await trio.to_thread.run_sync(type_in, text, environment, person)
             assert code == 0, said[-4000:]
-            assert said.count("exit code 0") >= 2, "the practice run, and ten seconds of live quotes"
+            assert said.count("exit code 0") >= 2, "the practice run, and five seconds of live quotes"
             assert "nothing stands against a start" in said
             assert "maker runs in version" in said
             assert "Nothing rests on the account" in said

@@ -144,12 +144,16 @@ os.execvp(words[0], words)
 '''
 
 SCP: Final = '''#!{python}
-"""scp, for a test: from this machine's folders to the home of the other one."""
-import os, shutil, sys
+"""scp, for a test: to the home of the other machine, whose folders are below that."""
+import os, pathlib, shutil, sys
 
+root, home = os.environ["MACHINE_ROOT"], os.environ["SECOND_HOME"]
 for word in sys.argv[1:-1]:
-    path = os.environ["MACHINE_ROOT"] + word if word.startswith("/etc/") else word
-    shutil.copy(path, os.environ["SECOND_HOME"])
+    if not word.startswith("/etc/"):
+        shutil.copy(word, home)
+        continue
+    source = pathlib.Path(root + word)
+    (pathlib.Path(home) / source.name).write_text(source.read_text().replace(root, home))
 '''
 
 
