@@ -80,8 +80,11 @@ class Ages:
         }
         self.orders, self.read_at = found, asked
         told = http_seconds(date)
-        self.dated = None if told is None else (told, answered)
-        for one in found.values() if told is not None else ():
+        if told is None:
+            self.dated = None
+            return
+        self.dated = told, answered
+        for one in found.values():
             if one.created is not None:
                 self.ahead = max(self.ahead, told - one.created - (answered - one.unseen))
 
