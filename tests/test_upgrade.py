@@ -176,6 +176,110 @@ def test_words_that_are_not_known(words: list[str]) -> None:
     assert "usage: upgrade.sh [--new-journal] [VERSION]" in ended.stderr
 
 
+STUB = """#!/bin/sh
+# git, systemctl, python3 or sleep: notes what it was asked, and answers as the test says.
+name=$(basename "$0")
+echo "$name $*" >> "$NOTES"
+case "$name $*" in
+*"status --porcelain"*) ;;
+*"rev-parse HEAD") echo old ;;
+*"rev-parse --verify"*) echo new ;;
+*"rev-parse --short"*) echo short ;;
+"systemctl is-active"*)
+    count=$(grep -c is-active "$NOTES")
+    case " $ACTIVE " in *" $count "*) exit 0 ;; *) exit 3 ;; esac ;;
+*ExecMainStatus*) echo "$STATUS" ;;
+*ExecMainCode*) echo "$HOW" ;;
+"python3 "*" check "*) exit "$CHECK" ;;
+"python3 "*" cancel-all "*) exit "$CANCEL" ;;
+esac
+"""
+ASKED = {"ACTIVE": "1 2", "STATUS": "0", "HOW": "1", "CHECK": "0", "CANCEL": "0"}  # which looks find it active, …
+
+
+def rehearsed(tmp_path: Path, *words: str, **answers: str) -> tuple[int, str, list[str]]:
+    """Run the script with every command it calls played; its exit code, its lines, and what it asked in order."""
+    for name in ("git", "systemctl", "python3", "sleep"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    notes = tmp_path / "notes"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NOTES": str(notes), "MAKER_FOLDER": str(tmp_path / "maker")}
+    environment |= {"MAKER_STATE": str(tmp_path), **ASKED, **answers}
+    ended = subprocess.run(["/bin/sh", SCRIPT, *words], env=environment, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stderr, notes.read_text().splitlines()
+
+
+def asked(notes: list[str], words: str) -> list[int]:
+    """Where in the order something was asked."""
+    return [at for at, line in enumerate(notes) if words in line]
+
+
+@pytest.mark.parametrize("status", ["0", "70"])
+def test_a_proven_stop_goes_on(status: str, tmp_path: Path) -> None:
+    """Checked before it is stopped, changed only after that, and started last; nothing is cancelled a second time."""
+    code, _, notes = rehearsed(tmp_path, "v2", STATUS=status)
+    assert code == 0
+    (check,), (stop,), (checkout,), (start,) = (
+        asked(notes, words) for words in (" check ", "systemctl stop", "checkout", "systemctl start")
+    )
+    assert check < stop < checkout < start
+    assert asked(notes, "cancel-all") == []
+
+
+def test_a_stop_that_ends_with_75_ends_it(tmp_path: Path) -> None:
+    code, said, notes = rehearsed(tmp_path, "v2", STATUS="75")
+    assert code == 75
+    assert "QUOTES MAY REST" in said
+    assert asked(notes, "checkout") == asked(notes, "systemctl start") == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"HOW": "2", "STATUS": "9"},  # killed
+        {"STATUS": "77"},
+        {"STATUS": "78"},
+        {"ACTIVE": "2"},  # no bot ran: its last code is of another day
+        {"HOW": "", "STATUS": ""},
+    ],
+    ids=str,
+)
+def test_a_stop_that_proves_nothing_is_proven_by_cancel_all(answers: dict[str, str], tmp_path: Path) -> None:
+    """Cancelled and read back by another command: it goes on only with 0."""
+    code, _, notes = rehearsed(tmp_path, "v2", **answers)
+    assert code == 0
+    (cancel,), (checkout,) = asked(notes, "cancel-all"), asked(notes, "checkout")
+    assert asked(notes, "systemctl stop")[0] < cancel < checkout
+    assert "--no-latch" in notes[cancel]
+    (tmp_path / "notes").unlink()
+    code, said, notes = rehearsed(tmp_path, "v2", **answers, CANCEL="75")
+    assert code == 75
+    assert "QUOTES MAY REST" in said
+    assert asked(notes, "checkout") == asked(notes, "systemctl start") == []
+
+
+@pytest.mark.parametrize("check", ["1", "77", "78"])
+def test_a_version_that_does_not_pass_stops_nothing(check: str, tmp_path: Path) -> None:
+    code, _, notes = rehearsed(tmp_path, "v2", CHECK=check)
+    assert code == 1
+    assert asked(notes, "systemctl") == []
+    assert asked(notes, "checkout") == []
+    assert asked(notes, "worktree remove")[-1] > asked(notes, " check ")[0]
+
+
+def test_a_version_that_does_not_run_is_taken_back(tmp_path: Path) -> None:
+    """Active before, not after the start, and again with the old version: nothing rests in between, proven."""
+    code, said, notes = rehearsed(tmp_path, "v2", ACTIVE="1 4")
+    assert code == 1
+    assert [notes[at].split()[-1] for at in asked(notes, "checkout")] == ["new", "old"]
+    assert len(asked(notes, "cancel-all")) == 1
+    assert "runs in the old version" in said
+    (tmp_path / "notes").unlink()
+    code, said, _ = rehearsed(tmp_path, "v2", ACTIVE="1")
+    assert code == 1
+    assert "is stopped, nothing rests" in said
+
+
 def test_upgrades_never_leave_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A good version; one that fails its check; one that does not start; a stop that proves nothing; a new journal."""
     monkeypatch.setattr(processes, "START_SECONDS_MAX", QUOTED_SECONDS_MAX)
