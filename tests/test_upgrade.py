@@ -237,6 +237,7 @@ def test_a_stop_that_ends_with_75_ends_it(tmp_path: Path) -> None:
     "answers",
     [
         {"HOW": "2", "STATUS": "9"},  # killed
+        {"HOW": "2", "STATUS": "0"},  # whatever it was, no exit code
         {"STATUS": "77"},
         {"STATUS": "78"},
         {"ACTIVE": "2"},  # no bot ran: its last code is of another day

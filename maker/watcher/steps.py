@@ -149,7 +149,7 @@ class Watcher:
                 f"The exchange's Date runs {self.ages.ahead:.0f} s ahead of its createdAt: taken off every age.",
             )
         self.left = self.ages.older(self.bounds.age_seconds_max, self.now())
-        self.blind = self.blind and bool(self.left)
+        self.blind = bool(self.left)
         return bool(self.left)
 
     def prove(self) -> Steps[None]:

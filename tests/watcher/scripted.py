@@ -74,6 +74,11 @@ class World:
         for name in names:
             self.resting[name] = (self.now - age, market)
 
+    def requote(self, *names: str) -> None:
+        """Replace all that rests by new orders of these names, a number of their own added."""
+        self.resting = {}
+        self.place(*(f"{name}-{self.now}" for name in names))
+
     def unix(self, at: float) -> float:
         """The engine's clock."""
         return EXCHANGE_UNIX + at

@@ -41,7 +41,7 @@ class Clock:
 
 
 def hosted(
-    exchange: ScriptedExchange, stop_seconds: float = 20.0, keys: list[str] | None = None, **environment: str
+    exchange: ScriptedExchange, stop_seconds: float = 20.0, keys: list[str] | None = None, notify: str = ""
 ) -> tuple[Host, Clock, list[tuple[str, str, str]]]:
     """A host that watches a scripted exchange; and its clock, and its lines."""
     clock, lines = Clock(stop_seconds), list[tuple[str, str, str]]()
@@ -56,7 +56,7 @@ def hosted(
         lines.append((event, sentence, level))
 
     wanted = Wanted(BOUNDS, "mk", ours, read_key)
-    return Host(wanted, clock.wait, environment, now=lambda: clock.now, say=say), clock, lines
+    return Host(wanted, clock.wait, {SOCKET: notify}, now=lambda: clock.now, say=say), clock, lines
 
 
 def datagrams(listener: socket.socket) -> Iterator[str]:
@@ -100,7 +100,7 @@ def test_systemd_hears_of_it_before_each_call_and_in_each_pause(tmp_path: Path) 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, ScriptedExchange([order()]) as exchange:
         listener.bind(str(tmp_path / "notify"))
         listener.setblocking(False)
-        host, clock, _ = hosted(exchange, 15.0, **{SOCKET: str(tmp_path / "notify")})
+        host, clock, _ = hosted(exchange, 15.0, notify=str(tmp_path / "notify"))
         host.watch()
         heard = list(datagrams(listener))
     assert heard[0] == "WATCHDOG=1"
@@ -165,6 +165,27 @@ def test_a_bug_of_ours_ends_one_watcher_and_not_the_watching(
     assert host.watcher.accepted
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert clock.now >= 2 * room.BUG_SECONDS
+
+
+def test_a_bug_does_not_bring_the_start_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key that was good and is refused after a bug ends nothing: 77 is for the start alone."""
+    bugs = [ZeroDivisionError("planted")]
+    honest = Watcher.look
+
+    def look(self: Watcher) -> Any:
+        if self.accepted and bugs:
+            raise bugs.pop()
+        return honest(self)
+
+    monkeypatch.setattr(Watcher, "look", look)
+    with ScriptedExchange() as exchange:
+        exchange.script = lambda _one: None if bugs else Say(401)
+        host, _, lines = hosted(exchange, 600.0)
+        assert host.watch().exit_code == UNVERIFIED
+    assert "KEY REFUSED" in [event for event, _, _ in lines]
+    assert "planted" in capsys.readouterr().err
 
 
 def test_a_bug_when_told_to_stop_is_75(monkeypatch: pytest.MonkeyPatch) -> None:

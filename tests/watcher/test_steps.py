@@ -230,7 +230,7 @@ def test_nothing_is_cancelled_blindly() -> None:
 def test_it_reads_at_its_pace_and_says_now_and_then_that_it_lives() -> None:
     """A healthy hour: a read each five seconds, no order request but the one proof, a line every five minutes."""
     world = World()
-    world.during = lambda: (world.resting.clear(), world.place(f"mk-a-{world.now}", "zz-1"))[0]
+    world.during = lambda: world.requote("mk-a", "zz")
     world.run(3600.0)
     assert 3600 / 5 - 25 < len(world.reads) <= 3600 / 5
     assert [call.path for _, call in world.calls if call.method == "POST"] == [CANCEL_ALL]
@@ -277,7 +277,7 @@ def test_garbage_is_no_empty_account() -> None:
 def test_clocks_of_the_exchange_that_disagree_are_told() -> None:
     world = World(skew=500.0)
     world.run(6.0)
-    world.during = lambda: (world.resting.clear(), world.place(f"mk-a-{world.now}"))[0]
+    world.during = lambda: world.requote("mk-a")
     world.run(300.0)
     assert world.cancels == []
     assert "s ahead of its createdAt" in world.sentence("clocks")
