@@ -341,8 +341,8 @@ async def good_and_bad_versions(machine: Machine) -> None:
     archives = list(machine.state.glob("archive-*"))
     assert len(archives) == 1
     assert (archives[0] / "journal.sqlite").stat().st_size > 0
-    assert (machine.state / "journal.sqlite").exists()
     await machine.quoting(at)
+    assert (machine.state / "journal.sqlite").exists()
     machine.systemctl("stop")
     record.refresh()
     assert record.resting() == {}
