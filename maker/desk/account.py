@@ -82,6 +82,8 @@ class MarketAccount:
     position_lots: int = 0  # signed, as the exchange last said
     position_summed_lots: int = 0  # signed, from fills since the last account read
     position_start_lots: int = 0  # signed, as found at the start of the run
+    # Signed, a side: how far it was, or could come, beyond a limit when that was lowered; 0: it was not beyond.
+    position_found_lots: dict[Side, int] = attrs.field(factory=lambda: dict.fromkeys(Side, 0))
     entry_start: Decimal = Decimal(0)  # quote per base, of that position
     entry_price: Decimal = Decimal(0)
     held: dict[str, PositionSeen] = attrs.field(factory=dict)  # open positions by id; one, but for a flip

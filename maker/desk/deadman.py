@@ -132,6 +132,8 @@ class Reason(enum.Enum):
     UNHANDLED_ERROR = Row("an unexpected error", AT_ONCE, ExitCode.FAILED_EMPTY)
     OWNER_GONE = Row("the guard, our parent process, is gone", AT_ONCE, ExitCode.FAILED_EMPTY)
     # people
+    LIMITS_LOWERED = Row("a limit was lowered below what rests", AT_ONCE)
+    KEY_CHANGED = Row("the API key is changed, which is done while nothing rests", AT_ONCE)
     STOP_ASKED = Row("stopped as asked", AT_ONCE, ExitCode.CLEAN)
     TIME_UP = Row("the time asked for is over", AT_ONCE, ExitCode.CLEAN)
     KILLED = Row(

@@ -20,7 +20,7 @@ WHOLE: Final = Decimal(1)  # of a cap: no ramp
 
 @attrs.frozen
 class Limits:
-    """Of one market; nothing can raise them while the program runs."""
+    """Of one market; nothing can raise them while the program runs, and only a person can lower them."""
 
     position_limit: Decimal  # base, either side, worst case counted
     order_size_max: Decimal  # base, one order
@@ -129,14 +129,15 @@ def beyond_limit(account: MarketAccount, limits: Limits) -> str:
     """Say how far the position is beyond its limit; empty when it is not.
 
     `approve` counts everything that may fill, so our own orders cannot bring it there. A position found beyond the
-    limit at the start may be worked off, never grown. Only a position that our fills explain is judged: one they do not
-    has a reason of its own.
+    limit, at the start or when the limit was lowered, may be worked off, never grown. Only a position that our fills
+    explain is judged: one they do not has a reason of its own.
     """
     if not account.explained:
         return ""
     limit = account.spec.grid.size.count_down(limits.position_limit)
     for side in Side:
-        allowed = max(limit, side.sign * account.position_start_lots)
+        found = side.sign * account.position_found_lots[side]
+        allowed = max(limit, side.sign * account.position_start_lots, found)
         if side.sign * account.position_lots > allowed:
             size = account.spec.grid.size
             return f"{size.text(account.position_lots)}, allowed are {size.text(side.sign * allowed)}"
