@@ -4,7 +4,7 @@
 `python3 run.py [COMMAND ...]`   the same as `.venv/bin/python -m maker [COMMAND ...]`
 `python3 run.py test [ARGS ...]` installs the test tools too, then runs pytest
 `python3 run.py keys …`          installs what a wallet needs too, into a folder of its own: `.venv/wallet`
-`python3 run.py cancel-all|clear …`  runs as it stands: the red button works without `.venv`, network or a free disk
+`python3 run.py cancel-all|clear|reload …`  runs as it stands: they work without `.venv`, network or a free disk
 
 Standard library only. The environment is finished when, and only when, `.venv/made` says what it was made from; that
 file is written last, so an interrupted start leaves no marker and the next one begins again. `.venv.lock` is held
@@ -99,7 +99,7 @@ class Requirements:
         os.rename(unfinished, self.marker)
 
 
-NEED_NO_PACKAGES = ("cancel-all", "clear", "watch")  # the standard library is enough for these, and may be all there is
+NEED_NO_PACKAGES = ("cancel-all", "clear", "watch", "reload")  # the standard library is enough, and may be all there is
 
 RUN = Requirements("requirements.txt", "made")
 TEST = Requirements("requirements-test.txt", "made-test")

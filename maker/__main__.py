@@ -20,6 +20,7 @@ from typing import NoReturn
 from maker.guard.exchange import NoAnswer, within
 from maker.guard.watch import STOP_SIGNALS
 from maker.launch import parent, report, settings
+from maker.launch.reloading import RELOAD_SIGNAL
 
 DEFAULT_CONFIGURATION = settings.PROJECT_FOLDER / "conf" / "paper.toml"
 PRINT_SECONDS_MAX = 5.0  # for a reader of stdout that is busy; one that is gone for good must not hold the exit
@@ -68,6 +69,10 @@ def main(argv: list[str]) -> int:
         from maker.watcher import command as watching
 
         return watching.main(argv[1:])
+    if argv[0] == "reload":
+        from maker.launch import reload_command
+
+        return reload_command.main(argv[1:])
     if argv[0] in ("cancel-all", "clear"):
         from maker.launch import buttons
 
@@ -90,7 +95,7 @@ def run(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(USAGE)
         return report.CLEAN
-    for number in STOP_SIGNALS:
+    for number in (*STOP_SIGNALS, RELOAD_SIGNAL):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             # Before and after the parent listens: a signal while the result is being printed must not lose it.
             signal.signal(number, lambda _number, _frame: None)

@@ -16,6 +16,7 @@ end tells it that we are gone; and the locks.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -32,7 +33,10 @@ from maker.guard.exchange import Exchange, NoAnswer, pull, reading_back, seconds
 from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
 from maker.launch.companion import Companion
+from maker.launch.conductor import Conductor
 from maker.launch.lock import Lock
+from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
+from maker.launch.running import RUN_FILE
 from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
 from maker.launch.watching import Watch, read_available
@@ -69,13 +73,14 @@ def run_in(
     ours = key.Key(key.PAPER_KEY) if wanted.is_paper else key.read(wanted.key_env, wanted.key_file, os.environ)
     key.refuse_scope(ours, wanted.configuration)
     try:
-        exchange = Exchange(venue.venue_url if venue else wanted.base_url, ours.secret, wanted.ca_file)
+        exchange = Rotating(venue.venue_url if venue else wanted.base_url, Keys(ours), wanted.ca_file)
     except OSError as problem:  # ssl.SSLError among them
         raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
     fire_drill(exchange, wanted, signals)
     # Only now: a key in its last minutes still sweeps what an earlier run left.
     needed_seconds = key.seconds_needed(wanted.guard.give_up_seconds, wanted.guard.tail_seconds)
     key.refuse_short_life(ours, needed_seconds, time.time(), wanted.configuration)
+    read = hashlib.sha256(settings.content_of(wanted.configuration)).hexdigest()
     result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
     link, makers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.callback(os.close, result_reader)
@@ -91,7 +96,7 @@ def run_in(
     os.close(result_writer)
     makers_end.close()
     log("started", f"the maker runs as process {maker.pid}.")
-    status = write_status(wanted.state_folder / "run.json", maker, venue, ours.key_id, stack)
+    status = write_status(wanted.state_folder / RUN_FILE, maker, venue, ours.key_id, read, stack)
     if wanted.monitor.enabled:
         companion = a_companion(wanted, status, draws_status=draws_status)
         stack.callback(companion.end)
@@ -100,6 +105,8 @@ def run_in(
     if for_seconds is not None:
         watch.judge.stop_at = seconds_now() + for_seconds + START_SECONDS_MAX
     watch.routine, watch.say = lambda: routine(exchange, venue), log
+    conductor = Conductor(wanted, exchange, link.send, status, log)
+    watch.reload, watch.tend, watch.takes = conductor.asked, conductor.look, conductor.heard
     ended = watch.run()
     for one in locks:
         one.describe(ending=True)
@@ -116,12 +123,12 @@ def a_companion(wanted: settings.ParentSettings, status: Status, *, draws_status
 
 
 def catch_signals(stack: contextlib.ExitStack) -> int:
-    """Turn stop signals into bytes in a pipe, so that one poll waits for everything, and return its reader."""
+    """Turn signals into bytes in a pipe, so that one poll waits for everything, and return its reader."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
     stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer, warn_on_full_buffer=False))
-    for number in STOP_SIGNALS:
+    for number in (*STOP_SIGNALS, RELOAD_SIGNAL):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             stack.callback(signal.signal, number, signal.signal(number, lambda _number, _frame: None))
     return reader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,16 +39,17 @@ def practice(folder: Path) -> Practice | None:
     return None if found.has_ended else found
 
 
-def key_in_use(folder: Path) -> str | None:
-    """Return the id of the key that a run in this state folder quotes with; "" if it runs with one nobody knows.
+def keys_in_use(folder: Path) -> tuple[str, ...] | None:
+    """Return the ids of the keys that a run in this state folder quotes with, or may: two while one is changed.
 
-    None: no run is alive.
+    Empty: it runs with one that nobody knows. None: no run is alive.
     """
     try:
         with (folder / RUN_FILE).open("rb") as file:
             said = json.loads(file.read(RUN_FILE_BYTES_MAX))
         pids = (said["guard_pid"], said["maker_pid"])
-        return str(said.get("key_id") or "") if any(alive(pid) for pid in pids) else None
+        known = (said.get("key_id"), said.get("next_key_id"))
+        return tuple(str(one) for one in known if one) if any(alive(pid) for pid in pids) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

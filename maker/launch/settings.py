@@ -65,6 +65,11 @@ def load(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, 
 
     Raises SettingsError with a sentence that names the file, and the line where there is one.
     """
+    return parse(content_of(path), path, parse_float=parse_float)
+
+
+def content_of(path: Path) -> bytes:
+    """Return what a configuration file holds. Raises SettingsError."""
     try:
         with path.open("rb") as file:
             content = file.read(CONFIGURATION_BYTES_MAX + 1)
@@ -72,6 +77,11 @@ def load(path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, 
         raise SettingsError(f"cannot read the configuration {path}: {problem.strerror or problem}.") from None
     if len(content) > CONFIGURATION_BYTES_MAX:
         raise SettingsError(f"the configuration {path} is larger than {CONFIGURATION_BYTES_MAX} bytes.")
+    return content
+
+
+def parse(content: bytes, path: Path, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """Return what a file's content means; see `load`. Raises SettingsError."""
     try:
         return tomllib.loads(content.decode("utf-8"), parse_float=parse_float)
     except UnicodeDecodeError:

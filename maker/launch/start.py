@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import STOP_SIGNALS
+from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.report import REFUSED_TO_START
 from maker.launch.settings import ParentSettings
 from maker.launch.terminal import ERASE, can_draw
@@ -64,9 +65,14 @@ def start(
     `environment`: None: ours. Raises OSError.
     """
     words = [sys.executable, "-m", "maker", *command]
-    return subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True, env=environment
-    )
+    # For good: a supervisor may send it to every process of ours, and it is meant for us alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (RELOAD_SIGNAL,))
+    try:
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=pass_fds, start_new_session=True, env=environment
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start_maker(command: list[str], pass_fds: tuple[int, ...]) -> Process:
@@ -98,7 +104,9 @@ def start_venue(wanted: ParentSettings, signals: int, stack: contextlib.ExitStac
         if not ready:
             raise Refusal(f"the practice exchange was not ready after {VENUE_READY_SECONDS_MAX:g} s.")
         if signals in ready:
-            raise Refusal("stopped by a signal before anything was placed.")
+            if any(number in STOP_SIGNALS for number in os.read(signals, PIPE_READ_BYTES)):
+                raise Refusal("stopped by a signal before anything was placed.")
+            continue
         chunk = os.read(reader, PIPE_READ_BYTES)
         line += chunk
         if not chunk or len(line) > MESSAGE_BYTES_MAX:
@@ -142,10 +150,12 @@ class Status:
                 self.writing.release()
 
 
-def write_status(path: Path, maker: Process, venue: Venue | None, key_id: str, stack: contextlib.ExitStack) -> Status:
-    """Say in one file, removed at the end, which processes run and where they listen.
+def write_status(
+    path: Path, maker: Process, venue: Venue | None, key_id: str, config_sha256: str, stack: contextlib.ExitStack
+) -> Status:
+    """Say in one file, replaced atomically and removed at the end, which processes run and where they listen.
 
-    `key_id` is that of the key in use, "" where it is not known: `keys revoke` spares it.
+    `key_id` is that of the key in use, "" where it is not known: `keys revoke` spares it. A reload amends the file.
     """
     status = Status(
         path,
@@ -158,6 +168,7 @@ def write_status(path: Path, maker: Process, venue: Venue | None, key_id: str, s
             "monitor_pid": None,
             "monitor_url": None,
             "key_id": key_id or None,
+            "config_sha256": config_sha256,
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         },
     )

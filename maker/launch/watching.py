@@ -17,6 +17,7 @@ from pathlib import Path
 from maker.guard import latch
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import Ended, Judge
+from maker.launch.reloading import RELOAD_SIGNAL
 
 ROUTINE_SECONDS = 60.0  # between two looks at the exchange's name
 MESSAGE_BYTES_MAX = 4096  # a heartbeat has 100
@@ -33,6 +34,9 @@ class Watch:
         self.judge = Judge(hang_seconds_max, seconds_now())
         self.routine: Callable[[], object] = bool
         self.say: Callable[[str, str], object] = lambda *_words: None
+        self.reload: Callable[[], object] = bool  # asked for by a signal
+        self.tend: Callable[[], object] = bool  # whatever else is under way, at every look
+        self.takes: Callable[[bytes], bool] = lambda _message: False  # a message that is no heartbeat
         self.written = b""
 
     def run(self) -> Ended:
@@ -57,6 +61,7 @@ class Watch:
                 select.select([self.maker], [], [])
                 return self.judge.ended(b"", trouble)
             self.pass_on(now)
+            self.tend()
             if now >= routine_at:
                 routine_at = now + ROUTINE_SECONDS
                 self.routine()
@@ -65,6 +70,8 @@ class Watch:
         """Answer every heartbeat that is there; False at the end of the link."""
         try:
             while data := self.link.recv(MESSAGE_BYTES_MAX):
+                if self.takes(data):
+                    continue
                 if answer := self.judge.heard(data, seconds_now()):
                     self.link.send(answer)
         except OSError as problem:  # any other is as its end
@@ -76,7 +83,10 @@ class Watch:
         why = latch.read(self.folder) if self.judge.obey_at == math.inf else None
         if why is not None:
             self.say("kill file", f"quotes are to be pulled: {why}.")
-        for number in self.judge.told(read_available(self.signals), why is not None, now):
+        signals = read_available(self.signals)
+        if RELOAD_SIGNAL in signals:
+            self.reload()
+        for number in self.judge.told(signals, why is not None, now):
             signal.pidfd_send_signal(self.maker, number)
 
     def read_result(self) -> bool:

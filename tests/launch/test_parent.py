@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from maker.launch.key import Key, spell
-from maker.launch.running import key_in_use
+from maker.launch.running import keys_in_use
 from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
@@ -258,13 +258,13 @@ def test_a_key_that_lasts_quotes_and_is_named_while_it_does(scripted: Scripted, 
     run.key = noted("trade", 3600.0)
     process = run.start()
     assert run.status()["key_id"] == "ocx_kid_1"
-    assert key_in_use(run.folder / "state") == "ocx_kid_1"
+    assert keys_in_use(run.folder / "state") == ("ocx_kid_1",)
     assert {request.headers["x-api-key"] for request in exchange.requests} == {KEY}
     words = Path(f"/proc/{process.pid}/cmdline").read_bytes() + (run.folder / "maker_argv").read_bytes()
     assert KEY.encode() not in words + (run.folder / "state" / "run.json").read_bytes()
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 0
-    assert key_in_use(run.folder / "state") is None
+    assert keys_in_use(run.folder / "state") is None
 
 
 # -- armed, and watched
