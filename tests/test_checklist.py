@@ -26,6 +26,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maker.app import reload_rules
 from maker.app.config import Exchange, check
 from maker.app.watches import SKEW_ANSWERS, SKEW_SECONDS_MAX, SKEW_WARN_SECONDS, Skew
 from maker.desk.deadman import Reason
@@ -573,8 +574,9 @@ def test_row_27_a_key_is_never_in_a_configuration_nor_shown() -> None:
 
 
 def test_row_28_limits_are_values_without_a_setter_and_the_desk_cannot_reach_others() -> None:
-    """15c3-5(d): frozen, all of them, and what the configuration said is what the desk holds; a change is a new run,
-    and each run writes the hash of its configuration into the journal.
+    """15c3-5(d): frozen, all of them, and what the configuration said is what the desk holds; a change is a new run, or
+    a reload that a person asked for and that makes no limit looser (tests/app/test_reload_rules); each writes the hash
+    of its configuration into the journal.
     """
     loaded = check(PAPER, "http://ocx.test", "ws://ocx.test")
     desk = Desk.ready(limits=loaded.limits)
@@ -584,6 +586,9 @@ def test_row_28_limits_are_values_without_a_setter_and_the_desk_cannot_reach_oth
             with pytest.raises(attrs.exceptions.FrozenInstanceError):
                 setattr(limits, field.name, dec("1e9"))
     assert not [name for kind in (Limits, AccountLimits) for name in vars(kind) if name.startswith(("set_", "raise_"))]
+    rules = {**reload_rules.MARKET, **reload_rules.LIMITS}
+    for field in (*attrs.fields(Limits), *attrs.fields(AccountLimits)):
+        assert rules[field.name] is not reload_rules.Rule.FREE
     one = desk.market()
     assert one.limits is one.burst.limits is one.jumps.limits
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -20,11 +19,12 @@ import structlog
 import trio
 
 from maker.app import flatten, keys, logs, practice, price
-from maker.app.config import Config, load, own_key
+from maker.app.config import Config, own_key
 from maker.app.host import STOP_SIGNALS
 from maker.app.live_teller import Teller
 from maker.app.record import Recorder
 from maker.app.result import Result
+from maker.app.source import Files
 from maker.app.supervisor import Options, run
 from maker.edge import datagrams, journal, records
 from maker.edge.records import unix_ms
@@ -48,8 +48,8 @@ def main(argv: list[str]) -> int:
     name = argv[0] if argv else ""
     if name not in commands:
         known = (
-            "run, check, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, cancel-all, "
-            "flatten, clear, watch, test"
+            "run, check, reload, monitor, venue, drill, simulate, compare, price, report, keys, alert-test, "
+            "cancel-all, flatten, clear, watch, test"
         )
         reason = f"unknown command {name!r}. There are: {known}; each takes --help."
         sys.stderr.write(reason + "\n")
@@ -79,15 +79,17 @@ def maker_process(argv: list[str]) -> NoReturn:
     log = structlog.get_logger()
     kept: journal.SqliteJournal | None = None
     try:
-        config = load(words.configuration, words.venue_url, words.reference_url)
-        kept = open_journal(config, words.configuration)
+        source = Files(words.configuration, words.venue_url, words.reference_url)
+        started = source.now()
+        config = started.config
+        kept = open_journal(config, started.sha256)
         recorder = Recorder(log, kept)
         ours = own_key(config, os.environ)
         wallet = config.exchange.wallet()
         if wallet is not None:
             wallet.address()  # refused now, rather than when it is needed
         teller = a_teller(config, kept, ours, log)
-        options = Options(words.for_seconds, words.guard_fd, ours.expires_at, teller)
+        options = Options(words.for_seconds, words.guard_fd, ours.expires_at, teller, source, started.tree)
         result = trio.run(run, config, ours.secret, options, recorder)
     except StartRefused as refused:
         result = Result(reason=refused.sentence, exit_code=refused.exit_code)
@@ -126,14 +128,14 @@ def a_teller(
     return Teller(kept.run_id, unix_ms() / 1000, ours, sender.send_nowait)
 
 
-def open_journal(config: Config, configuration: Path) -> journal.SqliteJournal:
+def open_journal(config: Config, config_sha256: str) -> journal.SqliteJournal:
     """Open the journal in the state folder. Raises StartRefused."""
     started = records.Run(
         run_id=secrets.token_hex(8),
         started_at_unix_ms=unix_ms(),
         mode=config.mode,
         account=config.account,
-        config_sha256=hashlib.sha256(configuration.read_bytes()).hexdigest(),
+        config_sha256=config_sha256,
         version=VERSION,
     )
     try:

@@ -108,17 +108,48 @@ class Backoff:
         return self.pause_seconds * (0.5 + self.random.random() / 2)
 
 
+@attrs.define
+class Streams:
+    """The event streams that are open, by market: opened with one key, they are opened anew for another."""
+
+    scopes: dict[str, trio.CancelScope] = attrs.field(factory=dict)
+
+    @contextmanager
+    def open(self, market_id: str) -> Iterator[trio.CancelScope]:
+        """Around one connection; it is left when `reopen` is called."""
+        with trio.CancelScope() as scope:
+            self.scopes[market_id] = scope
+            try:
+                yield scope
+            finally:
+                del self.scopes[market_id]
+
+    def reopen(self) -> None:
+        """Leave every connection; each is made anew at once. Whoever calls says StreamLost."""
+        for scope in self.scopes.values():
+            scope.cancel(reason="the key is another one")
+
+
 async def run_market_stream(
-    client: Client, spec: MarketSpec, inlet: Inlet, rng: random.Random, silent_seconds_max: float
+    client: Client,
+    spec: MarketSpec,
+    inlet: Inlet,
+    rng: random.Random,
+    silent_seconds_max: float,
+    streams: Streams | None = None,
 ) -> NoReturn:
-    """Keep one market's event stream: book, our fills, our positions."""
-    backoff = Backoff(rng)
+    """Keep one market's event stream: book, our fills, our positions. It is among `streams`, to be opened anew."""
+    backoff, streams = Backoff(rng), Streams() if streams is None else streams
     while True:
         began = trio.current_time()
-        try:
-            await follow_market(client, stream_params(spec.market_id), MarketStream(spec), inlet, silent_seconds_max)
-        except StreamBroken as broken:
-            inlet.deliver(StreamLost(spec.market_id, broken.fault, broken.detail))
+        params = stream_params(spec.market_id)
+        with streams.open(spec.market_id) as scope:
+            try:
+                await follow_market(client, params, MarketStream(spec), inlet, silent_seconds_max)
+            except StreamBroken as broken:
+                inlet.deliver(StreamLost(spec.market_id, broken.fault, broken.detail))
+        if scope.cancelled_caught:
+            continue
         await trio.sleep(backoff.next_pause(trio.current_time() - began))
 
 

@@ -45,6 +45,11 @@ class KeyExpiry:
         """Know a key; the seconds are the guard's."""
         return cls(expires_at, key.seconds_needed(give_up_seconds, tail_seconds), recorder, wall, leave)
 
+    def another(self, expires_at: float | None) -> None:
+        """Know another key from now on: nothing was told of it yet."""
+        self.expires_at, self.looked_at, self.days_told = expires_at, -math.inf, WARN_DAYS
+        self.recorder.told.pop("key", None)
+
     def look(self) -> None:
         """Warn, or leave, if it is time. Called often, and cheap."""
         now = self.wall()

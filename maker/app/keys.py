@@ -184,7 +184,7 @@ async def revoke(session: Session, desk: Desk) -> Outcome:
     row = next((row for row in await api_keys.listed(session) if row.key_id == key_id), None)
     if row is None:
         raise Undone(f"the account has no key {key_id}: `keys list` shows them")
-    in_use = why_in_use(row, running.key_in_use(desk.folder), session.wall())
+    in_use = why_in_use(row, running.keys_in_use(desk.folder) or (), session.wall())
     if row.status == "active" and in_use and not desk.words.anyway:
         raise StartRefused(
             f"not revoked: {in_use}. What it has resting could be pulled by nobody: stop it first, or let it take "
@@ -199,9 +199,9 @@ async def revoke(session: Session, desk: Desk) -> Outcome:
     )
 
 
-def why_in_use(row: KeySeen, used_here: str | None, now: float) -> str:
+def why_in_use(row: KeySeen, used_here: tuple[str, ...], now: float) -> str:
     """Say what speaks for a key being in use at `now`, unix seconds; "" when nothing does."""
-    if used_here == row.key_id:
+    if row.key_id in used_here:
         return "a run on this machine quotes with this key"
     if row.last_used_at is None or now - row.last_used_at >= IN_USE_SECONDS:
         return ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -97,6 +97,12 @@ class Panic:
         return Routes(self.lanes[0].build)
 
     def __attrs_post_init__(self) -> None:
+        self.request = self.lanes[0].build("POST", ocx.CANCEL_ALL, EMPTY_BODY)
+
+    def use(self, headers: Mapping[str, str]) -> None:
+        """Send these headers on both lanes from now on, the prebuilt cancel-all included."""
+        for lane in self.lanes:
+            lane.use(headers)
         self.request = self.lanes[0].build("POST", ocx.CANCEL_ALL, EMPTY_BODY)
 
     # -- one request --------------------------------------------------------------------------------------------------

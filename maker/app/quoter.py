@@ -20,6 +20,7 @@ from maker.app.feeds import Inlet
 from maker.app.halt import HaltReport, Switch, halt
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
+from maker.app.reload import Prepared
 from maker.app.watches import QUOTING, Pulse
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
@@ -74,6 +75,8 @@ class Quoter:
     leave: Callable[[Trip], None] = lambda _trip: None
     pulled_at: deque[float] = attrs.field(factory=deque)  # the loop's clock: pulls of the last minute
     seen_resting: str = ""  # while latched: orders that a read beside the halt has shown
+    change: Prepared | None = None  # of parameters or key, to be applied between two turns
+    apply: Callable[[Prepared], Trip | None] = lambda _change: None
 
     def __attrs_post_init__(self) -> None:
         self.inlet = Inlet(
@@ -113,6 +116,8 @@ class Quoter:
     async def step(self) -> None:
         """One turn of the cycle."""
         self.pulse.check_in(QUOTING)
+        if self.change is not None and not self.switch.latched:
+            self.begin_change(self.change)
         if self.switch.latched:
             await self.recover()
             return
@@ -135,6 +140,41 @@ class Quoter:
                 self.recorder.states(self.now())
                 with trio.move_on_after(seconds):
                     await self.woken.wait()
+
+    # -- other parameters, another key
+
+    def hand_over(self, change: Prepared) -> None:
+        """Take a change, to be applied as soon as no turn is under way."""
+        self.change = change
+        self.wake()
+
+    def withdraw(self, change: Prepared) -> bool:
+        """Take a change back; False: it was applied, or never came here."""
+        if self.change is not change:
+            return False
+        self.change = None
+        return True
+
+    def begin_change(self, change: Prepared) -> None:
+        """Apply a change now, or pull for it: a key is changed while nothing rests."""
+        if change.new_key is None:
+            self.perform_change(change)
+            return
+        trip = self.engine.trip(Reason.KEY_CHANGED, "", exposed=True)
+        if trip is not None:
+            self.inlet.pull(trip)
+            self.recorder.tripped(trip)
+
+    def perform_change(self, change: Prepared) -> None:
+        """Apply a change, all of it in this one call, and pull what its limits do not allow to rest."""
+        self.change = None
+        trip = self.apply(change)
+        if trip is not None:
+            self.inlet.pull(trip)
+            change.pulled = f"quotes were pulled: {trip.sentence}"
+            self.recorder.tripped(trip)
+        self.recorder.reloaded(change.reading.sha256, change.changes, change.sentence)
+        change.done.set()
 
     async def connected(self) -> bool:
         """Have the lane warm before deciding: dialling between decision and bytes would send a stale ladder."""
@@ -236,6 +276,8 @@ class Quoter:
         self.recorder.halted(report)
         self.engine.account_read_due = self.engine.account_read_due or "quotes were pulled"
         self.inlet.deliver(ReadEmpty())
+        if self.change is not None:
+            self.perform_change(self.change)
         await self.pause_if_flapping()
         # Again when a stream broke meanwhile, or when a position is not explained yet: the read was not the last word.
         while self.engine.account_read_due and not self.switch.final:

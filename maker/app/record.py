@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ import trio
 from maker.app.halt import HaltReport
 from maker.app.live_record import LiveRecord
 from maker.app.record_quotes import QuoteRecord
+from maker.app.reload_rules import Change
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
@@ -129,6 +131,21 @@ class Recorder:
         sentence = f"quotes pulled in {report.seconds:.3f} s with {report.cancels_sent} cancel-alls so far: {verified}"
         self.state("maker", "pulled", sentence)
         self.quotes.pulling = self.quotes.pulling and not report.verified_empty
+
+    # -- reloads
+
+    def reloaded(self, sha256: str, changed: Sequence[Change], sentence: str) -> None:
+        """Other parameters, or another key, hold from now on; every key with its old and its new value."""
+        at_unix_ms = unix_ms()
+        self.journal.put(records.Reload(at_unix_ms, True, sha256, sentence))
+        for one in changed:
+            self.journal.put(records.ReloadChange(at_unix_ms, one.key, one.old, one.new))
+        self.info("reloaded", sentence, config_sha256=sha256)
+
+    def not_reloaded(self, sentence: str) -> None:
+        """A reload was refused, and nothing was changed."""
+        self.journal.put(records.Reload(unix_ms(), False, "", sentence))
+        self.warning("not reloaded", sentence)
 
     # -- facts
 

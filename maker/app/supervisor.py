@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -37,7 +37,9 @@ from maker.app.quoter import Quoter
 from maker.app.reading import AccountReader
 from maker.app.record import Recorder
 from maker.app.references import Venue, run_reference
+from maker.app.reload import Reloader
 from maker.app.result import Result, conclude
+from maker.app.source import Source
 from maker.app.watches import Watch, measure_lag
 from maker.app.wiring import Route, Run, link_to_guard, wire
 from maker.desk import facts
@@ -56,6 +58,8 @@ class Options:
     guard_fd: int | None = None  # the link to the guard; None: there is none, and nobody has to allow quoting
     key_expires_at: float | None = None  # unix seconds, infinity: never; None: not known
     teller: Teller | None = None  # tells whoever looks on; None: nobody is told
+    source: Source | None = None  # of configuration and key, to be read again; None: nobody asks for that
+    tree: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # the configuration as its file had it
 
 
 async def run(config: Config, key: str, options: Options, recorder: Recorder, host: Host = THIS_MACHINE) -> Result:
@@ -70,6 +74,8 @@ async def run(config: Config, key: str, options: Options, recorder: Recorder, ho
             wired = wire(config, key, route, recorder, host)
             if options.guard_fd is not None:
                 wired.link = link_to_guard(wired, options.guard_fd)
+                if options.source is not None:
+                    wired.reloader = reloads(wired, wired.link, options.source, options.tree, key)
             times = (config.guard.give_up_seconds, config.guard.tail_seconds)
             wired.expiry = KeyExpiry.of(options.key_expires_at, *times, recorder, host.wall, wired.leave)
             await run_nurseries(wired, options, signals)
@@ -125,19 +131,23 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                 try:
                     lane, recorder = run.quoting_lane, run.recorder
                     parts = (engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
-                    quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave)
+                    quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave, apply=run.apply)
                     inlet = quoter.inlet
                     switch.panic.on_orders = quoter.look_for_strangers
                     run.losses = Keeper(engine.losses, run.host.lasting(config.state_folder / LOSSES_FILE), recorder)
                     watch = Watch(inlet, run.pulse, recorder, config.state_folder, run.leave, run.keep)
                     silent = config.cycle.stream_silent_seconds_max
                     for spec in specs.values():
-                        feeds.start_soon(run.guarded, partial(run_market_stream, client, spec, inlet, rng, silent))
+                        stream = (client, spec, inlet, rng, silent, run.streams)
+                        feeds.start_soon(run.guarded, partial(run_market_stream, *stream))
                     for venue in reference_venues(config):
                         feeds.start_soon(run.guarded, partial(run_reference, venue, inlet, rng))
                     feeds.start_soon(run.guarded, partial(run_polls, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(run_previews, client, specs, inlet))
                     feeds.start_soon(run.guarded, partial(watch.run, options.for_seconds))
+                    if run.reloader is not None:
+                        run.reloader.hand_over, run.reloader.withdraw = quoter.hand_over, quoter.withdraw
+                        feeds.start_soon(run.guarded, run.reloader.run)
                     run.pulse.unsteady()  # what the start took is no pause
                     await run.guarded(quoter.run)
                 finally:
@@ -150,6 +160,13 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                         run.halted.set()
             feeds.cancel_scope.cancel(reason="quoting has ended")
         watchers.cancel_scope.cancel(reason="quoting has ended")
+
+
+def reloads(run: Run, link: GuardLink, source: Source, tree: Mapping[str, Any], secret: str) -> Reloader:
+    """What reloads when the guard asks; asked before quoting begins, it waits for that."""
+    reloader = Reloader(source, run.config, tree, secret, run, run.engine, run.recorder.not_reloaded, link.tell)
+    link.on_reload = reloader.ask
+    return reloader
 
 
 def reference_venues(config: Config) -> list[Venue]:

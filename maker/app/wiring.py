@@ -9,38 +9,46 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NoReturn
 
 import attrs
 import trio
 
-from maker.app import startup
+from maker.app import key_proof, startup
 from maker.app.budget_file import BudgetKeeper
 from maker.app.causes import describe, reason_of
 from maker.app.config import Config
+from maker.app.feeds import Streams
 from maker.app.halt import HaltReport, Switch
 from maker.app.host import THIS_MACHINE, Host
 from maker.app.key_expiry import KeyExpiry
+from maker.app.key_proof import Proof
 from maker.app.link import GuardLink
 from maker.app.losses import Keeper
 from maker.app.panic import Panic
 from maker.app.record import Recorder
+from maker.app.reload import Prepared, Reloader
 from maker.app.routes import Routes
 from maker.app.watches import PANIC, Pulse, Skew
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
+from maker.desk.events import StreamLost
 from maker.desk.identity import Identity
+from maker.desk.parameters import take
 from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint, resolve
 from maker.edge.lane import Connection, Lane
 from maker.edge.session import Session, Standby
+from maker.errors import StreamFault
 from maker.guard import latch
+from maker.launch.key import Key
 from maker.wire import limits, ocx
 
 RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
+CLOSE_SECONDS_MAX: Final = 1.0  # of a client that is needed no more
 
 
 @attrs.define
@@ -88,6 +96,8 @@ class Run:
     budget_keeper: BudgetKeeper | None = None  # None: it has not begun
     expiry: KeyExpiry | None = None  # None: nobody looks at how long the key is good
     session: Session | None = None  # None: no wallet stands by
+    streams: Streams = attrs.field(factory=Streams)
+    reloader: Reloader | None = None  # None: nobody can ask for a reload
 
     def leave(self, trip: Trip) -> None:
         """Leave: pull at once, then unwind from the innermost scope. The first reason is the one reported."""
@@ -107,6 +117,50 @@ class Run:
         for keeper in (self.losses, self.budget_keeper):
             if keeper is not None:
                 keeper.look(now)
+
+    # -- other parameters, another key
+
+    async def prove(self, secret: str) -> Proof:
+        """Prove a key by a read and by a cancel that finds nothing, on connections of its own."""
+        headers = {ocx.KEY_HEADER: secret}
+        client = Client(self.config.exchange.base_url, headers, self.route.endpoint.tls, dial=self.route.dial)
+        lane = lane_of(self.route, "proof", headers, self.host)
+        try:
+            proof = await key_proof.by_read(client)
+            if not proof.good:
+                return proof
+            self.engine.budget.cancel_spent(self.pulse.boot())
+            return await key_proof.by_cancel(lane, self.engine.identity.client_order_id())
+        finally:
+            lane.close()
+            with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+                await client.aclose()
+
+    def apply(self, change: Prepared) -> Trip | None:
+        """Take other parameters, and another key, in this one call. A Trip: quotes must be pulled for it.
+
+        To be called between two turns of the quoting cycle; with another key, while nothing rests.
+        """
+        now = self.pulse.boot()
+        if change.new_key is not None:
+            assert not self.engine.exposed, "a key is changed while nothing rests"
+            self.use_key(change.new_key)
+        self.config = change.reading.config
+        return take(self.engine, change.parameters, now) or self.engine.broken(now)
+
+    def use_key(self, another: Key) -> None:
+        """Use another key wherever one is used; event streams, which were opened with the old one, are opened anew."""
+        headers = {ocx.KEY_HEADER: another.secret}
+        self.client.headers = headers
+        self.quoting_lane.use(headers)
+        self.switch.panic.use(headers)
+        if self.expiry is not None:
+            self.expiry.another(another.expires_at)
+        for market_id in self.engine.markets:
+            lost = StreamLost(market_id, StreamFault.CLOSED, "it is opened anew, with another key")
+            trip = self.engine.apply(lost, self.pulse.boot())
+            assert trip is None, "nothing rests, so nothing is pulled"
+        self.streams.reopen()
 
     def latch(self, trip: Trip) -> None:
         """Leave word for whoever starts next; the cancel-all has left, and a full disk changes nothing else."""
@@ -158,10 +212,7 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     rng = host.random()
     headers = {ocx.KEY_HEADER: key}
     endpoint = route.endpoint
-
-    def lane(name: str) -> Lane:
-        return Lane(name, route.dial, endpoint.host_header, headers, base_path=endpoint.base_path, clock=host.boot)
-
+    lane = partial(lane_of, route, headers=headers, host=host)
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
     recorder.engine = engine
@@ -178,6 +229,12 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     switch.panic.on_answer = run.on_answer
     switch.panic.on_warmed = partial(run.pulse.check_in, PANIC)
     return run
+
+
+def lane_of(route: Route, name: str, headers: Mapping[str, str], host: Host) -> Lane:
+    """A lane to the exchange; not connected yet."""
+    there = route.endpoint
+    return Lane(name, route.dial, there.host_header, headers, base_path=there.base_path, clock=host.boot)
 
 
 def stand_by(

@@ -128,8 +128,13 @@ class Lane:
     )  # by the lane's clock; even if it was not whole
 
     def __attrs_post_init__(self) -> None:
-        fields = {"host": self.host_header, **self.headers}
+        self.use(self.headers)
+
+    def use(self, headers: Mapping[str, str]) -> None:
+        """Send these headers from the next `build` on; a connection that is there stays. Raises `ConfigError`."""
+        fields = {"host": self.host_header, **headers}
         check_headers(fields)
+        self.headers = headers
         self.fixed_head = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("ascii")
 
     def __repr__(self) -> str:

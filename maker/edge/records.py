@@ -169,6 +169,28 @@ class RequestsSpent:
 
 
 @attrs.frozen
+class Reload:
+    """The configuration was read again while the maker ran: taken, or refused with nothing changed."""
+
+    table: ClassVar[str] = "reloads"
+    at_unix_ms: int
+    applied: bool
+    config_sha256: str  # of the file that holds from here on; empty where it was refused
+    sentence: str
+
+
+@attrs.frozen
+class ReloadChange:
+    """One key that a reload changed; its time leads to its row in `reloads`. Values are as the file has them."""
+
+    table: ClassVar[str] = "reload_changes"
+    at_unix_ms: int
+    key: str  # dotted: market.BTC-PERP.level_size
+    old: str | None  # None: it was not there
+    new: str | None
+
+
+@attrs.frozen
 class Run:
     """One start of the maker; the first row of a run."""
 
@@ -204,6 +226,8 @@ Row = (
     | Attribution
     | QuotesSeen
     | RequestsSpent
+    | Reload
+    | ReloadChange
     | RunEnd
 )
 
@@ -255,5 +279,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " bid_price_quote TEXT, ask_price_quote TEXT)",
         "CREATE TABLE requests (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
         " spent INTEGER NOT NULL, throttles INTEGER NOT NULL, limit_per_minute INTEGER NOT NULL)",
+    ),
+    (
+        "CREATE TABLE reloads (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " applied INTEGER NOT NULL, config_sha256 TEXT NOT NULL, sentence TEXT NOT NULL)",
+        "CREATE TABLE reload_changes (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
+        " key TEXT NOT NULL, old TEXT, new TEXT)",
     ),
 )

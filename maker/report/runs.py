@@ -51,7 +51,7 @@ class Run:
     mode: str
     account: str
     version: str
-    config_sha256: str
+    config_sha256: str  # of the configuration that holds, or held last
     ended_ms: int | None = None  # None: no end was recorded
     reason: str = ""
     exit_code: int | None = None
@@ -92,7 +92,17 @@ class Runs:
                 run = runs.of(run_id, "run_ends")
                 run.ended_ms, run.reason = whole(at_ms, "run_ends"), text(reason, "run_ends")
                 run.exit_code, run.verified_empty = whole(exit_code, "run_ends"), bool(verified)
+            runs.take_reloads(reader)
         return cls(found)
+
+    def take_reloads(self, reader: Reader) -> None:
+        """Take which configuration each run had last: a schema before the fourth knows of no reload."""
+        if not reader.has("reloads"):
+            return
+        query = "SELECT run_id, config_sha256 FROM reloads WHERE applied AND rowid <= :last ORDER BY rowid"
+        for run_id, sha256 in reader.all(query, {"last": reader.last["reloads"]}):
+            run = self.of(run_id, "reloads")
+            run.config_sha256 = text(sha256, "reloads")
 
     def of(self, run_id: object, table: str) -> Run:
         """The run that a row names. Raises Unreadable."""

@@ -23,6 +23,7 @@ LACKS: Final = {  # by schema: what its journals cannot tell
     0: "a maker made the file and wrote nothing",
     1: "it tells neither what made the profit nor levels and markouts, and no uptime, spreads and requests",
     2: "it tells no uptime, spreads and requests",
+    3: "it tells no reloads",
 }
 
 

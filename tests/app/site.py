@@ -80,6 +80,12 @@ class Seen:
     query: str
     body: bytes
     connection: MemoryConnection
+    head: str = attrs.field(default="", repr=False)  # its header fields, the key among them
+
+    @property
+    def key(self) -> str:
+        """The key it came with."""
+        return self.head.lower().partition("x-api-key: ")[2].partition("\r\n")[0]
 
 
 Behaviour = Callable[[Seen, ServerEnd], Awaitable[None]]
@@ -174,7 +180,7 @@ class Site:
             assert not self.key or f"x-api-key: {self.key}".encode() in head.lower()
             method, target = head.decode().split(" ", 2)[:2]
             path, _, query = target.partition("?")
-            seen = Seen(trio.current_time(), method, path, query, body, connection)
+            seen = Seen(trio.current_time(), method, path, query, body, connection, head.decode())
             self.log.append(seen)
             script = self.scripts.get(path)
             await (script.popleft() if script else self.usual[path])(seen, stream)

@@ -53,8 +53,8 @@ def test_an_unknown_command_is_a_sentence(words: list[str], capsys: pytest.Captu
     name = words[0] if words else ""
     assert (
         shown.err
-        == f"unknown command {name!r}. There are: run, check, monitor, venue, drill, simulate, compare, price, report, "
-        "keys, alert-test, cancel-all, flatten, clear, watch, test; each takes --help.\n"
+        == f"unknown command {name!r}. There are: run, check, reload, monitor, venue, drill, simulate, compare, price, "
+        "report, keys, alert-test, cancel-all, flatten, clear, watch, test; each takes --help.\n"
     )
 
 

@@ -405,6 +405,10 @@ async def test_a_key_in_use_is_spared_unless_one_insists(counter: Counter, autoj
     run_file.write_text(json.dumps({"guard_pid": os.getpid(), "maker_pid": 0, "key_id": key_id}))
     with pytest.raises(StartRefused, match="a run on this machine quotes with this key"):
         await counter.run("revoke", CONF, key_id)
+    both = {"guard_pid": os.getpid(), "maker_pid": 0, "key_id": "ocx_kid_old", "next_key_id": key_id}
+    run_file.write_text(json.dumps(both))  # while one is changed, either may be in use
+    with pytest.raises(StartRefused, match="a run on this machine quotes with this key"):
+        await counter.run("revoke", CONF, key_id)
     run_file.write_text(json.dumps({"guard_pid": 0, "maker_pid": 0, "key_id": key_id}))
     await counter.run("revoke", CONF, key_id)
     assert await counter.status(made["secret"]) == 409
@@ -568,12 +572,12 @@ def test_why_in_use() -> None:
         key_id="k", name="n", scope="trade", allowed_ips=(), expires_at=None, created_at=0.0, revoked_at=None,
         last_used_at=1000.0, last_used_ip=None, status="active",
     )  # fmt: skip
-    why: Callable[..., str] = partial(keys.why_in_use, row, None)
+    why: Callable[..., str] = partial(keys.why_in_use, row, ())
     assert "used 5 s ago, from an address that is not told" in why(1005.0)
     assert "used 0 s ago" in why(990.0)
     assert why(1000.0 + keys.IN_USE_SECONDS) == ""
-    assert keys.why_in_use(attrs.evolve(row, last_used_at=None), None, 0.0) == ""
-    assert keys.why_in_use(attrs.evolve(row, last_used_at=None), "", 0.0) == ""
-    assert "on this machine" in keys.why_in_use(attrs.evolve(row, last_used_at=None), "k", math.inf)
-    assert keys.why_in_use(attrs.evolve(row, created_at=998.0), None, 1001.0) == ""
-    assert keys.why_in_use(attrs.evolve(row, created_at=None), None, 1001.0) != ""
+    assert keys.why_in_use(attrs.evolve(row, last_used_at=None), (), 0.0) == ""
+    assert keys.why_in_use(attrs.evolve(row, last_used_at=None), ("other",), 0.0) == ""
+    assert "on this machine" in keys.why_in_use(attrs.evolve(row, last_used_at=None), ("other", "k"), math.inf)
+    assert keys.why_in_use(attrs.evolve(row, created_at=998.0), (), 1001.0) == ""
+    assert keys.why_in_use(attrs.evolve(row, created_at=None), (), 1001.0) != ""

@@ -175,6 +175,20 @@ async def key_ends(world: World) -> None:
     run.expiry = KeyExpiry(wall() + needed + 20.0, needed, run.recorder, wall, run.leave)
 
 
+async def limits_lowered(world: World) -> None:
+    """Smaller levels, and an order may be no larger than the largest of them: what rests is."""
+    size, most = dec("0.002"), dec("0.004")
+    world.shelf.put(f"market.{BTC}.level_size", size, ladder={"level_size": size})
+    world.shelf.put(f"market.{BTC}.order_size_max", most, limits={"order_size_max": most})
+    world.ask()
+
+
+async def key_changed(world: World) -> None:
+    world.site.key = ""
+    world.shelf.kept = key.Key("ocx_sk_another", "ocx_kid_2", "trade", float("inf"))
+    world.ask()
+
+
 async def a_bug(world: World) -> None:
     world.bug = ZeroDivisionError("a bug")
 
@@ -227,6 +241,8 @@ CASES: Final[dict[Reason, Case]] = {
     Reason.KEY_EXPIRES: Case(key_ends),
     Reason.UNHANDLED_ERROR: Case(a_bug),
     Reason.OWNER_GONE: Case(guard_dies),
+    Reason.LIMITS_LOWERED: Case(limits_lowered),
+    Reason.KEY_CHANGED: Case(key_changed),
     Reason.STOP_ASKED: Case(signalled),
     Reason.TIME_UP: Case(nothing, for_seconds=5.0),
     Reason.KILLED: Case(killed_by_hand),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import math
 import random
 import socket
 import time
@@ -18,14 +20,15 @@ import trio
 
 from maker.app import startup, supervisor
 from maker.app.budget_file import BUDGET_FILE, spell
-from maker.app.config import Config, load
-from maker.app.feeds import Inlet
+from maker.app.config import Config, load, read
+from maker.app.feeds import Inlet, Streams
 from maker.app.halt import Switch
 from maker.app.host import Host
 from maker.app.live_teller import Teller
 from maker.app.panic import Panic
 from maker.app.references import Venue
 from maker.app.result import Result, conclude
+from maker.app.source import Reading
 from maker.app.supervisor import Options, run_nurseries
 from maker.app.watches import PANIC, Pulse
 from maker.app.wiring import Route, Run, link_to_guard
@@ -43,17 +46,21 @@ from maker.desk.events import (
 )
 from maker.desk.identity import Identity
 from maker.edge.endpoint import Endpoint
+from maker.edge.lane import Connection
 from maker.edge.lasting import DirectFile
 from maker.errors import StreamBroken, StreamFault
 from maker.guard import latch
+from maker.launch.key import Key, digest
 from maker.wire import ocx
-from tests.app.site import MARKET, STATS, Seen, Site, Told, a_recorder, saying
+from tests.app.site import KEY, MARKET, STATS, Seen, Site, Told, a_recorder, saying
 from tests.desk.scripted import BTC, FAIR_TICKS, START, START_MS, spec
 
-LOADED = load(Path(__file__).parents[2] / "conf" / "paper.toml", "http://ocx.test", "ws://ocx.test")
-ENDPOINT: Final = Endpoint("ocx.test", 80, None, "", ((socket.AF_INET, ("192.0.2.1", 80)),))
+PAPER: Final = Path(__file__).parents[2] / "conf" / "paper.toml"
+LOADED = load(PAPER, "http://ocx.test", "ws://ocx.test")
+ADDRESSES: Final = ((socket.AF_INET, ("192.0.2.1", 80)),)
 FEED_SECONDS: Final = 0.2
 WALL: Final = 1_700_000_000.0
+RELOAD_SECONDS_MAX: Final = 60.0
 
 
 def config(state_folder: Path, market: dict[str, Any] | None = None, account: dict[str, Any] | None = None) -> Config:
@@ -98,6 +105,49 @@ class SeenSwitch(Switch):
             self.seen.append(Pulled(trio.current_time(), len(self.requests), trip, True, latched_before))
 
 
+@attrs.define
+class Shelf:
+    """Where a reload finds its configuration and its key."""
+
+    config: Config
+    tree: dict[str, Any] = attrs.field(factory=lambda: read(PAPER))
+    kept: Key = attrs.field(factory=lambda: Key(KEY, "ocx_kid_1", "trade", math.inf))
+    problem: Exception | None = None  # with reading it
+    seconds: float = 0.0  # that reading takes
+
+    async def read(self) -> Reading:
+        await trio.sleep(self.seconds)
+        if self.problem is not None:
+            raise self.problem
+        return Reading(self.tree, self.config, "c0ffee")
+
+    async def key(self, _config: Config) -> Key:
+        await trio.lowlevel.checkpoint()
+        return self.kept
+
+    def put(self, path: str, value: object, **rooms: dict[str, Any]) -> None:
+        """Change one key of the file, and what it means: rooms of the market, by name, with other values."""
+        self.tree = copy.deepcopy(self.tree)
+        *tables, last = path.split(".")
+        inner = self.tree
+        for table in tables:
+            inner = inner[table]
+        inner[last] = value
+        one = self.config.markets[BTC]
+        made = {name: attrs.evolve(getattr(one, name), **more) for name, more in rooms.items()}
+        self.config = attrs.evolve(self.config, markets={BTC: attrs.evolve(one, **made)})
+
+
+@attrs.frozen
+class SiteEndpoint(Endpoint):
+    """The exchange's place: a dial leads to the scripted site."""
+
+    site: Site = attrs.field(kw_only=True)
+
+    async def dial(self) -> Connection:
+        return await self.site.dial()
+
+
 @attrs.define(eq=False)
 class World:
     """One run and everything around it."""
@@ -109,6 +159,8 @@ class World:
     signals: trio.MemorySendChannel[int]
     guard: socket.socket  # the guard's end of the link; it answers every heartbeat
     folder: Path
+    shelf: Shelf
+    answers: list[dict[str, Any]] = attrs.field(factory=list)  # to reloads, as the guard hears them
     inlet: Inlet | None = None
     ticks: int = FAIR_TICKS  # reference, index and mark stand here
     wild: bool = False  # the price jumps, so that each turn places a ladder
@@ -155,9 +207,16 @@ class World:
 
     # -- the feeds, as the supervisor starts them
 
-    async def feed_market(self, _client: object, _spec: object, inlet: Inlet, *_rest: object) -> NoReturn:
+    async def feed_market(self, _client: object, _spec: object, inlet: Inlet, *rest: object) -> NoReturn:
         self.inlet = inlet
-        self.snapshot()
+        streams = rest[-1]
+        assert isinstance(streams, Streams)
+        while True:
+            self.snapshot()
+            with streams.open(BTC):
+                await self.feed_stream(inlet)
+
+    async def feed_stream(self, inlet: Inlet) -> NoReturn:
         while True:
             await trio.sleep(FEED_SECONDS)
             try:
@@ -193,6 +252,20 @@ class World:
                 raise AssertionError(f"it ended: {self.result}")
             await trio.sleep(0.05)
         await trio.testing.wait_all_tasks_blocked()
+
+    def ask(self, key_digest: str | None = None) -> None:
+        """Ask for a reload as the guard does; the digest is that of the key on the shelf, or another."""
+        told = digest(self.shelf.kept.secret) if key_digest is None else key_digest
+        self.guard.send(json.dumps({"reload": len(self.answers) + 1, "key_digest": told}).encode())
+
+    async def reload(self, key_digest: str | None = None) -> dict[str, Any]:
+        """Ask for a reload, and wait for what came of it."""
+        number = len(self.answers) + 1
+        self.ask(key_digest)
+        with trio.fail_after(RELOAD_SECONDS_MAX):
+            while len(self.answers) < number:
+                await trio.sleep(0.05)
+        return self.answers[-1]
 
     def heal(self) -> None:
         """Whatever was wrong outside is over."""
@@ -232,12 +305,14 @@ async def running(
         guard_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         send, receive = trio.open_memory_channel[int](8)
         lane, scope = site.lane("quoting"), trio.CancelScope()
-        route = Route("http://ocx.test", ENDPOINT)
+        route = Route("http://ocx.test", SiteEndpoint("ocx.test", 80, None, "", ADDRESSES, site=site))
         parts = (settings, told.recorder, engine, switch, site.client(), route, lane, scope, random.Random(0))
         # files are written when put: a thread of an ended run would still write into a folder that the next one reads
         run = Run(*parts, host=Host(lasting=DirectFile))
         run.link = link_to_guard(run, our_end.detach())
-        world = World(site, told, run, switch, send, guard_end, settings.state_folder)
+        shelf = Shelf(settings)
+        run.reloader = supervisor.reloads(run, run.link, shelf, shelf.tree, KEY)
+        world = World(site, told, run, switch, send, guard_end, settings.state_folder, shelf)
         world.price(FAIR_TICKS)
         world.listing("active")
 
@@ -261,7 +336,7 @@ async def running(
             world.ended.set()
 
         nursery.start_soon(whole)
-        nursery.start_soon(arm, guard_end)
+        nursery.start_soon(arm, guard_end, world.answers)
         try:
             yield world
         finally:
@@ -273,13 +348,16 @@ async def running(
                 end.close()
 
 
-async def arm(guard_end: socket.socket) -> None:
-    """Be the guard's voice: answer every heartbeat, until the test closes this end."""
+async def arm(guard_end: socket.socket, answers: list[dict[str, Any]]) -> None:
+    """Be the guard: answer every heartbeat, and hear what came of reloads, until the test closes this end."""
     guard_end.setblocking(False)
     while guard_end.fileno() >= 0:
         with contextlib.suppress(OSError):
-            beat = json.loads(guard_end.recv(4096))
-            guard_end.send(json.dumps({"armed": beat["epoch"]}).encode())
+            said = json.loads(guard_end.recv(4096))
+            if "reloaded" in said:
+                answers.append(said)
+            else:
+                guard_end.send(json.dumps({"armed": said["epoch"]}).encode())
         await trio.sleep(0.05)
 
 

@@ -30,6 +30,8 @@ from maker.edge.records import (
     PositionSeen,
     Profit,
     QuotesSeen,
+    Reload,
+    ReloadChange,
     RequestsSpent,
     Row,
     Run,
@@ -66,6 +68,9 @@ EVERY_ROW: tuple[Row, ...] = (
     QuotesSeen(12, "BTC-PERP", Decimal("64999.5"), Decimal("65000.5")),
     QuotesSeen(13, "BTC-PERP", None, Decimal("1E+5")),
     RequestsSpent(14, 17, 1, 120),
+    Reload(15, True, "ab", "changed: market.BTC-PERP.models.wide from nothing"),
+    ReloadChange(15, "market.BTC-PERP.models.wide", None, "1"),
+    Reload(16, False, "", "nothing was changed"),
 )
 NO_SUCH_TIME = StateChange(2**70, "maker", "state", "SQLite's integers have 64 bits")
 WAIT_SECONDS_MAX = 20.0
@@ -119,6 +124,8 @@ def test_every_kind_of_row_arrives_exact(tmp_path: Path) -> None:
         ("run-1", 10, "BTC-PERP", "t1", 30.0, "-0.000000001", "-0.0001"),
         ("run-1", 10, "BTC-PERP", "t1", 60.0, None, None),
     ]
+    assert read(path, "SELECT applied, config_sha256 FROM reloads") == [(1, "ab"), (0, "")]
+    assert read(path, "SELECT key, old, new FROM reload_changes") == [("market.BTC-PERP.models.wide", None, "1")]
     [(*_, spread, inventory, fees, funding, equity, residual, at_mark)] = read(path, "SELECT * FROM attribution")
     assert (spread, fees, funding, residual, at_mark) == ("1000", "-0.5", "0", "0", 3)
     assert (inventory, equity) == (f"-0.{'0' * 38}1", f"999.4{'9' * 38}")
@@ -338,7 +345,7 @@ def test_a_file_of_an_older_schema_gains_what_was_added_and_keeps_its_rows(tmp_p
     ]
     joined = "SELECT fills.trade_id, level FROM fills LEFT JOIN fill_details USING (run_id, trade_id)"
     assert read(path, joined) == [("t0", None), ("t1", 2)]
-    for table, rows in (("markouts", 2), ("attribution", 1), ("quotes", 2), ("requests", 1)):
+    for table, rows in (("markouts", 2), ("attribution", 1), ("quotes", 2), ("requests", 1), ("reload_changes", 1)):
         assert read(path, f"SELECT count(*) FROM {table} WHERE run_id = 'run-1'") == [(rows,)]
         assert read(path, f"SELECT count(*) FROM {table}") == [(rows,)]
 

@@ -44,6 +44,8 @@ SINCE_SCHEMA: Final = {  # tables that an older journal lacks
     records.Attribution: 2,
     records.QuotesSeen: 3,
     records.RequestsSpent: 3,
+    records.Reload: 4,
+    records.ReloadChange: 4,
 }
 DAY: Final = 86_400_000
 NOON: Final = 1_795_867_200_000  # 2026-11-28 12:00 UTC

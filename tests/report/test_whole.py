@@ -242,6 +242,15 @@ def test_an_older_schema_is_told_with_what_it_lacks(version: int) -> None:
     assert set(LACKS) == set(range(len(MIGRATIONS)))
 
 
+def test_the_configuration_told_is_the_one_that_held_last() -> None:
+    """By the reloads that were applied: one refused changed nothing. Before schema 4 it is that of the start."""
+    taken = records.Reload(NOON + 1, True, "cd" * 32, "changed: cycle.requote_bps from 0.8 to 1.0")
+    refused = records.Reload(NOON + 2, False, "", "nothing was changed: it is not TOML")
+    told = [Told(a_run(), [taken, refused])]
+    assert [run.config_sha256 for run in reported(told).runs] == ["cd" * 32]
+    assert [run.config_sha256 for run in reported(told, version=3).runs] == ["ab" * 32]
+
+
 def test_a_torn_run_is_told_and_so_is_one_that_may_run() -> None:
     """Only the newest may be running; of neither an end is invented."""
     row = records.StateChange(NOON + 5000, "maker", "note", "")
