@@ -78,10 +78,10 @@ def count(world: World) -> None:
 
 def look_for_secrets(world: World) -> None:
     """The key's text must stand nowhere (S18)."""
-    secret = PAPER_TRADE_SECRET
+    secrets = (PAPER_TRADE_SECRET, *world.reloads.secrets)
     at = trio.current_time()
     for where, texts in (("log", world.recorder.lines), ("journal", [repr(row) for row in world.journal.rows])):
-        if any(secret in text for text in texts):
+        if any(secret in text for text in texts for secret in secrets):
             world.record.add(r.SecretSeen(at=at, where=where))
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from maker.storms.answers import THROTTLE_FORMS
+from maker.storms.reloads import RELOADS_FROM, with_reloads
 from maker.storms.schedule import Fault, Schedule
 
 Rng = random.Random
@@ -205,7 +206,7 @@ ELSEWHERE: Final = {
     "F48": "every step in turn: tests/storms/test_steps.py",
     "F49": "there is no channel between two tasks that could fill",
     "F50": "locks are files between processes: tests/live/test_refusals.py",
-    "F51": "a configuration is read once, at the start: tests/app/test_config.py",
+    "F51": f"drawn apart, for seeds from {RELOADS_FROM} on: maker.storms.reloads, tests/storms/test_reloads.py",
 }
 
 FAULTS_MAX: Final = 8
@@ -241,7 +242,7 @@ def draw(seed: int, markets: int, *, swarm: bool = True) -> Schedule:
         seed=seed,
         markets=min(markets, rng.choice((1, 1, 2))),
         step_ms=rng.choice(STEPS_MS),
-        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+        faults=with_reloads(seed, tuple(sorted(faults, key=lambda fault: fault.at))),
         ending=rng.choice(("signal", "signal", "signal", "kill_file")),
         stop_at=rng.uniform(3.0, STORM_SECONDS) if rng.random() < 0.15 else None,
     )

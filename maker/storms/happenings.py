@@ -344,6 +344,11 @@ class Happenings:
             self.world.machine.link.shut = True
             self.world.machine.guard_link.stir()
 
+    def do_reload(self, active: Active) -> None:
+        """F51: somebody writes another configuration, or another key, and asks for a reload."""
+        self.world.weather.bite(active)
+        self.world.reloads.begin(active)
+
     def do_kill_maker(self, active: Active) -> None:
         """F45, F46: kill -9; under every other seed over the next ladder that is on its way."""
         if self.world.schedule.seed % 2:

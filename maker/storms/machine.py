@@ -8,7 +8,7 @@ import random
 import socket
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -17,6 +17,7 @@ import trio
 
 from maker.app.host import Host
 from maker.app.record import Recorder
+from maker.app.reload_rules import Change
 from maker.desk.deadman import Trip
 from maker.desk.events import PlaceLadder
 from maker.edge.endpoint import Endpoint
@@ -185,6 +186,10 @@ class ProbedRecorder(Recorder):
             )
         )
         Recorder.tripped(self, trip)
+
+    def reloaded(self, sha256: str, changed: Sequence[Change], sentence: str) -> None:
+        self.note(r.Reloaded(at=trio.current_time()))
+        Recorder.reloaded(self, sha256, changed, sentence)
 
     def info(self, event: str, sentence: str, **fields: object) -> None:
         if event == "resumed":

@@ -287,6 +287,22 @@ class Armed(Entry):
 
 
 @attrs.frozen(kw_only=True)
+class Reloaded(Entry):
+    """The maker took other parameters, or another key: these terms hold from here on."""
+
+    terms: Terms | None = None  # None: not known, which the world sees to
+    key_id: str = ""  # of the key in use now, where it is another one
+
+
+@attrs.frozen(kw_only=True)
+class Reported(Entry):
+    """The guard told what came of a reload."""
+
+    ok: bool
+    sentence: str
+
+
+@attrs.frozen(kw_only=True)
 class Died(Entry):
     """The maker's process is gone, or was killed: nothing of it runs any more."""
 

@@ -67,6 +67,8 @@ ELSEWHERE: Final = frozenset(
         Reason.MARGIN_HEADROOM,  # and how much of it must be free
         Reason.STREAM_SILENT,  # the reader's own timer comes a moment before, as a broken stream
         Reason.KEY_EXPIRES,  # the practice keys never do
+        Reason.KEY_CHANGED,  # reloads are drawn for seeds of their own: tests/storms/test_reloads.py
+        Reason.LIMITS_LOWERED,
         Reason.TIME_UP,  # a storm is told to stop by signals and by the kill file
     }
 )

@@ -13,7 +13,18 @@ from typing import Final
 import attrs
 
 from maker.storms.case import Case, Verdict, each, is_ladder, seconds
-from maker.storms.record import Applied, Left, Lost, Order, Quote, Trade
+from maker.storms.record import (
+    Applied,
+    Left,
+    Lost,
+    Order,
+    Quote,
+    Rearmed,
+    Reloaded,
+    Terms,
+    Trade,
+    Tripped,
+)
 from maker.storms.safety_orders import AMOUNT
 
 SIDES: Final = ("buy", "sell")
@@ -45,13 +56,26 @@ def s7_worst_case(case: Case) -> Verdict:
     resting: dict[str, Decimal] = {}
     waiting: deque[Left] = deque()  # ladders that may still land, oldest first; landed ones linger
     landed: set[int] = set()
-    for _, entry in each(case, Left, Lost, Applied, Order, Trade):
+    market_of: dict[str, str] = {}  # of resting orders
+    pulling = False
+    for _, entry in each(case, Left, Lost, Applied, Order, Trade, Tripped, Rearmed, Reloaded):
         match entry:
+            case Tripped() | Rearmed():
+                pulling = isinstance(entry, Tripped)
+            case Reloaded() if entry.terms is not None:
+                terms = entry.terms
+                verdict.judged += 1
+                beyond = None if pulling else resting_beyond(terms, markets, resting, market_of)
+                if beyond:
+                    verdict.broken(
+                        entry.at, f"limits were lowered at {seconds(entry.at)}, and nothing pulled: {beyond}"
+                    )
             case Order():
                 if entry.client_order_id in reducing or entry.market_id not in markets:
                     continue
                 before = resting.pop(entry.order_id, ZERO)
                 after = ZERO if entry.action == "removed" else entry.remaining
+                market_of[entry.order_id] = entry.market_id
                 if after:
                     resting[entry.order_id] = after
                 markets[entry.market_id].rests[entry.side] += after - before
@@ -72,7 +96,7 @@ def s7_worst_case(case: Case) -> Verdict:
                 if entry.sight is not None:
                     exposure.price = entry.sight.index or next(iter(entry.sight.reference_mids), exposure.price)
                 verdict.judged += 1
-                judge(case, entry, markets, verdict)
+                judge(case, terms, entry, markets, verdict)
     return verdict
 
 
@@ -90,9 +114,24 @@ def land(markets: dict[str, Exposure], left: Left, landed: set[int]) -> None:
         count(markets[left.market_id], left.quotes, -1)
 
 
-def judge(case: Case, left: Left, markets: dict[str, Exposure], verdict: Verdict) -> None:
-    """Judge the worst case that a ladder makes."""
-    exposure, terms = markets[left.market_id], case.terms
+def resting_beyond(
+    terms: Terms, markets: dict[str, Exposure], resting: dict[str, Decimal], market_of: dict[str, str]
+) -> str:
+    """What rests, or may still land, that limits do not allow any more; empty when there is nothing of it."""
+    for order_id, size in resting.items():
+        if size > terms.markets[market_of[order_id]].order_size_max:
+            return f"an order of {size} rests in {market_of[order_id]}"
+    for market_id, exposure in markets.items():
+        for side in SIDES:
+            limit = terms.markets[market_id].position_limit + exposure.foreign[side]
+            if exposure.rests[side] + exposure.may_land[side] and exposure.worst(side) > limit:
+                return f"the position in {market_id} may come to {exposure.worst(side)} on the {side} side"
+    return ""
+
+
+def judge(case: Case, terms: Terms, left: Left, markets: dict[str, Exposure], verdict: Verdict) -> None:
+    """Judge the worst case that a ladder makes, by the terms that hold when it leaves."""
+    exposure = markets[left.market_id]
     adding = {quote.side for quote in left.quotes if not quote.reduce_only}
     life = case.lives[left.request]
     worst_value = excused = ZERO

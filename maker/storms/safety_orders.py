@@ -25,6 +25,7 @@ from maker.storms.record import (
     MarketTerms,
     Order,
     Quote,
+    Reloaded,
     Trade,
 )
 
@@ -42,8 +43,11 @@ def s8_sane_order(case: Case) -> Verdict:
     gone_at: dict[tuple[str, str, Decimal], float] = {}  # our prices: when the last order there went; inf: it rests
     counts: dict[tuple[str, str, Decimal], int] = {}
     at_key: dict[str, tuple[str, str, Decimal]] = {}
-    for _, entry in each(case, Left, Order, Trade):
+    all_terms = case.terms
+    for _, entry in each(case, Left, Order, Trade, Reloaded):
         match entry:
+            case Reloaded() if entry.terms is not None:
+                all_terms = entry.terms
             case Order():
                 key = at_key.setdefault(entry.order_id, (entry.market_id, entry.side, entry.price))
                 if entry.action == "placed":
@@ -58,7 +62,7 @@ def s8_sane_order(case: Case) -> Verdict:
                     verdict.broken(entry.at, f"trade {entry.trade_id} on {entry.market_id} was with ourselves")
             case Left() if is_ladder(entry):
                 verdict.judged += 1
-                terms = case.terms.markets.get(entry.market_id)
+                terms = all_terms.markets.get(entry.market_id)
                 problem = "a market that is not ours" if terms is None else insane(entry, terms)
                 ours = {
                     key[2]

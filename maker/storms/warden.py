@@ -6,6 +6,7 @@ connections of its own until the exchange reads empty, as the parent process doe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from maker.guard import exchange as guard
 from maker.guard import latch
 from maker.guard.watch import Judge
 from maker.launch import report
+from maker.launch.reloading import DENIED, Keys, Reloading, Report, State
 from maker.storms import record as r
 from maker.storms.machine import Clocks, Port
+from maker.storms.reloads import Shelf
 from maker.storms.site import HTTP, Site
 from maker.storms.wires import ClientEnd
 
@@ -37,7 +40,7 @@ class Warden:
     clocks: Clocks
     link: Port
     folder: Path
-    key: str
+    keys: Keys
     tail_seconds: float
     give_up_seconds: float
     hang_seconds_max: float
@@ -45,6 +48,11 @@ class Warden:
     kill: Callable[[str], None]  # the maker's process, for this reason
     deliver: Callable[[int], None]  # a signal to the maker
     judge: Judge = attrs.field(init=False)
+    shelf: Shelf | None = None  # where the key is read again; None: nobody asks for a reload
+    reloading: Reloading = attrs.field(init=False)
+    reload_asked: bool = False  # by a signal
+    reported: Callable[[Report], None] = lambda _report: None  # told what came of a reload
+    told: Report | None = None
     ended: trio.Event = attrs.field(factory=trio.Event)  # the maker's process is gone
     result: bytes = b""
     exit_code: int = -9
@@ -52,6 +60,9 @@ class Warden:
     alive: bool = True
     signals: list[int] = attrs.field(factory=list)  # told to the parent process, to be passed on
     done: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.reloading = Reloading(self.keys)
 
     async def run(self) -> None:
         """Watch, then finish what the maker could not."""
@@ -74,6 +85,8 @@ class Warden:
             told, self.signals = self.signals, []
             for number in self.judge.told(told, latch.read(self.folder) is not None, now):
                 self.deliver(number)
+            if self.shelf is not None:
+                self.tend(self.shelf)
             with trio.move_on_after(self.judge.look_seconds(self.clocks.boot())):
                 await self.link.stirred.wait()
         await trio.sleep(PIDFD_SECONDS)
@@ -84,6 +97,8 @@ class Warden:
         """Take every heartbeat that is there, and answer it."""
         try:
             while data := self.link.recv(4096):
+                if self.shelf is not None and self.reloading.answered(data, self.clocks.boot()):
+                    continue
                 first = not self.judge.beat
                 answer = self.judge.heard(data, self.clocks.boot())
                 if answer:
@@ -95,6 +110,37 @@ class Warden:
         except OSError:
             pass
         self.judge.hung_up(self.clocks.boot())
+
+    def tend(self, shelf: Shelf) -> None:
+        """Go on with a reload, as `maker.launch.conductor` does."""
+        now = self.clocks.boot()
+        if self.reload_asked or self.reloading.again:
+            self.reload_asked = False
+            if self.reloading.asked(now):
+                self.site.start_soon(self.try_key, shelf, self.reloading.number)
+        self.reloading.look(now)
+        report = self.reloading.report
+        if report is not None and report is not self.told:
+            self.told = report
+            self.site.record.add(r.Reported(at=trio.current_time(), ok=report.ok, sentence=report.sentence))
+            self.reported(report)
+
+    async def try_key(self, shelf: Shelf, number: int) -> None:
+        """Read the key, try another one by one read, and ask the maker."""
+        kept, problem = shelf.kept, ""
+        if kept.secret != self.keys.first.secret:
+            try:
+                await self.call_with(kept.secret, guard.Call("GET", guard.ORDERS))
+            except guard.NoAnswer as error:
+                problem = str(error)
+        if self.reloading.state is not State.READING or self.reloading.number != number or self.ended.is_set():
+            return
+        if problem:
+            self.reloading.problem(problem, self.clocks.boot())
+        else:
+            with contextlib.suppress(OSError):
+                self.link.send(self.reloading.found(kept))
+        self.link.stir()
 
     async def conclude(self) -> None:
         """Pull what a maker may have left that did not prove its end."""
@@ -131,34 +177,45 @@ class Warden:
             return pulled
 
     async def call(self, step: guard.Call) -> bytes:
+        """Make one call, by whichever key is not refused: as `maker.launch.reloading.Rotating`. Raises NoAnswer."""
+        *others, last = list(self.keys.held)
+        for one in others:
+            try:
+                return await self.call_with(one.secret, step)
+            except guard.Refused as problem:
+                if problem.status not in DENIED:
+                    raise
+        return await self.call_with(last.secret, step)
+
+    async def call_with(self, secret: str, step: guard.Call) -> bytes:
         """Make one call on a fresh connection. Raises NoAnswer."""
         what = f"{step.method} {step.path}"
         with trio.move_on_after(guard.CALL_SECONDS_MAX):
             try:
-                status, headers, content = await self.ask(step)
+                status, headers, content = await self.ask(secret, step)
             except (OSError, trio.BrokenResourceError, h11.ProtocolError) as problem:
                 raise guard.NoAnswer(f"{type(problem).__name__}: {problem}") from None
             return guard.believed(what, status, headers.get("retry-after", ""), content)
         raise guard.NoAnswer(f"no whole answer within {guard.CALL_SECONDS_MAX:g} s")
 
-    async def ask(self, step: guard.Call) -> tuple[int, dict[str, str], bytes]:
+    async def ask(self, secret: str, step: guard.Call) -> tuple[int, dict[str, str], bytes]:
         """Ask on a connection of its own, and take the whole answer. Raises OSError, h11.ProtocolError."""
         connecting = trio.current_time() + guard.CONNECT_SECONDS_MAX
         with trio.CancelScope(deadline=connecting) as scope:
             end = await self.site.dial(r.GUARD, HTTP)
             scope.deadline = float("inf")
             try:
-                return await self.answer(end, step)
+                return await self.answer(end, secret, step)
             finally:
                 end.close()
         raise OSError("no connection in time")
 
-    async def answer(self, end: ClientEnd, step: guard.Call) -> tuple[int, dict[str, str], bytes]:
+    async def answer(self, end: ClientEnd, secret: str, step: guard.Call) -> tuple[int, dict[str, str], bytes]:
         body = b"" if step.body is None else json.dumps(step.body).encode()
         lines = [
             f"{step.method} {step.path} HTTP/1.1",
             "host: ocx.test",
-            f"x-api-key: {self.key}",
+            f"x-api-key: {secret}",
             "content-type: application/json",
             "connection: close",
             f"content-length: {len(body)}",

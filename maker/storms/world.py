@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -28,6 +29,8 @@ from maker.app.result import Result
 from maker.edge.journal import MemoryJournal
 from maker.edge.records import Run as RunRow
 from maker.guard import latch
+from maker.launch.key import Key
+from maker.launch.reloading import Keys
 from maker.paper.keys import PAPER_TRADE_SECRET
 from maker.paper.market import default_markets
 from maker.paper.venue import VenueSettings
@@ -36,6 +39,7 @@ from maker.storms import record as r
 from maker.storms.happenings import Happenings
 from maker.storms.machine import Clocks, Machine, ProbedRecorder, a_recorder
 from maker.storms.outcome import Outcome
+from maker.storms.reloads import Reloads, Shelf
 from maker.storms.scenes import LOOK_SECONDS, SIMULATED_SECONDS_MIN
 from maker.storms.schedule import Schedule
 from maker.storms.sight import REFERENCE
@@ -93,6 +97,8 @@ class World:
     quoted: trio.Event = attrs.field(factory=trio.Event)
     void: str = ""
     ended_at: float = 0.0
+    shelf: Shelf | None = None  # None: nothing is reloaded in this storm
+    reloads: Reloads = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.record = r.Record(terms_of(self.config, self.schedule))
@@ -100,11 +106,17 @@ class World:
         self.weather = Weather(self.schedule, self.record, f"{self.config.order_prefix}-", late)
         self.journal = MemoryJournal(RunRow("storm", 0, "paper", "storm", "0", "0"))
         self.recorder = a_recorder(self.note, self.journal)
+        self.reloads = Reloads(self)
+        if any(fault.name == "reload" for fault in self.schedule.faults):
+            self.shelf = Shelf(self.config, Key(PAPER_TRADE_SECRET, "ocx_kid_storm_0", "trade", math.inf))
 
     def note(self, entry: r.Entry) -> None:
         """Note what the maker says of itself; a dead process says nothing."""
         if self.dead:
             return
+        if isinstance(entry, r.Reloaded):
+            assert self.shelf is not None, "nobody reloads without it"
+            entry = attrs.evolve(entry, terms=terms_of(self.shelf.read_last, self.schedule))
         if isinstance(entry, r.Tripped | r.Rearmed):
             self.pulling = isinstance(entry, r.Tripped)
         entries, place = self.record.entries, len(self.record.entries)
@@ -135,7 +147,7 @@ class World:
                 self.clocks,
                 self.machine.guard_link,
                 self.config.state_folder,
-                PAPER_TRADE_SECRET,
+                Keys(Key(PAPER_TRADE_SECRET, "ocx_kid_storm_0", "trade", math.inf)),
                 guard.tail_seconds,
                 guard.give_up_seconds,
                 guard.hang_seconds_max,
@@ -143,7 +155,9 @@ class World:
                 self.killed,
                 self.signalled,
             )
+            self.warden.shelf = self.shelf
             self.happenings = Happenings(self)
+            self.warden.reported = self.reloads.reported
             nursery.start_soon(self.site.venue.keeper.run_steps)
             nursery.start_soon(self.maker)
             nursery.start_soon(self.customers)
@@ -167,6 +181,8 @@ class World:
         try:
             with self.process:
                 options, host = supervisor.Options(guard_fd=0), self.machine.host()
+                if self.shelf is not None:
+                    options = attrs.evolve(options, source=self.shelf, tree=self.shelf.tree)
                 result = await supervisor.run(self.config, PAPER_TRADE_SECRET, options, self.recorder, host)
                 if not self.dead:
                     self.finished(result)
