@@ -27,7 +27,8 @@ from maker.launch.reloading import (
     State,
     answer_of,
 )
-from maker.launch.settings import GuardSettings, ParentSettings
+from maker.launch.settings import GuardSettings, MonitorSettings, ParentSettings
+from maker.launch.start import Status
 
 OLD = key.Key("ocx_sk_canary_old", "ocx_kid_old", "trade")
 NEW = key.Key("ocx_sk_canary_new", "ocx_kid_new", "trade")
@@ -239,7 +240,8 @@ def test_refused_to_both_it_is_refused() -> None:
 def wanted(folder: Path, key_file: Path, *, paper: bool = False) -> ParentSettings:
     guard = GuardSettings(3.0, 8.0, 600.0, 3, 600.0)
     places = ("http://127.0.0.1:1", "", "", str(key_file))
-    return ParentSettings(folder / "c.toml", folder, paper, 0, "a", "mk", False, *places, guard)
+    monitor = MonitorSettings(False, False, "")
+    return ParentSettings(folder / "c.toml", folder, paper, 0, "a", "mk", False, *places, guard, monitor)
 
 
 class Stage:
@@ -248,12 +250,13 @@ class Stage:
     def __init__(self, folder: Path, status: dict[str, int], *, paper: bool = False) -> None:
         self.key_file, self.path = folder / "key", folder / running.RUN_FILE
         self.put(OLD)
-        self.path.write_text(json.dumps({"guard_pid": os.getpid(), "maker_pid": 0, "key_id": OLD.key_id}))
+        status_file = Status(self.path, {"guard_pid": os.getpid(), "maker_pid": 0, "key_id": OLD.key_id})
+        status_file.tell()
         self.sent: list[bytes] = []
         self.said: list[tuple[str, str]] = []
         self.exchange = Tried(Keys(OLD), status)
         place = wanted(folder, self.key_file, paper=paper)
-        self.conductor = Conductor(place, self.exchange, self.sent.append, self.path, self.say)
+        self.conductor = Conductor(place, self.exchange, self.sent.append, status_file, self.say)
 
     def say(self, event: str, sentence: str) -> None:
         self.said.append((event, sentence))
@@ -361,14 +364,6 @@ def test_a_practice_key_is_not_read(tmp_path: Path) -> None:
     stage.conductor.asked()
     stage.until(lambda: bool(stage.sent))
     assert json.loads(stage.sent[0]) == {"reload": 1, "key_digest": ""}
-
-
-def test_anothers_run_file_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / running.RUN_FILE
-    path.write_text(json.dumps({"guard_pid": 1}))
-    with pytest.raises(ValueError, match="not this run's"):
-        running.amend(path, {"key_id": "x"}, 2)
-    assert json.loads(path.read_text()) == {"guard_pid": 1}
 
 
 # -- the command
