@@ -28,12 +28,16 @@ class Teller:
 
     run_id: str
     started_at: float  # unix seconds
-    key: Key  # in use now; whoever changes it sets this
+    key: Key  # in use now
     send: Callable[[bytes], object]
     sequence: int = 0
     state: str = ""  # as last told
     state_at: float = 0.0  # unix seconds
     woken: trio.Event = attrs.field(factory=trio.Event)
+
+    def use(self, another: Key) -> None:
+        """Tell of another key from now on."""
+        self.key = another
 
     def wake(self) -> None:
         """Something happened that should be told soon. From the loop's own thread."""

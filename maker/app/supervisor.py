@@ -99,6 +99,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
         watchers.start_soon(run.watched, switch.panic.keep_warm)
         watchers.start_soon(run.watched, run.route.keep_resolved)
         if options.teller is not None:
+            run.on_key = options.teller.use
             watchers.start_soon(options.teller.run, run)  # not watched: quotes are not pulled for what it cannot tell
         if run.session is not None:
             tell = partial(run.recorder.state, "account", "session", alarming=True)

@@ -95,6 +95,7 @@ class Run:
     losses: Keeper | None = None  # None: nothing was quoted, so nothing can have been lost
     budget_keeper: BudgetKeeper | None = None  # None: it has not begun
     expiry: KeyExpiry | None = None  # None: nobody looks at how long the key is good
+    on_key: Callable[[Key], object] = lambda _key: None  # told of another key, once it is in use
     session: Session | None = None  # None: no wallet stands by
     streams: Streams = attrs.field(factory=Streams)
     reloader: Reloader | None = None  # None: nobody can ask for a reload
@@ -156,6 +157,7 @@ class Run:
         self.switch.panic.use(headers)
         if self.expiry is not None:
             self.expiry.another(another.expires_at)
+        self.on_key(another)
         for market_id in self.engine.markets:
             lost = StreamLost(market_id, StreamFault.CLOSED, "it is opened anew, with another key")
             trip = self.engine.apply(lost, self.pulse.boot())

@@ -100,11 +100,10 @@ class Exchange:
 
     def attempt(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """As `call`, without its deadline: for a thread that may hang. Raises NoAnswer."""
-        text = None if body is None else json.dumps(body)
         try:
-            with contextlib.ExitStack() as stack:
-                connection = http.client.HTTPConnection(self.host, self.port)
-                connection.sock = stack.enter_context(self.connect())
+            with contextlib.closing(http.client.HTTPConnection(self.host, self.port)) as connection:
+                connection.sock = self.connect()
+                text = None if body is None else json.dumps(body)
                 connection.request(method, self.path + path, text, self.headers)
                 with connection.getresponse() as answer:
                     content = answer.read(ANSWER_BYTES_MAX)
@@ -115,7 +114,7 @@ class Exchange:
 
     def connect(self) -> socket.socket:
         """Connect to the first address that takes us. Raises OSError."""
-        problem: OSError = OSError(f"no address for {self.host} is known")
+        problem = OSError(f"no address for {self.host} is known")
         for family, kind, protocol, _name, address in self.addresses:
             raw = socket.socket(family, kind, protocol)
             try:

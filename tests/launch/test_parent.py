@@ -90,7 +90,15 @@ def test_run_json_names_the_processes_and_goes_away(scripted: Scripted) -> None:
     process = run.start()
     status = run.status()
     processes = {"guard_pid", "maker_pid", "venue_pid", "monitor_pid"}
-    assert set(status) == {*processes, "venue_url", "reference_url", "monitor_url", "key_id", "config_sha256", "started_at"}
+    assert set(status) == {
+        *processes,
+        "venue_url",
+        "reference_url",
+        "monitor_url",
+        "key_id",
+        "config_sha256",
+        "started_at",
+    }
     assert status["monitor_pid"] is None, "this configuration wants none"
     assert status["guard_pid"] == process.pid
     assert is_alive(status["maker_pid"])
