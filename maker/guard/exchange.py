@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from urllib.parse import urlsplit
 
 ORDERS, CANCEL_ALL, BULK = "/perps/orders", "/perps/orders/cancel-all", "/perps/quotes/bulk"  # as maker.wire.ocx
@@ -146,8 +146,7 @@ class Exchange:
                 else:
                     step = steps.send(content)
         except StopIteration as end:
-            came_to: Value = end.value
-            return came_to
+            return cast("Value", end.value)
 
     def cancel_all(self) -> None:
         """Cancel everything: returns when acknowledged. Raises NoAnswer."""
