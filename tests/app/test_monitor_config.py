@@ -33,7 +33,7 @@ def test_without_the_table_everything_is_at_its_default() -> None:
 def test_the_files_name_every_key_and_explain_it(name: str) -> None:
     """Given or as a comment, each with a word on what it is; what stands in the practice file is the default."""
     text = (ROOT / "conf" / name).read_text()
-    own = text.split("\n[monitor]")[1].split("\n[market.")[0]
+    own = text.split("\n[monitor]")[1].split("\n[")[0]
     lines = {line.lstrip("# ").partition(" =")[0]: line for line in own.splitlines() if " = " in line}
     assert set(lines) == NAMES
     if name == "paper.toml":

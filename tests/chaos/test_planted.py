@@ -117,8 +117,8 @@ PLANTS: Final = {
     ),
     "guard as child": Plant(  # whoever kills the one with its process group kills the other
         "maker/launch/start.py",
-        "pass_fds=pass_fds, start_new_session=True)",
-        "pass_fds=pass_fds)",
+        "start_new_session=True, env=environment",
+        "env=environment",
         "tests/launch/test_parent.py::test_children_have_sessions_of_their_own",
     ),
     "cancel-all through the quoting lane": Plant(

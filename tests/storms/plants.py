@@ -182,8 +182,9 @@ PLANTS: Final = {
         (
             Edit(
                 PANIC,
-                "        await trio.sleep(READ_GAP_SECONDS)\n        return await self.read_back() == 0\n",
-                "        return True\n",
+                "        await trio.sleep(READ_GAP_SECONDS)\n"
+                "        if await self.read_back() != 0:\n            return False\n",
+                "",
             ),
         ),
     ),
