@@ -146,7 +146,9 @@ def test_every_command_works_as_written(tmp_path: Path, monkeypatch: pytest.Monk
             SECOND_HOME=str(second),
         )
         git = f"git -C {repository} -c user.name=test -c user.email=test@example.invalid -c commit.gpgsign=false"
-        text = script(values, {"upgrade.sh": f"{git} commit --quiet --allow-empty --message newer"})
+        days_later = f"until test -e {host}/var/lib/maker/journal.sqlite; do sleep 0.2; done"
+        newer = f"{git} commit --quiet --allow-empty --message newer"
+        text = script(values, {"upgrade.sh": f"{days_later}\n{newer}"})
         try:
             began = now_ms()
             code, said = await trio.to_thread.run_sync(type_in, text, environment, person)

@@ -40,6 +40,7 @@ STATUS_KEYS = {
     "reference_url",
     "monitor_url",
     "key_id",
+    "config_sha256",
     "started_at",
 }
 COVERED_MIN = 0.90

@@ -43,7 +43,7 @@ async def test_the_page_and_its_files(tmp_path: Path) -> None:
     server = a_server(tmp_path)
     page = await answer(server, "/")
     assert page.status == 200
-    assert page.body.startswith(b"<!doctype html>")
+    assert page.body.startswith(b"<!DOCTYPE html>")
     assert "Content-Security-Policy" in dict(page.headers)
     assert (await answer(server, "/nothing.html")).status == 404
     assert (await answer(server, "/../../../../etc/passwd")).status == 404
