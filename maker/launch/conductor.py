@@ -53,8 +53,9 @@ class Conductor:
         """Go on with what has come up. Called often, and cheap."""
         now, trial = seconds_now(), self.trial
         if self.reloading.state is State.READING and trial is not None and not trial.thread.is_alive():
-            if trial.problem:
-                self.reloading.problem(trial.problem, now)
+            problem = trial.problem or self.reloading.unfit(trial.kept)
+            if problem:
+                self.reloading.problem(problem, now)
             else:
                 self.ask_maker(self.reloading.found(trial.kept))
         self.reloading.look(now)

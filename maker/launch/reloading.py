@@ -7,7 +7,8 @@
     ASKED    --refused-->   IDLE      the new key is forgotten
     ASKED    --no answer--> IDLE      both keys are kept, the old one first, and neither may be revoked
 
-Asked again before the end, it begins again after it. There is no moment at which nobody could pull:
+An answer that comes after all settles what was left open; until one does, no third key is taken: one of the two would
+have to be let go. Asked again before the end, it begins again after it. There is no moment at which nobody could pull:
 
     before ASKED            the maker and we use the old key, and the new one by nobody
     in ASKED                the maker may use either; we hold both, and a call that is refused to one goes by the other
@@ -30,7 +31,8 @@ from maker.launch import key
 
 RELOAD_SIGNAL = signal.SIGUSR1  # not SIGHUP: a terminal that is gone must pull, not read a file
 READING_SECONDS_MAX = 15.0  # to read a file, and to try a key
-ANSWER_SECONDS_MAX = 60.0  # the maker has 30 s to read and prove, and 20 s for its quoting cycle to come by
+ANSWER_SECONDS_MAX = 60.0  # after those; the maker has 30 s to read and prove, 20 s for its quoting cycle to come by
+NEITHER = "which of two keys the maker uses is not known: both are held, revoke NEITHER, and reload again"
 DENIED = (401, 403, 409)  # as a key is refused; a revoked one with 409
 
 
@@ -52,6 +54,14 @@ class Report(NamedTuple):
     sha256: str  # of the configuration that is in force; "" where nothing was changed
 
 
+class Doubt(NamedTuple):
+    """A reload of which nobody knows whether the maker took its key."""
+
+    number: int
+    asked_for: key.Key
+    before: key.Key | None  # the key that the maker used until then; None: that was not known either
+
+
 class Keys:
     """The keys that we can pull with, in the order in which they are tried."""
 
@@ -63,13 +73,18 @@ class Keys:
         """The one that the maker quotes with, as far as we know."""
         return self.held[0]
 
+    def has(self, another: key.Key) -> bool:
+        """Whether it is one of them."""
+        return any(one.secret == another.secret for one in self.held)
+
     def add(self, another: key.Key) -> None:
         """Hold another one beside the first; one that was kept from before is let go."""
-        self.held = [self.first, another]
+        if not self.has(another):
+            self.held = [self.first, another]
 
-    def settle(self) -> None:
-        """The maker uses the second one now."""
-        self.held.reverse()
+    def settle(self, used: key.Key) -> None:
+        """The maker uses this one of them; another stays behind it."""
+        self.held.sort(key=lambda one: one.secret != used.secret)
 
     def forget(self) -> None:
         """The second one is of no use."""
@@ -87,6 +102,7 @@ class Reloading:
         self.again = False
         self.candidate: key.Key | None = None  # the key that the maker is asked to take; None: it stays
         self.uncertain = False  # which of the keys held the maker uses
+        self.doubt: Doubt | None = None  # the last reload that was to change the key and stayed without an answer
         self.report: Report | None = None  # of the last one that ended
 
     def asked(self, now: float) -> bool:
@@ -98,14 +114,26 @@ class Reloading:
         self.number += 1
         return True
 
+    def unfit(self, kept: key.Key | None) -> str:
+        """Why a key that was read and tried is not to be taken now, as a sentence; "" when it is."""
+        if self.doubt is None or kept is None or self.keys.has(kept):
+            return ""
+        names = " and ".join(one.key_id or "one without an id" for one in self.keys.held)
+        return (
+            f"an earlier reload stayed without an answer, so the maker uses one of two keys ({names}), and neither can "
+            "be let go for a third. Put one of the two into the key's file and reload, or stop the maker and start it"
+        )
+
     def found(self, kept: key.Key | None) -> bytes:
         """The key's file was read, and the key tried where it is another one. Returns what to tell the maker.
 
-        None: keys are not kept in a file, so that there can be no other one.
+        None: keys are not kept in a file, so that there can be no other one. Ask `unfit` before.
         """
         assert self.state is State.READING, "nothing was to be read"
-        self.state, self.until = State.ASKED, self.until - READING_SECONDS_MAX + ANSWER_SECONDS_MAX
-        self.candidate = kept if kept is not None and kept.secret != self.keys.first.secret else None
+        assert not self.unfit(kept), "a key that may be in use would be let go"
+        self.state, self.until = State.ASKED, self.until + ANSWER_SECONDS_MAX
+        changes = kept is not None and (self.uncertain or kept.secret != self.keys.first.secret)
+        self.candidate = kept if changes else None
         if self.candidate is not None:
             self.keys.add(self.candidate)
             self.uncertain = True
@@ -118,26 +146,43 @@ class Reloading:
         self.end(False, f"nothing was changed: {sentence}", "", now)
 
     def answered(self, data: bytes, now: float) -> bool:
-        """Take a message of the maker's; False: it is no answer to the reload that is under way."""
-        said = answer_of(data) if self.state is State.ASKED else None  # else it is a heartbeat, a few times a second
-        if said is None or said["reloaded"] != self.number:
+        """Take a message of the maker's; False: it is no answer to anything that was asked."""
+        said = answer_of(data)
+        if said is None or not 0 < said["reloaded"] <= self.number:
             return False
-        if not said["ok"]:
-            if self.candidate is not None:
-                self.keys.forget()
-                self.uncertain = False
-            self.end(False, said["sentence"], "", now)
+        if self.state is not State.ASKED or said["reloaded"] != self.number:
+            self.late(said, now)  # no babble, for which a maker that quotes in good order would be killed
             return True
         sentence = said["sentence"]
-        if self.candidate is not None:
-            old = self.keys.first.key_id
-            self.keys.settle()
+        if self.candidate is not None and said["ok"]:
+            sentence += self.settled(self.candidate)
+        elif self.candidate is not None and self.doubt is None:
+            self.keys.forget()
             self.uncertain = False
-            sentence += (
-                f". The old key {f'{old} ' if old else ''}is used by nobody here any more: it may be revoked now"
-            )
-        self.end(True, sentence, said["sha256"], now)
+        elif self.uncertain:
+            sentence += f"; {NEITHER}"
+        self.end(said["ok"], sentence, said["sha256"] if said["ok"] else "", now)
         return True
+
+    def late(self, said: dict[str, Any], now: float) -> None:
+        """Take an answer to a reload that was given up: what it says of the keys is true all the same."""
+        if self.doubt is None or self.doubt.number != said["reloaded"]:
+            return
+        used = self.doubt.asked_for if said["ok"] else self.doubt.before
+        if used is None:
+            return
+        more = self.settled(used)
+        if self.state is State.IDLE:
+            self.end(said["ok"], f"{said['sentence']} (answered late){more}", said["sha256"] if said["ok"] else "", now)
+        else:
+            self.uncertain = self.candidate is not None  # as before: the next one is under way
+
+    def settled(self, used: key.Key) -> str:
+        """Know which key the maker uses, and return what people are to know of the other one."""
+        self.keys.settle(used)
+        self.uncertain, self.doubt = False, None
+        other = self.keys.held[1].key_id
+        return f". The old key {f'{other} ' if other else ''}is used by nobody here any more: it may be revoked now"
 
     def look(self, now: float) -> None:
         """End what takes too long."""
@@ -146,8 +191,11 @@ class Reloading:
         if self.state is State.READING:
             self.problem(f"the key's file and the exchange did not answer within {READING_SECONDS_MAX:g} s", now)
             return
-        keys = "; both keys are held, revoke NEITHER" if self.candidate is not None else ""
-        self.end(False, f"the maker did not say within {ANSWER_SECONDS_MAX:g} s what came of it{keys}", "", now)
+        sentence = f"the maker did not say within {ANSWER_SECONDS_MAX:g} s what came of it"
+        if self.candidate is not None:
+            before = self.keys.first if self.doubt is None else None
+            self.doubt = Doubt(self.number, self.candidate, before)
+        self.end(False, f"{sentence}; {NEITHER}" if self.uncertain else sentence, "", now)
 
     def end(self, ok: bool, sentence: str, sha256: str, now: float) -> None:
         """Report, and be ready for the next one."""

@@ -135,6 +135,7 @@ class Warden:
                 problem = str(error)
         if self.reloading.state is not State.READING or self.reloading.number != number or self.ended.is_set():
             return
+        problem = problem or self.reloading.unfit(kept)
         if problem:
             self.reloading.problem(problem, self.clocks.boot())
         else:

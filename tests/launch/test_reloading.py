@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from maker.app.reload import APPLY_SECONDS_MAX, PREPARE_SECONDS_MAX
 from maker.guard.exchange import Exchange, NoAnswer, Refused
 from maker.launch import key, reload_command, running
 from maker.launch.conductor import Conductor
@@ -90,17 +91,120 @@ def test_refused_the_new_one_is_forgotten() -> None:
 def test_without_an_answer_both_are_kept_and_neither_may_be_revoked() -> None:
     reloading = asked()
     for early, reports in ((0.1, 0), (0.0, 1)):
-        reloading.look(100.0 + ANSWER_SECONDS_MAX - early)
+        reloading.look(100.0 + READING_SECONDS_MAX + ANSWER_SECONDS_MAX - early)
         assert (reloading.report is not None) == bool(reports)
     assert ids(reloading.keys) == ["ocx_kid_old", "ocx_kid_new"]
     assert reloading.second is NEW
     assert reloading.report is not None
     assert "revoke NEITHER" in reloading.report.sentence
-    assert not reloading.answered(answer(), 200.0), "late: whoever asked has been told otherwise"
     assert reloading.asked(300.0), "and the next one finds out"
     reloading.found(NEW)
     assert reloading.answered(answer(2), 301.0)
     assert ids(reloading.keys) == ["ocx_kid_new", "ocx_kid_old"]
+
+
+def test_the_maker_has_its_time_however_late_it_was_asked() -> None:
+    """What the key's file and the exchange took of it is not taken from what the maker needs."""
+    reloading = Reloading(Keys(OLD))
+    assert reloading.asked(100.0)
+    reloading.look(100.0 + READING_SECONDS_MAX - 0.1)
+    reloading.found(NEW)
+    reloading.look(100.0 + READING_SECONDS_MAX + PREPARE_SECONDS_MAX + APPLY_SECONDS_MAX + 5.0)
+    assert reloading.state is State.ASKED
+
+
+GIVEN_UP = 100.0 + READING_SECONDS_MAX + ANSWER_SECONDS_MAX
+NEWEST = key.Key("ocx_sk_canary_newest", "ocx_kid_newest")
+
+
+def unanswered() -> Reloading:
+    """A change of the key of which nobody knows what came."""
+    reloading = asked()
+    reloading.look(GIVEN_UP)
+    assert reloading.uncertain
+    return reloading
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_an_answer_after_all_is_no_babble_and_settles_the_keys(*, ok: bool) -> None:
+    """A maker that quotes in good order would be killed for babble; and the key that it uses is known again."""
+    reloading = unanswered()
+    assert reloading.answered(answer(ok=ok), 200.0)
+    assert ids(reloading.keys) == (["ocx_kid_new", "ocx_kid_old"] if ok else ["ocx_kid_old", "ocx_kid_new"])
+    assert reloading.second is None
+    assert reloading.report is not None
+    assert (reloading.report.ok, "answered late" in reloading.report.sentence) == (ok, True)
+    other = "ocx_kid_old" if ok else "ocx_kid_new"
+    assert f"{other} is used by nobody here any more" in reloading.report.sentence
+    before = reloading.report
+    assert reloading.answered(answer(ok=ok), 201.0)
+    assert reloading.report is before
+
+
+def test_an_answer_to_what_no_key_hung_on_is_no_babble_either() -> None:
+    reloading = asked(OLD)
+    reloading.look(GIVEN_UP)
+    assert reloading.answered(answer(), 200.0)
+    assert not reloading.answered(answer(2), 200.0), "that was never asked"
+
+
+def test_while_two_keys_are_in_doubt_no_third_one_takes_the_place_of_either() -> None:
+    """The maker may use the one that would be let go."""
+    reloading = unanswered()
+    assert reloading.asked(200.0)
+    assert "(ocx_kid_old and ocx_kid_new)" in reloading.unfit(NEWEST)
+    assert [reloading.unfit(one) for one in (OLD, NEW, None)] == ["", "", ""]
+    reloading.problem(reloading.unfit(NEWEST), 201.0)
+    assert ids(reloading.keys) == ["ocx_kid_old", "ocx_kid_new"]
+    assert reloading.second is NEW
+
+
+def test_refused_while_two_keys_are_in_doubt_both_are_kept() -> None:
+    """That the maker does not like a file says nothing of the key that it took before."""
+    reloading = unanswered()
+    assert reloading.asked(200.0)
+    reloading.found(NEW)
+    assert reloading.answered(answer(2, ok=False), 201.0)
+    assert ids(reloading.keys) == ["ocx_kid_old", "ocx_kid_new"]
+    assert reloading.second is NEW
+    assert reloading.report is not None
+    assert "revoke NEITHER" in reloading.report.sentence
+
+
+def test_the_old_key_back_in_the_file_ends_the_doubt() -> None:
+    """It is the first of ours all the while, and yet has to be asked for: the maker may use the other one."""
+    reloading = unanswered()
+    assert reloading.asked(200.0)
+    reloading.found(OLD)
+    assert reloading.answered(answer(2), 201.0)
+    assert (ids(reloading.keys), reloading.second) == (["ocx_kid_old", "ocx_kid_new"], None)
+    assert reloading.report is not None
+    assert "The old key ocx_kid_new is used by nobody" in reloading.report.sentence
+
+
+@pytest.mark.parametrize(("late_ok", "first"), [(True, "ocx_kid_new"), (False, "ocx_kid_old")])
+def test_an_answer_after_all_counts_while_the_next_one_is_asked(late_ok: bool, first: str) -> None:  # noqa: FBT001
+    """The next one is refused: what the maker uses is what the late answer said, and the other is forgotten."""
+    reloading = unanswered()
+    assert reloading.asked(200.0)
+    reloading.found(NEW)
+    assert reloading.answered(answer(1, ok=late_ok), 201.0)
+    assert reloading.second is not None
+    assert reloading.answered(answer(2, ok=False), 202.0)
+    assert (ids(reloading.keys), reloading.second) == ([first], None)
+
+
+def test_after_two_without_an_answer_only_the_last_one_counts() -> None:
+    """The first one's says what was used before the second, and a refusal of the second leaves it open."""
+    reloading = unanswered()
+    assert reloading.asked(200.0)
+    reloading.found(OLD)
+    reloading.look(200.0 + READING_SECONDS_MAX + ANSWER_SECONDS_MAX)
+    for number, ok in ((1, True), (2, False)):
+        assert reloading.answered(answer(number, ok=ok), 300.0)
+        assert reloading.second is NEW
+    assert reloading.answered(answer(2), 301.0)
+    assert (ids(reloading.keys), reloading.second) == (["ocx_kid_old", "ocx_kid_new"], None)
 
 
 def test_a_key_that_stays_is_no_word_about_keys() -> None:
