@@ -38,7 +38,9 @@ class Conductor:
 
     def asked(self) -> None:
         """Somebody asks for a reload."""
-        if self.trial is not None and self.trial.thread.is_alive():
+        is_idle = self.reloading.state is State.IDLE
+        if is_idle and self.trial is not None and self.trial.thread.is_alive():
+            self.reloading.again = False
             self.say("reload", "the last one still waits for disk or exchange: nothing is asked again.")
             return
         if self.reloading.asked(seconds_now()):

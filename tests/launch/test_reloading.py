@@ -457,9 +457,35 @@ def test_a_key_that_hangs_holds_nobody(tmp_path: Path, monkeypatch: pytest.Monke
     stage.conductor.asked()
     assert time.monotonic() - began < 5.0
     assert stage.sent == []
+    stage.conductor.reloading.until = 0.0
+    for _ in range(3):
+        stage.conductor.look()
+    assert [event for event, _ in stage.said] == ["reload", "not reloaded", "reload"]
+    assert "still waits" in stage.said[-1][1]
+    stage.conductor.asked()
     assert "still waits" in stage.said[-1][1]
     free.set()
+    assert stage.conductor.trial is not None
+    stage.conductor.trial.thread.join()
+    stage.conductor.asked()
     stage.until(lambda: bool(stage.sent))
+
+
+def test_asked_again_while_the_key_is_read_it_begins_again_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever changed the file a moment later waits for what comes of that, and not for nothing."""
+    stage = Stage(tmp_path, {})
+    stage.put(NEW)
+    free = threading.Event()
+    monkeypatch.setattr(Exchange, "attempt", lambda *_words: free.wait(WAIT_SECONDS_MAX))
+    stage.conductor.asked()
+    stage.conductor.asked()
+    free.set()
+    stage.until(lambda: bool(stage.sent))
+    assert stage.conductor.heard(answer())
+    stage.until(lambda: len(stage.sent) == 2)
+    assert stage.conductor.heard(answer(2))
 
 
 def test_a_practice_key_is_not_read(tmp_path: Path) -> None:
