@@ -88,9 +88,10 @@ class Exchange:
             with contextlib.suppress(OSError, UnicodeError):
                 self.addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM) or self.addresses
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(wait_seconds)
+        with contextlib.suppress(RuntimeError):  # no thread is to be had now
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            thread.join(wait_seconds)
         return bool(self.addresses)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard.exchange import seconds_now
-from maker.launch.start import MESSAGE_BYTES_MAX, Process, log, start
+from maker.launch.start import MESSAGE_BYTES_MAX, Process, in_thread, log, start
 
 RESTART_SECONDS = (1.0, 10.0, 60.0)  # before the second, third and fourth start in a row; then it stays away
 HEALTHY_SECONDS = 3600.0  # one that lived this long was no failure: the pauses begin anew
@@ -35,15 +35,17 @@ class Companion:
         self.words, self.environment, self.said = words, environment, said
         self.process: Process | None = None
         self.ending = threading.Event()
-        self.thread = threading.Thread(target=self.live, name="monitor", daemon=True)
+        self.thread: threading.Thread | None = None
 
     def begin(self) -> None:
         """Start it, and return at once."""
-        self.thread.start()
+        self.thread = in_thread(self.live)
 
     def end(self) -> None:
         """Have it end, within its time."""
         self.ending.set()
+        if self.thread is None:
+            return
         self.signal(signal.SIGTERM)
         self.thread.join(STOP_SECONDS_MAX)
         if self.thread.is_alive():

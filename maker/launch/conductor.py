@@ -7,7 +7,6 @@ hang, and whoever watches the maker must not.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from maker.guard.exchange import ORDERS, Exchange, NoAnswer, seconds_now
 from maker.launch import key
 from maker.launch.reloading import Reloading, Rotating, State
 from maker.launch.settings import ParentSettings
-from maker.launch.start import Status
+from maker.launch.start import Status, in_thread
 
 
 class Conductor:
@@ -39,7 +38,7 @@ class Conductor:
     def asked(self) -> None:
         """Somebody asks for a reload."""
         is_idle = self.reloading.state is State.IDLE
-        if is_idle and self.trial is not None and self.trial.thread.is_alive():
+        if is_idle and self.trial is not None and not self.trial.is_over:
             self.reloading.again = False
             self.say("reload", "the last one still waits for disk or exchange: nothing is asked again.")
             return
@@ -54,7 +53,7 @@ class Conductor:
     def look(self) -> None:
         """Go on with what has come up. Called often, and cheap."""
         now, trial = seconds_now(), self.trial
-        if self.reloading.state is State.READING and trial is not None and not trial.thread.is_alive():
+        if self.reloading.state is State.READING and trial is not None and trial.is_over:
             problem = trial.problem or self.reloading.unfit(trial.kept)
             if problem:
                 self.reloading.problem(problem, now)
@@ -92,8 +91,14 @@ class Trial:
         self.wanted, self.exchange, self.status = wanted, exchange, status
         self.kept: key.Key | None = None  # None: keys are not kept in a file, and stay what they are
         self.problem = "the key could not be read"  # as long as nobody knows better; "" once all is well
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        self.thread = in_thread(self.run)
+        if self.thread is None:
+            self.problem = "there is no thread to be had for it now"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.thread is None or not self.thread.is_alive()
 
     def run(self) -> None:
         """Read and try."""
@@ -133,7 +138,7 @@ class Amended:
     def amend(self, **changes: object) -> None:
         """Have the file say other things too; never waits."""
         self.changes |= changes
-        threading.Thread(target=self.tell, daemon=True).start()
+        in_thread(self.tell)
 
     def tell(self) -> None:
         self.status.tell(**self.changes.copy())

@@ -22,7 +22,6 @@ import os
 import select
 import signal
 import socket
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +36,7 @@ from maker.launch.conductor import Conductor
 from maker.launch.lock import Lock
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
-from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
+from maker.launch.start import Refusal, Status, Venue, end, in_thread, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
 from maker.launch.watching import Watch, read_available
 
@@ -274,8 +273,7 @@ class Incident:
 
     def open(self) -> None:
         """Note it, and count it if it was a death, while the pulling goes on."""
-        self.thread = threading.Thread(target=self.begin, daemon=True)
-        self.thread.start()
+        self.thread = in_thread(self.begin)
 
     def begin(self) -> None:
         if self.is_death:
@@ -285,11 +283,12 @@ class Incident:
 
     def close(self, outcome: str, exit_code: int) -> None:
         """Note how it ended."""
-        self.thread.join(INCIDENT_SECONDS_MAX)
+        if self.thread is not None:
+            self.thread.join(INCIDENT_SECONDS_MAX)
         self.fields |= {"outcome": outcome, "exit_code": exit_code, "ended_at": time.time()}
-        last = threading.Thread(target=self.write, daemon=True)
-        last.start()
-        last.join(INCIDENT_SECONDS_MAX)
+        last = in_thread(self.write if self.thread is not None else self.begin)
+        if last is not None:
+            last.join(INCIDENT_SECONDS_MAX)
 
     def write(self) -> None:
         try:

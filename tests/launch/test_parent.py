@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from maker.launch.key import Key, spell
+from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.running import keys_in_use
 from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
@@ -339,6 +340,33 @@ def test_a_killed_maker_is_pulled_and_read_back(scripted: Scripted, exchange: Sc
     incident = json.loads(next((run.folder / "state" / "incidents").glob("*.json")).read_text())
     assert (incident["maker_pid"], incident["epoch"], incident["exit_code"]) == (maker_pid, "e1", 70)
     assert "read back empty" in incident["outcome"]
+
+
+NO_THREADS = """
+import threading
+started, begin = [], threading.Thread.start
+def start_no_more(thread):
+    started.append(thread)
+    if len(started) > 1:  # the first looks the exchange's name up
+        raise RuntimeError("can't start new thread")
+    begin(thread)
+threading.Thread.start = start_no_more
+"""
+
+
+def test_without_another_thread_it_watches_and_pulls_all_the_same(
+    scripted: Scripted, exchange: ScriptedExchange
+) -> None:
+    """A limit of tasks that somebody beside us has used up: no monitor, no reload, no file, and yet no quote is left."""
+    run = scripted("armed:waits", monitor="serves")
+    process = run.start(limits=NO_THREADS)
+    maker_pid = run.status()["maker_pid"]
+    process.send_signal(RELOAD_SIGNAL)
+    exchange.resting = [order(number=7)]
+    os.kill(maker_pid, signal.SIGKILL)
+    code, result = finish(process)
+    assert (code, result["verified_empty"]) == (70, True)
+    assert exchange.resting == []
 
 
 def test_a_maker_that_died_before_it_was_armed_needs_no_tail(scripted: Scripted, exchange: ScriptedExchange) -> None:

@@ -488,6 +488,26 @@ def test_asked_again_while_the_key_is_read_it_begins_again_afterwards(
     assert stage.conductor.heard(answer(2))
 
 
+def test_without_a_thread_nothing_is_read_and_the_watch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of tasks is used up: said, and tried again when asked again. run.json misses it until then."""
+    stage = Stage(tmp_path, {})
+    stage.put(NEW)
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", none)
+        stage.conductor.asked()
+        stage.conductor.look()
+    assert "there is no thread to be had" in stage.said[-1][1]
+    assert stage.sent == []
+    stage.conductor.asked()
+    stage.until(lambda: bool(stage.sent))
+
+
 def test_a_practice_key_is_not_read(tmp_path: Path) -> None:
     stage = Stage(tmp_path, {}, paper=True)
     stage.key_file.unlink()
