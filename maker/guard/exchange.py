@@ -1,8 +1,7 @@
 """What the guard says to the exchange: cancel-all and "what rests", each on a fresh connection with a total deadline.
 
 `pulling`, and what it is made of, decides in steps: generators that neither call, wait nor look at a clock. `follow`
-carries them out by blocking sockets, one thread, an alarm: an answer that drips, a handshake that hangs or a peer that
-is gone all end at the deadline. Addresses are looked up ahead (H12).
+carries them out by blocking sockets and an alarm, which ends whatever hangs. Addresses are looked up ahead (H12).
 """
 
 from __future__ import annotations
@@ -80,6 +79,7 @@ class Exchange:
         self.headers = {"x-api-key": key, "content-type": "application/json", "connection": "close"}
         self.addresses: list[tuple[Any, ...]] = []
         self.date = ""  # the exchange's clock at its last answer, as HTTP spells it
+        self.silent_seconds_max: float | None = None  # of each read, for `attempt`; `call` has an alarm for all of them
 
     def look_up(self, wait_seconds: float = LOOK_UP_SECONDS_MAX) -> bool:
         """Look the name up in a thread that may hang, and say whether there is an address; the last good ones stay."""
@@ -89,8 +89,7 @@ class Exchange:
                 self.addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM) or self.addresses
 
         with contextlib.suppress(RuntimeError):  # no thread is to be had now
-            thread = threading.Thread(target=run, daemon=True)
-            thread.start()
+            (thread := threading.Thread(target=run, daemon=True)).start()
             thread.join(wait_seconds)
         return bool(self.addresses)
 
@@ -100,7 +99,7 @@ class Exchange:
             return self.attempt(method, path, body)
 
     def attempt(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """As `call`, without its deadline: for a thread that may hang. Raises NoAnswer."""
+        """As `call`, without its alarm, which only the main thread has. Raises NoAnswer."""
         try:
             with contextlib.closing(http.client.HTTPConnection(self.host, self.port)) as connection:
                 connection.sock = self.connect()
@@ -121,7 +120,7 @@ class Exchange:
             try:
                 raw.settimeout(CONNECT_SECONDS_MAX)
                 raw.connect(address)
-                raw.settimeout(None)  # from here on the alarm is the deadline: a timeout would be one a read
+                raw.settimeout(self.silent_seconds_max)
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return self.tls.wrap_socket(raw, server_hostname=self.host) if self.tls else raw
             except BaseException as error:

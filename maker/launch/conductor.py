@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from maker.guard.exchange import ORDERS, Exchange, NoAnswer, seconds_now
+from maker.guard.exchange import CALL_SECONDS_MAX, ORDERS, Exchange, NoAnswer, seconds_now
 from maker.launch import key
 from maker.launch.reloading import Reloading, Rotating, State
 from maker.launch.settings import ParentSettings
@@ -126,6 +126,7 @@ class Trial:
         tried = Exchange("", kept.secret)
         tried.host, tried.port, tried.path = self.exchange.host, self.exchange.port, self.exchange.path
         tried.tls, tried.addresses = self.exchange.tls, self.exchange.addresses
+        tried.silent_seconds_max = CALL_SECONDS_MAX  # a peer that is gone would keep us, and every later reload, for ever
         tried.attempt("GET", ORDERS)
 
 

@@ -204,3 +204,22 @@ def test_a_look_up_that_hangs_holds_nobody_and_keeps_the_last_good(monkeypatch: 
     assert time.monotonic() - began < 1.0
     assert exchange.addresses == before
     hung.set()
+
+
+def test_without_an_alarm_a_silent_exchange_is_given_up_all_the_same(venue: ScriptedExchange) -> None:
+    """For a thread, which has none: it would hang for ever on a peer that is gone."""
+    venue.script = lambda _request: Say(hang=True)
+    exchange = speaking_to(venue)
+    exchange.silent_seconds_max = 0.2
+    answers: list[str] = []
+
+    def ask() -> None:
+        try:
+            exchange.attempt("GET", ORDERS)
+        except NoAnswer as problem:
+            answers.append(str(problem))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(GIVE_UP_SECONDS)
+    assert answers == ["TimeoutError: timed out"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from maker.app.reload import APPLY_SECONDS_MAX, PREPARE_SECONDS_MAX
-from maker.guard.exchange import Exchange, NoAnswer, Refused
+from maker.guard.exchange import CALL_SECONDS_MAX, Exchange, NoAnswer, Refused
 from maker.launch import key, reload_command, running
 from maker.launch.conductor import Conductor
 from maker.launch.reloading import (
@@ -389,6 +389,7 @@ def tries_by_the_stage(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tried: list[str] = []
 
     def attempt(self: Exchange, method: str, path: str, _body: object = None) -> bytes:
+        assert self.silent_seconds_max == CALL_SECONDS_MAX, "a thread that waits for ever would be the last reload"
         tried.append(f"{method} {path} {self.headers['x-api-key']}")
         if "bad" in self.headers["x-api-key"]:
             raise Refused(f"{method} {path}", 401, 0.0)
