@@ -99,6 +99,7 @@ def run_in(
     if wanted.monitor.enabled:
         companion = a_companion(wanted, status, draws_status=draws_status)
         stack.callback(companion.end)
+        stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)  # once more: an error of our own waits for no monitor first
         companion.begin()
     watch = Watch(pidfd(maker, stack), link, signals, result_reader, wanted.state_folder, wanted.guard.hang_seconds_max)
     if for_seconds is not None:

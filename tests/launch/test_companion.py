@@ -212,3 +212,26 @@ def test_the_parent_waits_longer_than_services_may_take() -> None:
     from maker.monitor.lookout import DELIVER_SECONDS_MAX
 
     assert companion.STOP_SECONDS_MAX > DELIVER_SECONDS_MAX
+
+
+FAILS_ONCE_IT_IS_THERE = """
+import pathlib, time
+def fail(watch):
+    while not pathlib.Path("monitor_ready").exists():
+        time.sleep(0.01)
+    raise ZeroDivisionError("as scripted")
+parent.Watch.run = fail
+companion.STOP_SECONDS_MAX = 60.0
+"""
+
+
+def test_after_an_error_of_our_own_the_maker_is_told_before_any_monitor_is_waited_for(scripted: Scripted) -> None:
+    """Nobody watches it any more: it pulls its quotes at once, however long a monitor takes to end."""
+    run = scripted("waits", monitor="hangs")
+    run.start(limits=FAILS_ONCE_IT_IS_THERE)
+    maker_pid = run.status()["maker_pid"]
+    run.wait_for("monitor_ready")
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while is_alive(maker_pid):
+        assert time.monotonic() < deadline, "it was left alone"
+        select.select([], [], [], 0.01)
