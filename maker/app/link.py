@@ -19,7 +19,7 @@ import trio
 BEAT_SECONDS: Final = 0.25  # the guard kills after guard.hang_seconds_max without one
 ANSWER_SECONDS_MAX: Final = 5.0  # twenty heartbeats: a guard that is starved for longer could not pull in time either
 MESSAGE_BYTES_MAX: Final = 4096
-SENTENCE_LETTERS_MAX: Final = 800  # of an answer: it must fit into one message, whatever its letters
+SENTENCE_LETTERS_MAX: Final = 800  # of an answer: it must fit into one message, four bytes a letter at the most
 
 
 @attrs.frozen
@@ -99,10 +99,11 @@ class GuardLink:
 
     def tell(self, answer: Answer) -> None:
         """Say what came of a reload."""
+        letters = (one if one.isprintable() else " " for one in answer.sentence[:SENTENCE_LETTERS_MAX])
         fields = {
             "reloaded": answer.number,
             "ok": answer.ok,
-            "sentence": answer.sentence[:SENTENCE_LETTERS_MAX],
+            "sentence": "".join(letters),
             "sha256": answer.sha256,
             "key_id": answer.key_id,
         }

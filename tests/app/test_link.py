@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from maker.app.link import ANSWER_SECONDS_MAX, BEAT_SECONDS, GuardLink
+from maker.app.link import ANSWER_SECONDS_MAX, BEAT_SECONDS, MESSAGE_BYTES_MAX, Answer, GuardLink
 
 
 @attrs.define
@@ -114,3 +114,12 @@ async def test_a_guard_that_does_not_read_holds_nobody(ends: Ends) -> None:
     assert ends.heard()
     ends.guard.close()
     ends.link.send(ending=True)
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "\\", "\x01", "\n", "\u2028", "\N{PARTY POPPER}", "\udc80"])
+async def test_an_answer_arrives_whole_whatever_is_quoted_in_it(ends: Ends, letter: str) -> None:
+    """What is cut is no answer, and the guard kills for it: a file may hold any letters, and so may an exchange."""
+    ends.link.tell(Answer(1, False, letter * 5000, "a" * 64, "ocx_kid_" + "k" * 64))
+    data = ends.guard.recv(MESSAGE_BYTES_MAX + 1)
+    assert len(data) <= MESSAGE_BYTES_MAX
+    assert json.loads(data)["reloaded"] == 1
