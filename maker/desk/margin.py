@@ -158,6 +158,14 @@ class Margin:
         self.factor = Fraction(0) if step >= Step.REDUCE_ONLY else size_factor(headroom, self.settings)
         return [] if step is before else [f"{self.sentence}: {CONSEQUENCE[step]}"]
 
+    def take(self, settings: MarginSettings) -> list[str]:
+        """Take other settings, and judge the last reading by them: it counts as no further one. Returns as `read`."""
+        self.settings = settings
+        if self.reading is None:
+            return []
+        self.low_readings = max(0, self.low_readings - 1)
+        return self.read(self.reading)
+
     @property
     def sentence(self) -> str:
         return f"margin headroom is {self.headroom * 100:.1f} % of equity"

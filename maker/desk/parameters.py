@@ -68,7 +68,8 @@ def take(desk: DeskState, new: Parameters, now: float) -> Trip | None:
         find_position(market, new.markets[market.market_id].limits)
     desk.cycle = new.cycle
     desk.account_limits = desk.losses.limits = new.limits
-    desk.margin_settings = desk.margin.settings = new.margin
+    desk.margin_settings = new.margin
+    desk.notes.extend(desk.margin.take(new.margin))
     desk.budget.settings = new.budget
     desk.budget.tokens = min(desk.budget.tokens, float(new.budget.burst))
     for market in desk.markets.values():

@@ -12,6 +12,7 @@ import pytest
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.events import PlaceLadder
+from maker.desk.margin import Step
 from maker.desk.parameters import MarketParameters, Parameters, take
 from maker.desk.spread import Fixed
 from maker.desk.units import Side
@@ -231,6 +232,38 @@ def test_a_loss_limit_lowered_below_what_is_lost_ends_the_run() -> None:
     trip = desk.engine.broken(desk.now)
     assert trip is not None
     assert trip.reason is Reason.DRAWDOWN
+
+
+def margins(desk: Desk, **ratios: Decimal) -> Trip | None:
+    """Take other settings of margin."""
+    parameters = in_force(desk.engine)
+    return take(desk.engine, attrs.evolve(parameters, margin=attrs.evolve(parameters.margin, **ratios)), desk.now)
+
+
+def test_margin_is_judged_by_the_new_ratios_at_once() -> None:
+    """Not from the next balance on, which is ten seconds away: until then quotes would add to a position."""
+    desk = holding(20)
+    desk.balance(available="6000", equity="10000")
+    assert desk.engine.margin.step is Step.AMPLE
+    warn, most = dec("0.95"), dec("0.9")
+    assert (
+        margins(desk, headroom_warn_ratio=warn, headroom_shrink_ratio=most, headroom_reduce_only_ratio=dec("0.8"))
+        is None
+    )
+    assert desk.engine.margin.step is Step.REDUCE_ONLY
+    desk.later(desk.engine.cycle.requote_seconds_min + 0.01, money=False)
+    assert all(order.side is Side.SELL and order.reduce_only for order in desk.place().orders)
+    assert any("headroom" in note for note in desk.engine.take_notes())
+
+
+def test_one_low_reading_is_not_counted_twice() -> None:
+    """The end of the run needs two of the exchange's; that the same one was judged again is none."""
+    desk = quoted()
+    desk.balance(available="500", equity="10000")
+    before = desk.engine.margin.low_readings, desk.engine.margin.step
+    assert before == (1, Step.REDUCE_ONLY)
+    margins(desk, headroom_flatten_ratio=desk.engine.margin_settings.headroom_flatten_ratio * dec("1.01"))
+    assert (desk.engine.margin.low_readings, desk.engine.margin.step) == before
 
 
 def test_a_smaller_burst_takes_tokens_away() -> None:
