@@ -7,6 +7,7 @@ hang, and whoever watches the maker must not.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -135,6 +136,7 @@ class Amended:
 
     def __init__(self, status: Status) -> None:
         self.status, self.changes = status, dict[str, object]()
+        self.telling = threading.Lock()
 
     def amend(self, **changes: object) -> None:
         """Have the file say other things too; never waits."""
@@ -142,4 +144,5 @@ class Amended:
         in_thread(self.tell)
 
     def tell(self) -> None:
-        self.status.tell(**self.changes.copy())
+        with self.telling:  # whoever comes last tells what is known then
+            self.status.tell(**self.changes.copy())

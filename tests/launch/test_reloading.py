@@ -17,7 +17,7 @@ import pytest
 from maker.app.reload import APPLY_SECONDS_MAX, PREPARE_SECONDS_MAX
 from maker.guard.exchange import CALL_SECONDS_MAX, Exchange, NoAnswer, Refused
 from maker.launch import key, reload_command, running
-from maker.launch.conductor import Conductor
+from maker.launch.conductor import Amended, Conductor
 from maker.launch.reloading import (
     ANSWER_SECONDS_MAX,
     DENIED,
@@ -507,6 +507,35 @@ def test_without_a_thread_nothing_is_read_and_the_watch_goes_on(
     assert stage.sent == []
     stage.conductor.asked()
     stage.until(lambda: bool(stage.sent))
+
+
+class Overtaken(Status):
+    """A run.json whose first change is held up on its way to the disk, and overtaken by the second."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, {})
+        self.begun, self.free = threading.Event(), threading.Event()
+
+    def tell(self, **fields: Any) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            self.free.wait(WAIT_SECONDS_MAX)
+        super().tell(**fields)
+        self.free.set()
+
+
+def test_run_json_ends_with_what_was_said_last(tmp_path: Path) -> None:
+    """Else it would name keys of a reload before: `keys revoke` spares those that it names."""
+    status, before = Overtaken(tmp_path / running.RUN_FILE), set(threading.enumerate())
+    told = Amended(status)
+    told.amend(next_key_id="ocx_kid_new")
+    assert status.begun.wait(WAIT_SECONDS_MAX)
+    told.amend(next_key_id=None, key_id="ocx_kid_new")
+    if not status.free.wait(0.2):
+        status.free.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT_SECONDS_MAX)
+    assert json.loads(status.path.read_text()) == {"next_key_id": None, "key_id": "ocx_kid_new"}
 
 
 def test_a_practice_key_is_not_read(tmp_path: Path) -> None:
