@@ -26,6 +26,7 @@ TOKEN_FILE: Final = "monitor.token"  # noqa: S105 - a file's name
 TOKEN_BYTES: Final = 32
 WRONG_SECONDS: Final = 1.0  # after which a wrong token is answered
 WRONG_AT_ONCE_MAX: Final = 8  # waiting for that; more are turned away
+WRITES_AT_ONCE_MAX: Final = 8  # of the kill file: somebody presses again while a disk hangs
 REASON: Final = "monitor"
 BEARER: Final = "bearer "
 
@@ -42,6 +43,7 @@ class Killer:
     def __init__(self, folder: Path, account: str, said: Callable[[str, str], object]) -> None:
         self.folder, self.account, self.said = folder, account, said
         self.token = ""  # while it could not be left in the folder: then nobody can have it, and the button is off
+        self.hands = trio.CapacityLimiter(WRITES_AT_ONCE_MAX)  # its own: look-ups and journal reads that hang have others
         self.wrong_now = 0
         self.wrong = 0  # since the start
 
@@ -109,7 +111,8 @@ class Killer:
         sentence = f"the kill button of the status page was pressed, from {peer}"
         try:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(partial(latch.write, self.folder, REASON, sentence))
+                write = partial(latch.write, self.folder, REASON, sentence)
+                await trio.to_thread.run_sync(write, limiter=self.hands)
         except OSError as problem:
             self.said("not latched", f"the kill file cannot be written ({problem}): use `cancel-all`")
             return answer(500, f"NOT DONE, the kill file cannot be written ({problem.strerror}): use `cancel-all`")

@@ -47,6 +47,24 @@ async def test_the_button_writes_the_kill_file_with_who_and_when(tmp_path: Path)
     assert said.lines[-1][0] == "kill file"
 
 
+async def test_threads_that_hang_elsewhere_leave_it_one(tmp_path: Path) -> None:
+    """A name that cannot be looked up and a journal that cannot be read: just then it is pressed."""
+    said = Said(tmp_path)
+    limiter = trio.to_thread.current_default_thread_limiter()
+    hanging = [object() for _ in range(int(limiter.available_tokens))]
+    for one in hanging:
+        limiter.acquire_on_behalf_of_nowait(one)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(said.press)
+        with trio.move_on_after(5.0):
+            while latch.read(tmp_path) is None:
+                await trio.sleep(0.01)
+        written = latch.read(tmp_path)
+        for one in hanging:
+            limiter.release_on_behalf_of(one)
+    assert written is not None
+
+
 async def test_the_first_cause_stays(tmp_path: Path) -> None:
     """A button that is pressed twice, or after a loss limit, is answered with what stands in the file."""
     said = Said(tmp_path)
