@@ -30,6 +30,7 @@ from maker.app.config import Config, load
 from maker.errors import ConfigError, ExitCode, StartRefused
 from maker.launch import key, running
 from maker.launch.lock import Lock
+from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.settings import VERSION
 from maker.launch.terminal import can_draw
 from maker.monitor import manners, pages
@@ -66,7 +67,8 @@ class Words:
 
 def main(argv: list[str]) -> int:
     """Look on until told to stop, and return the exit code; stdout gets where the page is, then what it ended with."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())  # a run starts us with all of them blocked
+    # A run starts us with all of them blocked. One stays so: who asks every process of a service to reload means no end.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - {RELOAD_SIGNAL})
     words = parse(argv)
     stay_behind()
     writer = logs.configure("monitor")

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import attrs
@@ -19,6 +20,7 @@ import structlog
 from maker.app.config import Config, check, load
 from maker.errors import ConfigError, StartRefused
 from maker.launch.key import Key, Unfit, spell
+from maker.launch.reloading import RELOAD_SIGNAL
 from maker.monitor import command
 from maker.monitor.server import SPARE_CONNECTIONS
 from tests.app.test_config import live_tree
@@ -138,6 +140,22 @@ def test_many_pages_have_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     limits.append((64, 100))
     command.allow_descriptors(256)
     assert limits[-1] == (100, 100)
+
+
+def test_a_signal_to_reload_stays_blocked_and_no_other() -> None:
+    """`systemctl kill -s USR1` sends it to every process of the service, and means the run's parent."""
+    masks: list[set[int]] = []
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with contextlib.suppress(SystemExit):
+            command.main(["--no-such-word"])
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    thread = threading.Thread(target=begin)  # each has a mask of its own
+    thread.start()
+    thread.join()
+    assert masks == [{RELOAD_SIGNAL}]
 
 
 def test_words() -> None:
