@@ -16,7 +16,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from maker.guard.exchange import (
+    CALL_SECONDS_MAX,
     CANCEL_ALL,
+    LOOK_UP_SECONDS_MAX,
     READ_GAP_SECONDS,
     Call,
     NoAnswer,
@@ -36,6 +38,7 @@ DENIED_SECONDS = 60.0  # between two tries of a key that was good once: never sp
 TROUBLE_SECONDS_MAX = 15.0  # the longest pause after trouble, unless poll_seconds is longer
 PULL_SECONDS_MIN = 1.0  # between two pulls in vain, doubled to the above: eight cancel-alls a minute at the most
 ASKED_SECONDS_MAX = 60.0  # an exchange may ask for more, but a window of its rate limit is no longer
+READ_SECONDS_MAX = LOOK_UP_SECONDS_MAX + 2 * CALL_SECONDS_MAX  # a read that took longer says nothing of now
 TELL_SECONDS = 300.0  # between two lines that say the same, "alive" among them
 LAST_LOOKS = 2  # when told to stop
 
@@ -137,6 +140,8 @@ class Watcher:
             if problem.status in DENIALS:
                 self.refused(problem)
             raise
+        if self.now() - asked > READ_SECONDS_MAX:  # asleep, or stopped: a maker has replaced since what was read before
+            raise NoAnswer("this host stood still while it read")
         self.reads += 1
         complained = [self.lines.pop(event, None) for event in ("KEY REFUSED", "cannot look")]
         if complained != [None, None] or not self.accepted:

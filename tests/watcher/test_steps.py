@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from maker.guard.exchange import BULK, CANCEL_ALL, ORDERS, Call, NoAnswer
@@ -91,6 +93,28 @@ def test_foreign_orders_never_trigger_and_are_named_when_they_go_too() -> None:
     world.run(OLD)
     assert "3 orders that are not ours with them" in world.sentence("pulling")
     assert world.resting == {}
+
+
+def test_a_host_that_slept_in_a_read_takes_nothing_for_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rested before it slept is as old as its sleep by our clock; a maker at work has replaced it long since."""
+    world = World(dates=False)
+    world.place("mk-a-1")
+    world.run(12.0)
+    listed = world.rows
+
+    def sleeping() -> list[dict[str, Any]]:
+        rows = listed()
+        monkeypatch.setattr(World, "rows", lambda _world: listed())
+        world.now += 10 * OLD
+        world.requote("mk-a")
+        return rows
+
+    monkeypatch.setattr(World, "rows", lambda _world: sleeping())
+    world.run(20.0)
+    assert world.cancels == []
+    assert "stood still" in world.sentence("cannot look")
+    world.run(OLD)
+    assert len(world.unscoped) == 1, "and it watches on"
 
 
 def test_it_goes_on_while_that_stays_true() -> None:
