@@ -149,6 +149,6 @@ def test_planted_a_limit_whose_copy_is_forgotten(monkeypatch: pytest.MonkeyPatch
 def test_planted_a_guard_that_forgets_the_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The old one is revoked, the maker dies: what rests is pulled by nobody."""
     monkeypatch.setattr(Keys, "add", lambda _self, _another: None)
-    monkeypatch.setattr(Keys, "settle", lambda self: self.held.append(self.held[0]))
+    monkeypatch.setattr(Keys, "settle", lambda self, _used: self.held.append(self.held[0]))
     outcome, record = storm(reload("key_revoking"), Fault(row="F45", name="kill_maker", at=RELOADED_AT + 4.0))
     assert outcome.violations or [entry.code for entry in record.of(r.Exited)] == [75]
