@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import trio
 
+from maker.desk.events import OrderSeen
 from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.lane import Lane, NotSent
@@ -26,6 +27,7 @@ class Proof:
     good: bool
     refused: bool  # the exchange said so: no use in trying again from here
     sentence: str
+    orders: tuple[OrderSeen, ...] = attrs.field(default=(), repr=False)  # what rests, by a read
 
 
 async def by_read(client: Client) -> Proof:
@@ -40,7 +42,7 @@ async def by_read(client: Client) -> Proof:
     if proof.good:
         assert answer is not None, "nothing good comes of no answer"
         try:
-            reads.open_orders(answer.body)
+            return attrs.evolve(proof, orders=reads.open_orders(answer.body))
         except ValueError as error:
             return Proof(False, False, f"what it reads makes no sense: {error}")
     return proof

@@ -49,6 +49,7 @@ from maker.wire import limits, ocx
 
 RESOLVE_SECONDS: Final = 60.0  # between two look-ups of the exchange's name
 CLOSE_SECONDS_MAX: Final = 1.0  # of a client that is needed no more
+OTHER_ACCOUNT: Final = "what it reads shows none of the orders that rest: it is a key of another account, it seems"
 
 
 @attrs.define
@@ -122,20 +123,32 @@ class Run:
     # -- other parameters, another key
 
     async def prove(self, secret: str) -> Proof:
-        """Prove a key by a read and by a cancel that finds nothing, on connections of its own."""
+        """Prove a key by a read and by a cancel that finds nothing, on connections of its own.
+
+        One of another account would read that account empty, and nobody would pull what rests on ours: so the read must
+        show something of what rests before and after it. While nothing does, that is not known.
+        """
         headers = {ocx.KEY_HEADER: secret}
         client = Client(self.config.exchange.base_url, headers, self.route.endpoint.tls, dial=self.route.dial)
         lane = lane_of(self.route, "proof", headers, self.host)
         try:
+            before = self.resting_names()
             proof = await key_proof.by_read(client)
             if not proof.good:
                 return proof
+            stayed = before & self.resting_names()
+            if stayed and not any(one.client_order_id in stayed for one in proof.orders):
+                return Proof(False, False, OTHER_ACCOUNT)
             self.engine.budget.cancel_spent(self.pulse.boot())
             return await key_proof.by_cancel(lane, self.engine.identity.client_order_id())
         finally:
             lane.close()
             with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
                 await client.aclose()
+
+    def resting_names(self) -> set[str]:
+        """The clientOrderIds of what rests, as far as its answers came."""
+        return {name for market in self.engine.markets.values() for name in market.account.resting}
 
     def apply(self, change: Prepared) -> Trip | None:
         """Take other parameters, and another key, in this one call. A Trip: quotes must be pulled for it.

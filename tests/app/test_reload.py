@@ -286,6 +286,31 @@ async def test_a_key_that_is_not_proved_is_not_used(
         assert {seen.key for seen in world.site.log if seen.at > trio.current_time() - 6.0} == {KEY}
 
 
+async def test_a_key_of_another_account_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    """It reads, and may cancel, and what rests is none of what is ours: with it nobody could pull that any more.
+
+    The same name of a bot is no proof either: another run of it may have an account of its own.
+    """
+    async with running(config(tmp_path), monkeypatch) as world:
+        await quoting(world)
+        world.site.key = ""
+        world.shelf.kept = ANOTHER
+        usual = world.site.list_orders
+
+        async def elsewhere(seen: Seen, stream: Any) -> None:
+            others = [{**one, "clientOrderId": f"mk-otherrun-{number}"} for number, one in enumerate(world.site.resting)]
+            await (saying({"orders": others})(seen, stream) if seen.key == SECRET else usual(seen, stream))
+
+        world.site.usual[ocx.ORDERS] = elsewhere
+        answer = await world.reload()
+        assert not answer["ok"]
+        assert "a key of another account, it seems. The one in use stays" in answer["sentence"]
+        assert world.switch.seen == []
+        assert not [seen for seen in world.site.log if seen.key == SECRET and seen.path == ocx.CANCEL_ALL]
+
+
 async def test_a_change_that_finds_no_turn_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
