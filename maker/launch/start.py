@@ -217,7 +217,7 @@ def log(event: str, sentence: str, *, level: str = "info", process: str = "guard
     try:
         line = f"{event}: {sentence}" if os.isatty(2) else json.dumps(fields, ensure_ascii=False)
         line = ERASE + line if can_draw(2) else line
-        content = line.encode()[: LOG_LINE_BYTES_MAX - 1] + b"\n"
+        content = line.encode(errors="replace")[: LOG_LINE_BYTES_MAX - 1] + b"\n"
         if select.select([], [2], [], 0)[1]:
             os.write(2, content)
     except OSError:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from maker.launch import start
 from maker.launch.key import Key, spell
 from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.running import keys_in_use
@@ -600,6 +601,12 @@ def test_a_full_stderr_does_not_hold_the_parent(scripted: Scripted) -> None:
     with full_pipe() as writer:
         code, result = finish(scripted("reports").start(stderr=writer))
     assert (code, result["quotes_sent"]) == (0, 7)
+
+
+def test_a_line_of_whatever_letters_ends_no_watch(capfd: pytest.CaptureFixture[str]) -> None:
+    """A file's name, or a maker's own sentence, may hold what no encoding has."""
+    start.log("not reloaded", "nothing was changed: \udc80.")
+    assert json.loads(capfd.readouterr().err)["sentence"] == "nothing was changed: ?."
 
 
 def test_a_full_stdout_does_not_hold_the_exit(scripted: Scripted) -> None:
