@@ -105,11 +105,7 @@ class Reloader:
     async def reload(self, asked: Asked) -> Answer:
         """Reload, and say what came of it."""
         try:
-            with trio.move_on_after(PREPARE_SECONDS_MAX) as preparing:
-                reading = await self.source.read()
-                prepared = await self.prepare(reading, asked)
-            if preparing.cancelled_caught:
-                raise NotReloaded(f"configuration and key could not be read and proved in {PREPARE_SECONDS_MAX:g} s.")
+            prepared = await self.ready(asked)
             self.hand_over(prepared)
             with trio.move_on_after(APPLY_SECONDS_MAX):
                 await prepared.done.wait()
@@ -119,11 +115,23 @@ class Reloader:
             sentence = f"nothing was changed: {problem}"
             self.refused(sentence)
             return Answer(asked.number, False, sentence)
+        reading, changed = prepared.reading, prepared.new_key
         self.config, self.tree = reading.config, reading.tree
-        changed = prepared.new_key
         self.secret = self.secret if changed is None else changed.secret
         key_id = "" if changed is None else changed.key_id
         return Answer(asked.number, True, prepared.sentence, reading.sha256, key_id)
+
+    async def ready(self, asked: Asked) -> Prepared:
+        """Read, check and prove, within its time. Raises ConfigError, StartRefused or NotReloaded, and nothing else."""
+        try:
+            with trio.move_on_after(PREPARE_SECONDS_MAX):
+                return await self.prepare(await self.source.read(), asked)
+        except (ConfigError, StartRefused, NotReloaded):
+            raise
+        except Exception as error:
+            # It ends this reload. Nothing has changed yet, so that a run in good order need not end for what was tried.
+            raise NotReloaded(f"an error of our own in reading or proving it ({type(error).__name__}).") from error
+        raise NotReloaded(f"configuration and key could not be read and proved in {PREPARE_SECONDS_MAX:g} s.")
 
     async def prepare(self, reading: Reading, asked: Asked) -> Prepared:
         """Compare, check and prove. Raises ConfigError, StartRefused or NotReloaded: nothing is to be changed."""

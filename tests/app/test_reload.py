@@ -158,6 +158,20 @@ async def test_a_file_that_cannot_be_read_in_time_changes_nothing(
         assert (await world.reload())["ok"]
 
 
+async def test_an_error_of_our_own_before_anything_changes_ends_the_reload_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    """A thread that is not to be had, a bug in a check that only a start was ever asked for."""
+    async with running(config(tmp_path), monkeypatch) as world:
+        await quoting(world)
+        monkeypatch.setattr(world.shelf, "problem", RuntimeError("can't start new thread"))
+        answer = await world.reload()
+        assert answer["sentence"] == "nothing was changed: an error of our own in reading or proving it (RuntimeError)."
+        assert world.switch.seen == []
+        world.shelf.problem = None
+        assert (await world.reload())["ok"]
+
+
 async def test_lowered_below_what_rests_it_is_pulled_before_anybody_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
@@ -300,7 +314,9 @@ async def test_a_key_of_another_account_is_not_used(
         usual = world.site.list_orders
 
         async def elsewhere(seen: Seen, stream: Any) -> None:
-            others = [{**one, "clientOrderId": f"mk-otherrun-{number}"} for number, one in enumerate(world.site.resting)]
+            others = [
+                {**one, "clientOrderId": f"mk-otherrun-{number}"} for number, one in enumerate(world.site.resting)
+            ]
             await (saying({"orders": others})(seen, stream) if seen.key == SECRET else usual(seen, stream))
 
         world.site.usual[ocx.ORDERS] = elsewhere
