@@ -127,7 +127,9 @@ class Trial:
         tried = Exchange("", kept.secret)
         tried.host, tried.port, tried.path = self.exchange.host, self.exchange.port, self.exchange.path
         tried.tls, tried.addresses = self.exchange.tls, self.exchange.addresses
-        tried.silent_seconds_max = CALL_SECONDS_MAX  # a peer that is gone would keep us, and every later reload, for ever
+        tried.silent_seconds_max = (
+            CALL_SECONDS_MAX  # a peer that is gone would keep us, and every later reload, for ever
+        )
         tried.attempt("GET", ORDERS)
 
 

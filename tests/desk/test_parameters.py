@@ -234,7 +234,7 @@ def test_a_loss_limit_lowered_below_what_is_lost_ends_the_run() -> None:
     assert trip.reason is Reason.DRAWDOWN
 
 
-def margins(desk: Desk, **ratios: Decimal) -> Trip | None:
+def margins(desk: Desk, **ratios: Any) -> Trip | None:
     """Take other settings of margin."""
     parameters = in_force(desk.engine)
     return take(desk.engine, attrs.evolve(parameters, margin=attrs.evolve(parameters.margin, **ratios)), desk.now)
@@ -244,13 +244,14 @@ def test_margin_is_judged_by_the_new_ratios_at_once() -> None:
     """Not from the next balance on, which is ten seconds away: until then quotes would add to a position."""
     desk = holding(20)
     desk.balance(available="6000", equity="10000")
-    assert desk.engine.margin.step is Step.AMPLE
+    steps = [desk.engine.margin.step]
     warn, most = dec("0.95"), dec("0.9")
     assert (
         margins(desk, headroom_warn_ratio=warn, headroom_shrink_ratio=most, headroom_reduce_only_ratio=dec("0.8"))
         is None
     )
-    assert desk.engine.margin.step is Step.REDUCE_ONLY
+    steps.append(desk.engine.margin.step)
+    assert steps == [Step.AMPLE, Step.REDUCE_ONLY]
     desk.later(desk.engine.cycle.requote_seconds_min + 0.01, money=False)
     assert all(order.side is Side.SELL and order.reduce_only for order in desk.place().orders)
     assert any("headroom" in note for note in desk.engine.take_notes())

@@ -358,7 +358,7 @@ threading.Thread.start = start_no_more
 def test_without_another_thread_it_watches_and_pulls_all_the_same(
     scripted: Scripted, exchange: ScriptedExchange
 ) -> None:
-    """A limit of tasks that somebody beside us has used up: no monitor, no reload, no file, and yet no quote is left."""
+    """A limit of tasks that somebody beside us has used up: no monitor, no reload, no file; no quote is left either."""
     run = scripted("armed:waits", monitor="serves")
     process = run.start(limits=NO_THREADS)
     maker_pid = run.status()["maker_pid"]
