@@ -67,7 +67,7 @@ class Words:
 
 def main(argv: list[str]) -> int:
     """Look on until told to stop, and return the exit code; stdout gets where the page is, then what it ended with."""
-    # A run starts us with all of them blocked. One stays so: sent to every process of a service, it means the run alone.
+    # A run starts us with all of them blocked. One stays so: whoever sends it to a whole service means the run alone.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - {RELOAD_SIGNAL})
     words = parse(argv)
     stay_behind()
