@@ -11,6 +11,7 @@ key       where the API key is kept, what is noted beside it, and whether it is 
 buttons   `cancel-all` and `clear`, for when everything else may be broken
 account   which account a configuration speaks for, whatever else is wrong with it
 terminal  how several processes share one terminal
+threads   for what may hang; without one the watch goes on
 reloading who holds which key while configuration and key are read again, and what is said at the end
 conductor its hands: threads that read the key and write run.json, so that the watch never waits
 reload_command `reload`: asks the run that goes on, and tells what came of it

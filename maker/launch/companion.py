@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard.exchange import seconds_now
-from maker.launch.start import MESSAGE_BYTES_MAX, Process, in_thread, log, start
+from maker.launch.start import MESSAGE_BYTES_MAX, Process, log, start
+from maker.launch.threads import in_thread
 
 RESTART_SECONDS = (1.0, 10.0, 60.0)  # before the second, third and fourth start in a row; then it stays away
 HEALTHY_SECONDS = 3600.0  # one that lived this long was no failure: the pauses begin anew

@@ -16,7 +16,8 @@ from maker.guard.exchange import CALL_SECONDS_MAX, ORDERS, Exchange, NoAnswer, s
 from maker.launch import key
 from maker.launch.reloading import Reloading, Rotating, State
 from maker.launch.settings import ParentSettings
-from maker.launch.start import Status, in_thread
+from maker.launch.start import Status
+from maker.launch.threads import in_thread
 
 
 class Conductor:
@@ -127,9 +128,7 @@ class Trial:
         tried = Exchange("", kept.secret)
         tried.host, tried.port, tried.path = self.exchange.host, self.exchange.port, self.exchange.path
         tried.tls, tried.addresses = self.exchange.tls, self.exchange.addresses
-        tried.silent_seconds_max = (
-            CALL_SECONDS_MAX  # a peer that is gone would keep us, and every later reload, for ever
-        )
+        tried.silent_seconds_max = CALL_SECONDS_MAX  # else a peer that is gone keeps us, and every later reload
         tried.attempt("GET", ORDERS)
 
 

@@ -36,19 +36,9 @@ from maker.launch.conductor import Conductor
 from maker.launch.lock import Lock
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
-from maker.launch.start import (
-    Refusal,
-    Status,
-    Venue,
-    end,
-    in_thread,
-    log,
-    pidfd,
-    start_maker,
-    start_venue,
-    write_status,
-)
+from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
+from maker.launch.threads import in_thread
 from maker.launch.watching import Watch, read_available
 
 MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes

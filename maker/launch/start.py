@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -194,20 +194,6 @@ def end(process: Process, grace_seconds: float) -> None:
     process.wait()
     if process.stdout is not None:
         process.stdout.close()
-
-
-def in_thread(run: Callable[[], object]) -> threading.Thread | None:
-    """Run what may hang in a thread of its own; None: none is to be had now, and it is left undone.
-
-    A limit of tasks or memory, used up by whoever shares it, must not end the one who watches.
-    """
-    thread = threading.Thread(target=run, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as problem:
-        log("no thread", f"something is left undone: {problem}.", level="warning")
-        return None
-    return thread
 
 
 def log(event: str, sentence: str, *, level: str = "info", process: str = "guard") -> None:

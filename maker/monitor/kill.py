@@ -43,9 +43,7 @@ class Killer:
     def __init__(self, folder: Path, account: str, said: Callable[[str, str], object]) -> None:
         self.folder, self.account, self.said = folder, account, said
         self.token = ""  # while it could not be left in the folder: then nobody can have it, and the button is off
-        self.hands = trio.CapacityLimiter(
-            WRITES_AT_ONCE_MAX
-        )  # its own: look-ups and journal reads that hang have others
+        self.hands = trio.CapacityLimiter(WRITES_AT_ONCE_MAX)  # its own: what hangs elsewhere has the others
         self.wrong_now = 0
         self.wrong = 0  # since the start
 
