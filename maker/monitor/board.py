@@ -25,6 +25,8 @@ class Board:
     clients: int = 0
     refused: int = 0  # for want of a place
     changed: trio.Event = attrs.field(factory=trio.Event)
+    sent: dict[object, int] = attrs.field(factory=dict)  # the version that each client was sent last
+    sending: trio.Event = attrs.field(factory=trio.Event)  # set and made anew whenever that changes
 
     def post(self, view: bytes) -> None:
         """Show another view: one line of JSON."""
@@ -48,15 +50,34 @@ class Board:
 
     async def follow(self, send: Send) -> None:
         """Send what is shown, and whatever follows it, until cancelled."""
-        await send(RETRY)
-        sent = 0
-        while True:
-            if sent != self.version:
-                sent, event = self.version, self.event
-                await send(event)
-                continue
-            changed = self.changed
-            with trio.move_on_after(HEARTBEAT_SECONDS) as waiting:
-                await changed.wait()
-            if waiting.cancelled_caught:
-                await send(HEARTBEAT)
+        client = object()
+        self.sent[client] = 0
+        try:
+            await send(RETRY)
+            while True:
+                if self.sent[client] != self.version:
+                    version, event = self.version, self.event
+                    await send(event)
+                    self.note(client, version)
+                    continue
+                changed = self.changed
+                with trio.move_on_after(HEARTBEAT_SECONDS) as waiting:
+                    await changed.wait()
+                if waiting.cancelled_caught:
+                    await send(HEARTBEAT)
+        finally:
+            self.note(client, None)
+
+    def note(self, client: object, version: int | None) -> None:
+        """Note what a client was sent; None: it is gone."""
+        if version is None:
+            self.sent.pop(client, None)
+        else:
+            self.sent[client] = version
+        self.sending.set()
+        self.sending = trio.Event()
+
+    async def wait_sent(self) -> None:
+        """Wait until every client was sent what is shown now. One that does not read is waited for: bound it."""
+        while any(version != self.version for version in self.sent.values()):
+            await self.sending.wait()

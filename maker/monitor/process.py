@@ -42,6 +42,7 @@ LOOK_SECONDS_MIN: Final = 0.1  # ... and while everything does
 LISTEN_AGAIN_SECONDS: Final = 5.0  # after the socket could not be made: a full disk, most likely
 OWNER_GONE_SECONDS: Final = 60.0  # a monitor outlives a killed guard for so long: somebody has to tell of it
 TERMINAL_SECONDS_MAX: Final = 0.3  # to take the line away at the end
+PAGES_SECONDS_MAX: Final = 0.3  # for the last view to reach the pages; one that takes longer reads too slowly
 
 
 @attrs.define
@@ -114,7 +115,8 @@ class Monitor:
         seen = self.observe()
         findings = self.lookout.judge(seen)
         self.server.seen, self.server.findings = seen, findings
-        self.server.board.post(view(seen, findings, self.about, self.server.board.clients))
+        clients, ends = self.server.board.clients, self.ending.is_set()
+        self.server.board.post(view(seen, findings, self.about, clients, ends=ends))
         if self.terminal is not None:
             self.terminal.draw(status_line(seen, self.terminal.columns, self.boot()))
 
@@ -180,6 +182,8 @@ class Monitor:
                     self.log.info("ready", sentence=f"the status page is served on {own.address}, port {port}")
                     await self.ending.wait()
                     self.look()  # the last word of the run, for those who still have to deliver it
+                    with trio.move_on_after(PAGES_SECONDS_MAX):
+                        await self.server.board.wait_sent()
                     nursery.cancel_scope.cancel(reason="the monitor ends")
                 services.cancel_scope.deadline = trio.current_time() + DELIVER_SECONDS_MAX
             everything.cancel_scope.cancel(reason="the monitor has ended")
@@ -209,4 +213,5 @@ class Monitor:
 
 def outline(state: live.State) -> tuple[object, ...]:
     """What of a state must be seen at once when it is another."""
-    return state.run_id, state.state, state.reason, tuple((one.market_id, one.state) for one in state.markets)
+    markets = tuple((one.market_id, one.state) for one in state.markets)
+    return state.run_id, state.state, state.reason, state.verified_empty_at, markets

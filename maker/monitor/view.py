@@ -22,8 +22,8 @@ class About:
     started_at: float  # unix seconds
 
 
-def view(seen: Observation, findings: Findings, about: About, clients: int) -> bytes:
-    """Return one line of JSON."""
+def view(seen: Observation, findings: Findings, about: About, clients: int, *, ends: bool = False) -> bytes:
+    """Return one line of JSON; `ends`: the monitor's last, so that a page can tell its end from its loss."""
     is_well, sentence = health(seen)
     orders = seen.exchange.orders
     said: dict[str, Any] = {
@@ -34,7 +34,7 @@ def view(seen: Observation, findings: Findings, about: About, clients: int) -> b
         "latched": seen.latched,
         "audit": findings.audit,
         "alerts": list(findings.alerts),
-        "monitor": {**attrs.asdict(about), "clients": clients},
+        "monitor": {**attrs.asdict(about), "clients": clients, "ends": ends},
         "health": {"is_well": is_well, "sentence": sentence},
         "exchange": {
             "open_orders": None if orders is None else len(orders),

@@ -114,3 +114,22 @@ async def test_a_page_that_does_not_read_is_dropped_and_holds_nobody_up(autojump
             assert await other.event() == b'event: view\ndata: {"n":%d}' % number
             await trio.sleep(1.0)
         assert board.clients == 1, "the one that does not read is gone"
+
+
+async def test_the_last_view_is_waited_for_until_each_page_has_it(autojump_clock: Clock) -> None:
+    """One that reads gets it; one that does not is waited for until it is dropped, or until the caller has enough."""
+    board = Board(8)
+    async with open_pages(board, 1) as (page,):
+        board.post(b'{"n":1}')
+        await board.wait_sent()
+        assert await page.event() == b'event: view\ndata: {"n":1}'
+        async with open_pages(board, 1, lockstep=True) as (slow,):
+            assert await slow.event() == b"retry: 2000"
+            board.post(b'{"n":2}')
+            with trio.move_on_after(0.3) as patience:
+                await board.wait_sent()
+            assert patience.cancelled_caught
+            assert await page.event() == b'event: view\ndata: {"n":2}'
+            await board.wait_sent()
+            assert trio.current_time() >= WRITE_SECONDS_MAX
+    assert board.sent == {}

@@ -159,6 +159,19 @@ async def test_what_the_maker_tells_is_on_every_page(tmp_path: Path) -> None:
         assert view["health"] == {"is_well": False, "sentence": "the maker is gone"}
 
 
+async def test_its_last_view_says_that_it_ends_and_reaches_every_page(tmp_path: Path) -> None:
+    """With the maker's last word in it: a page can tell that from a monitor that broke."""
+    async with watched(monitor_in(tmp_path)) as one, page_of(one) as page, page_of(one) as other:
+        assert not (await page.view())["monitor"]["ends"]
+        await other.view()
+        one.monitor.heard(live.encode(a_state(state="ending", sentence="stopped; read back empty")))
+        one.signals.send_nowait(15)
+        for each in (page, other):
+            view = await each.view(lambda view: view["monitor"]["ends"])
+            assert view["state"]["sentence"] == "stopped; read back empty"
+        await one.ended.wait()
+
+
 async def test_a_state_grows_old_while_nothing_is_told(tmp_path: Path) -> None:
     """By the clock of the machine and the moment of sending: an old datagram is old when it comes."""
     monitor = monitor_in(tmp_path)
@@ -186,6 +199,9 @@ async def test_the_outline_wakes_and_figures_do_not(tmp_path: Path) -> None:
     assert not monitor.woken.is_set()
     monitor.heard(live.encode(a_state(markets=(a_market(state="not quoting"),))))
     assert monitor.woken.is_set()
+    monitor.woken = trio.Event()
+    monitor.heard(live.encode(a_state(markets=(a_market(state="not quoting"),), verified_empty_at=5.0)))
+    assert monitor.woken.is_set(), "read back empty: the run may be over a moment later"
     monitor.close()
 
 

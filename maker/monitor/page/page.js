@@ -16,7 +16,7 @@ import { LINK_SILENT_SECONDS, announcementKey, makerSilent, title, verdict } fro
 
 const HINT = "Times are UTC. Drag over a chart to look closer; a double click, or Escape, shows all again.";
 const LONG = 110; // letters of a headline that would fill a phone at full size
-const SHORTEST_SECONDS = 120; // of the charts' stretch of time
+const SHORTEST_SECONDS = 60; // of the charts' stretch of time
 
 class Page {
   constructor() {
@@ -53,8 +53,9 @@ class Page {
     return (this.view?.state_age_seconds ?? 0) + this.link.silent();
   }
 
+  /** Whether nothing here is of now: the monitor is silent, or has said that it ends. */
   lost() {
-    return this.link.silent() > LINK_SILENT_SECONDS;
+    return this.link.silent() > LINK_SILENT_SECONDS || Boolean(this.view?.monitor?.ends);
   }
 
   take(view) {
@@ -110,6 +111,10 @@ class Page {
   /** Since when it is so; without a link, what is tried. */
   since(shownNow, now) {
     const state = this.view?.state;
+    if (this.view?.monitor?.ends) {
+      const ended = this.view.maker === "alive" ? "was stopped" : "ended with its run";
+      return `as of ${clock(now - this.link.silent(), now)} UTC, when the monitor ${ended}; nothing below is live`;
+    }
     if (shownNow.level === "lost") {
       const tried = this.link.why && `trying again: ${this.link.why}`;
       return [this.view && `silent for ${span(this.link.silent())}`, tried].filter(Boolean).join("; ");

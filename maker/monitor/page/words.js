@@ -50,28 +50,36 @@ export function makerSilent(view, age) {
 /** Every finding about a view: {level, text}, the worst first, each text once. `now` is unix seconds. */
 export function findings(view, stateAge, now) {
   const found = [];
-  const add = (level, text, alert = false) => found.push({ level, text: sentence(text), alert });
+  const add = (level, text, more = {}) => found.push({ level, text: sentence(text), ...more });
   const { state, maker, guard, latched, audit, alerts = [], monitor } = view;
   const empty = readEmpty(view, now);
+  const latch = latched ? `latched until somebody has looked: ${latched}` : "";
 
   if (audit && !audit.agrees) add("bad", audit.sentence || "the exchange and the maker's account disagree");
-  if (maker === "gone" && view.exchange?.open_orders > 0) {
+  if (maker === "gone" && view.exchange?.open_orders > 0 && !readBefore(view.exchange.read_at, state)) {
     add("bad", `${count(view.exchange.open_orders, "order rests", "orders rest")} on the exchange, and the maker is gone`);
   }
-  if (maker === "gone" && guard === "gone") {
-    if (!empty) add("bad", "maker and guard are gone, and nobody has read the exchange back empty: quotes may rest");
-    else add(latched ? "quiet" : "warn", `maker and guard have ended; ${empty}`);
+  const over = maker === "gone" && empty && (guard === "gone" || monitor?.ends || state?.state === "ending");
+  if (over) {
+    // What came of the quotes comes first, and in one breath with why nothing starts.
+    const ended = guard === "gone" || monitor?.ends ? "the run has ended" : "the maker has ended";
+    const text = latch ? `${ended}, and ${empty}. ${sentence(latch)}` : `${ended}, and ${empty}`;
+    add(latch ? "bad" : "warn", text, { word: latch ? "Latched" : "Ended" });
+  } else if (maker === "gone" && monitor?.ends) {
+    add("bad", "the run has ended, and nothing here says that the exchange was read back empty: cancel-all makes sure");
+  } else if (maker === "gone" && guard === "gone") {
+    add("bad", "maker and guard are gone, and nobody has read the exchange back empty: quotes may rest");
   } else if (maker === "gone") {
     add("bad", "the maker is gone; its guard cancels everything and reads the exchange back");
   } else if (guard === "gone") {
     add("bad", "the guard is gone; the maker pulls its quotes and ends");
   }
-  if (latched) add("bad", `latched until somebody has looked: ${latched}`);
+  if (latch && !over) add("bad", latch, { word: "Latched" });
   if (state && maker !== "gone" && stateAge > STATE_SILENT_SECONDS) {
     add("bad", `the maker has said nothing since ${clock(now - stateAge, now)} UTC`);
   }
   for (const alert of alerts) {
-    if (alert.severity !== "info") add(alert.severity === "critical" ? "bad" : "warn", alert.sentence || alert.name, true);
+    if (alert.severity !== "info") add(alert.severity === "critical" ? "bad" : "warn", alert.sentence || alert.name, { alert: true });
   }
   const undelivered = alerts.filter((alert) => alert.delivered === false).length;
   if (undelivered) add("warn", `alerts do not get out: ${count(undelivered, "was", "were")} not delivered`);
@@ -106,16 +114,24 @@ function ofState(state, now) {
   return found;
 }
 
+/** Whether something was read of the exchange before the maker read it back empty at its end: it shows what was pulled. */
+export function readBefore(at, state) {
+  return state?.state === "ending" && wasReadEmpty(state) && at <= state.verified_empty_at;
+}
+
+function wasReadEmpty({ verified_empty_at: at, pulled_at: pulledAt, state }) {
+  return at !== null && at !== undefined && state !== "quoting" && at >= (pulledAt ?? Infinity);
+}
+
 /** Why the exchange may be believed to hold nothing of ours now that nobody is there; "" where nothing says so. */
 function readEmpty(view, now) {
+  if (view.state && wasReadEmpty(view.state)) return `the exchange was read back empty at ${clock(view.state.verified_empty_at, now)} UTC`;
   // What was seen while the maker still spoke is no witness: it may have quoted since, and a last ladder may land late.
   const since = Math.max(now - AUDIT_SILENT_SECONDS, (view.state?.sent_at ?? 0) + LATE_SECONDS);
   const { open_orders: orders, read_at: readAt } = view.exchange ?? {};
   if (orders === 0 && readAt >= since) return `nothing rested on the exchange at ${clock(readAt, now)} UTC`;
   if (view.audit?.agrees && view.audit.at >= since) return view.audit.sentence || "the audit agrees";
-  const at = view.state?.verified_empty_at;
-  const known = at !== null && at !== undefined && view.state.state !== "quoting" && at >= (view.state.pulled_at ?? Infinity);
-  return known ? `the exchange was read back empty at ${clock(at, now)} UTC` : "";
+  return "";
 }
 
 function sorted(found) {
@@ -137,6 +153,7 @@ export function verdict(view, link, stateAge, now) {
       ? { level: "lost", word: "No link", text: sentence(link.why || "the monitor does not answer"), more: [] }
       : { level: "quiet", word: "Connecting", text: "Asking the monitor.", more: [] };
   }
+  if (view.monitor?.ends) return farewell(view, link);
   const all = findings(view, stateAge, now);
   if (link.silent > LINK_SILENT_SECONDS) {
     const text = `Nothing below is live: the monitor was last heard at ${clock(link.at, now)} UTC.`;
@@ -149,7 +166,19 @@ export function verdict(view, link, stateAge, now) {
   return { level: first.level, word: wordOf(first, view), text: first.text, more: all.filter((one) => one !== first && !one.alert) };
 }
 
+/** The monitor has said that it ends: its last view stands, as of then, and nobody takes that for a link that broke. */
+function farewell(view, link) {
+  const all = findings(view, view.state_age_seconds ?? 0, link.at);
+  if (view.maker === "alive") {
+    const known = all[0] ? [{ level: all[0].level, text: `Last known: ${all[0].text}` }] : [];
+    const text = `The monitor was stopped at ${clock(link.at, link.at)} UTC: nothing below is live, and the maker goes on.`;
+    return { level: "lost", word: "No link", text, more: known };
+  }
+  return { level: all[0].level, word: wordOf(all[0], view), text: all[0].text, more: all.filter((one, at) => at && !one.alert) };
+}
+
 function wordOf(first, view) {
+  if (first.word) return first.word;
   if (first.said) return view.state.state[0].toUpperCase() + view.state.state.slice(1);
   return { bad: "Alarm", warn: "Attention", quiet: "Waiting", good: "Well" }[first.level];
 }

@@ -38,14 +38,14 @@ test("what was seen from outside outranks what the maker says of itself", () => 
     [{ audit: { agrees: false, sentence: "8 orders rest and no maker is alive", at: NOW } }, /^8 orders rest/],
     [{ maker: "gone" }, /maker is gone/],
     [{ guard: "gone" }, /guard is gone/],
-    [{ latched: "the kill button" }, /^Latched until somebody has looked: the kill button/],
+    [{ latched: "the kill button" }, /^Latched until somebody has looked: the kill button/, "Latched"],
     [{ alerts: [{ severity: "critical", name: "x", sentence: "look at this" }] }, /^Look at this/],
   ];
-  for (const [changes, words] of bad) {
+  for (const [changes, words, word = "Alarm"] of bad) {
     const found = told(view(changes));
     assert.equal(found.level, "bad", JSON.stringify(changes));
     assert.match(found.text, words);
-    assert.equal(found.word, "Alarm");
+    assert.equal(found.word, word);
   }
 });
 
@@ -82,14 +82,51 @@ test("orders that rest without a maker are told by number", () => {
 test("a run that ended well, and was read back empty, is no alarm", () => {
   const changes = { maker: "gone", guard: "gone", audit: null };
   const ended = told(view(changes, { state: "ending", pulled_at: NOW - 9, verified_empty_at: NOW - 8 }));
-  assert.equal(ended.level, "warn");
-  assert.match(ended.text, /read back empty at 14:03:14 UTC/);
+  assert.deepEqual([ended.level, ended.word], ["warn", "Ended"]);
+  assert.equal(ended.text, "The run has ended, and the exchange was read back empty at 14:03:14 UTC.");
   const early = told(view(changes, { state: "ending", pulled_at: NOW - 9, verified_empty_at: NOW - 3000 }));
   assert.equal(early.level, "bad"); // read back before it was pulled proves nothing
   const quoted = told(view(changes, { state: "quoting", pulled_at: NOW - 9, verified_empty_at: NOW - 8 }));
   assert.equal(quoted.level, "bad"); // and it has quoted since
   const never = told(view(changes, { state: "ending", pulled_at: null, verified_empty_at: NOW - 8 }));
   assert.equal(never.level, "bad");
+});
+
+test("a latched end says in one breath that nothing rests and why nothing starts", () => {
+  const state = { state: "ending", pulled_at: NOW - 9, verified_empty_at: NOW - 8 };
+  const ended = (changes) => told(view({ maker: "gone", audit: null, latched: "the kill button was pressed", ...changes }, state));
+  const text = "The maker has ended, and the exchange was read back empty at 14:03:14 UTC. Latched until somebody has looked: the kill button was pressed.";
+  assert.deepEqual(ended({}), { level: "bad", word: "Latched", text, more: [] });
+  assert.equal(ended({ monitor: { key: "read", ends: true } }).text, text.replace("maker", "run"));
+  const unread = told(view({ maker: "gone", audit: null, latched: "x" }, { ...state, verified_empty_at: null }));
+  assert.match(unread.text, /guard cancels everything/);
+  assert.equal(unread.more[0].text, "Latched until somebody has looked: x.");
+  const killed = told(view({ maker: "gone", exchange: { open_orders: 0, read_at: NOW - 1, why_not: "" } }, { sent_at: NOW - 20 }));
+  assert.match(killed.text, /guard cancels everything/); // it said nothing of an end: its guard is still at it
+});
+
+test("what rested before it was read back empty is no alarm, what rested after it is", () => {
+  const state = { state: "ending", pulled_at: NOW - 3, verified_empty_at: NOW - 2 };
+  const read = (seconds) => told(view({ maker: "gone", exchange: { open_orders: 16, read_at: NOW - seconds, why_not: "" } }, state));
+  assert.match(read(5).text, /read back empty at 14:03:20 UTC/);
+  assert.equal(read(5).level, "warn");
+  assert.match(read(1).text, /^16 orders rest/);
+  assert.equal(read(1).level, "bad");
+});
+
+test("a monitor that said goodbye is no broken link, however long ago", () => {
+  const later = { silent: 900, at: NOW - 900, why: "the monitor cannot be reached" };
+  const state = { state: "ending", pulled_at: NOW - 902, verified_empty_at: NOW - 901 };
+  const found = told(view({ maker: "gone", audit: null, monitor: { key: "read", ends: true } }, state), later, 900);
+  assert.equal(found.level, "warn");
+  assert.equal(found.text, "The run has ended, and the exchange was read back empty at 13:48:21 UTC.");
+  const unknown = told(view({ maker: "gone", audit: null, monitor: { key: "read", ends: true } }), later, 900);
+  assert.equal(unknown.level, "bad");
+  assert.match(unknown.text, /nothing here says that the exchange was read back empty/); // and nobody will any more
+  const alive = told(view({ monitor: { key: "read", ends: true } }), later, 900);
+  assert.equal(alive.level, "lost");
+  assert.match(alive.text, /^The monitor was stopped at 13:48:22 UTC: nothing below is live, and the maker goes on/);
+  assert.deepEqual(alive.more, [{ level: "good", text: "Last known: Quoting 1 of 1 markets." }]);
 });
 
 test("a maker that says nothing any more is an alarm, since when is said", () => {
