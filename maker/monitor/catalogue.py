@@ -16,6 +16,7 @@ from maker.app.alert_config import Severity
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
 AT_ONCE: Final = 0.0
+FIRST_READ_SECONDS: Final = 15.0  # a monitor that has only begun has read nothing; on a busy machine it took four
 CALM_SECONDS: Final = 60.0  # gone for so long: over
 STOP: Final = "`python3 run.py cancel-all CONF`"
 CHECK: Final = "`python3 run.py check CONF`"
@@ -82,6 +83,7 @@ class Alert(enum.Enum):
         WARNING,
         "The monitor cannot read the exchange: what rests there is known from the maker alone.",
         f"{CHECK}; the monitor wants a key of scope read that may be used from this machine.",
+        raise_seconds=FIRST_READ_SECONDS,
     )
     # whether it runs
     LOSS_LIMIT = Row(
