@@ -78,9 +78,8 @@ def state_and_sentence(run: Run, *, ended: bool, quoted: Mapping[str, str]) -> t
         return "pulling", switch.tripped.sentence
     out = [f"{market_id}: {why}" for market_id, why in quoted.items() if why]
     if not out:
-        return "quoting", f"all {len(quoted)} markets are quoted" if len(
-            quoted
-        ) > 1 else f"{next(iter(quoted))} is quoted"
+        said = {1: f"{next(iter(quoted))} is quoted", 2: "both markets are quoted"}
+        return "quoting", said.get(len(quoted), f"all {len(quoted)} markets are quoted")
     if len(out) < len(quoted):
         return "quoting", f"{len(quoted) - len(out)} of {len(quoted)} markets are quoted. {'; '.join(out)}"
     return "not quoting", "; ".join(out)

@@ -10,6 +10,8 @@ import { columns, extent, gapOf, thinned } from "./series.js";
 const { uPlot } = globalThis;
 const HEIGHTS = { price: [320, 230], small: [190, 160] }; // pixels, where there is room and on a phone
 const NARROW = 560; // pixels
+const EDGE = 8; // pixels beside a chart
+const HALF_LABEL = 26; // pixels: 14:03:22
 const GAP_SECONDS = 15; // a line of samples breaks after so long without one
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20 };
 
@@ -107,7 +109,7 @@ export class Charts {
       height: heightOf(kind, document.documentElement.clientWidth),
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, EDGE, 0, 0],
       cursor: {
         y: false,
         points: { size: 6 },
@@ -120,7 +122,10 @@ export class Charts {
         y: kind.log ? { distr: 3 } : { range: (_, low, high) => padded(low, high, kind.zero) },
       },
       axes: [
-        { ...axis, space: 60, size: 26, values: (_, times, __, ___, step) => times.map((at) => timeLabel(at, step)) },
+        {
+          ...axis, space: 60, size: 26,
+          values: (plot, times, _, __, step) => times.map((at) => (fits(plot, at) ? timeLabel(at, step) : "")),
+        },
         {
           ...axis, space: 32, gap: 4,
           size: (_, labels) => Math.max(44, 10 + 6.6 * Math.max(0, ...(labels ?? []).map((label) => (label ?? "").length))),
@@ -259,6 +264,12 @@ function padded(low, high, zero) {
   const from = zero ? Math.min(low, 0) : low, until = zero ? Math.max(high, 0) : high;
   const space = (until - from) * 0.08 || Math.abs(until) * 1e-4 || 1;
   return [from - space, until + space];
+}
+
+/** Whether a time's label has room before the edge: half a label is cut off, and reads as another time. */
+function fits(plot, at) {
+  const width = (plot.bbox?.width ?? 0) / uPlot.pxRatio;
+  return !width || plot.valToPos(at, "x") <= width + EDGE - HALF_LABEL;
 }
 
 function timeLabel(at, step) {

@@ -31,6 +31,13 @@ export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
+/** A text in which `commands` stand between backticks. */
+export function textWithCode(node, value) {
+  if (node.dataset.words === value) return;
+  node.dataset.words = value;
+  node.replaceChildren(...value.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part)));
+}
+
 /** Set an attribute; null or false takes it away. */
 export function attribute(node, name, value) {
   if (value === null || value === false) {

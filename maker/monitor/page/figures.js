@@ -105,9 +105,15 @@ export function bpsFrom(value, fair) {
   return ((Number(value) - base) / base) * 1e4;
 }
 
+/** A text with the moments that the kill file notes, "(reason, 2026-11-28T14:03:20+00:00)", written as all others are. */
+export function timed(text) {
+  const noted = / \([^()]*, (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\+00:00\)/g;
+  return text.replace(noted, (_, at) => `, at ${clock(Date.parse(`${at}Z`) / 1000, Date.now() / 1000)} UTC`);
+}
+
 /** A text as it begins a sentence, with its end. */
 export function sentence(text) {
-  const trimmed = (text ?? "").trim();
+  const trimmed = timed((text ?? "").trim());
   if (!trimmed) return "";
   return trimmed[0].toUpperCase() + trimmed.slice(1) + (/[.!?:…]$/.test(trimmed) ? "" : ".");
 }

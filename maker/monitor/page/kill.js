@@ -83,7 +83,7 @@ export class Kill {
         signal: AbortSignal.timeout(ANSWER_SECONDS * 1000),
       });
       const told = await sentenceOf(answer);
-      if (answer.ok) this.taken(told, pressedAt);
+      if (answer.ok) this.taken(pressedAt);
       else this.refuse(NOT_CONFIRMED.includes(answer.status) ? this.confirm : this.token, told || `Refused: HTTP ${answer.status}.`);
     } catch (error) {
       const why = error.name === "TimeoutError" ? `there was no answer within ${ANSWER_SECONDS} s` : "the monitor cannot be reached";
@@ -93,10 +93,10 @@ export class Kill {
     }
   }
 
-  taken(told, pressedAt) {
+  taken(pressedAt) {
     this.forget();
     this.pressedAt = pressedAt;
-    this.say("good", sentence(told) || "Taken.");
+    this.say("good", "The kill file is written: maker and guard obey it.");
     for (const id of ["kill-latched", "kill-pulled", "kill-empty"]) this.step(id, false, "Waiting for the next word of the monitor.");
     this.show(true);
     this.close.focus();
@@ -108,7 +108,8 @@ export class Kill {
     const since = this.pressedAt - 1; // the two clocks are one machine's; a view is up to a second old
     const { pulled_at: pulledAt, verified_empty_at: emptyAt } = view.state ?? {};
     const pulled = pulledAt >= since, empty = pulled && emptyAt >= since;
-    this.step("kill-latched", Boolean(view.latched), view.latched ? `Latched: ${view.latched}` : "Waiting for the latch.");
+    const latch = view.latched && sentence(`Latched: ${view.latched}`);
+    this.step("kill-latched", Boolean(latch), latch || "Waiting for the latch.");
     this.step("kill-pulled", pulled, pulled ? `Quotes were pulled at ${clock(pulledAt)} UTC.` : "Waiting for quotes to be pulled.");
     this.step("kill-empty", empty, empty ? `The exchange was read back empty at ${clock(emptyAt)} UTC.` : waiting(view));
   }

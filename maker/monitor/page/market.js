@@ -1,7 +1,7 @@
 // The chosen market: its figures, and our ladder level by level within the book.
 
 import { attribute, byId, list, make, makeBar, pair, setBar, shown, text } from "./dom.js";
-import { NONE, bps, bpsFrom, fixed, money, price, sentence, span } from "./figures.js";
+import { NONE, bps, bpsFrom, fixed, money, placesOf, price, sentence, span } from "./figures.js";
 import { nearness, setMoney, sizePlaces } from "./markets.js";
 
 const FIGURES = [
@@ -61,7 +61,7 @@ export class Market {
     text(values.fair, market.fair === null ? "none" : price(market.fair, market.tick) + width);
     text(values.mark, price(market.mark, market.tick));
     const places = sizePlaces(market), held = Number(market.position), limit = Number(market.position_max);
-    const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, places)}`;
+    const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, placesOf(market.position_max))}`;
     text(values.position, words);
     setBar(this.bar, { low: -limit, high: limit, value: held, from: 0, mark: 0, words, level: nearness(held, limit) });
     text(values.entry, held ? price(market.entry, market.tick) : NONE);

@@ -1,9 +1,9 @@
 // The cards about the whole run: profit and what made it, the account, requests, safety, feeds, alerts.
 
-import { attribute, byId, list, make, makeBar, pair, setBar, setSign, shown, sign, text } from "./dom.js";
-import { NONE, answerTime, clock, fixed, money, percent, sentence, span } from "./figures.js";
+import { attribute, byId, list, make, makeBar, pair, setBar, setSign, shown, sign, text, textWithCode } from "./dom.js";
+import { NONE, answerTime, clock, fixed, money, percent, sentence, span, timed } from "./figures.js";
 import { nearness, setMoney } from "./markets.js";
-import { AUDIT_SILENT_SECONDS, KEY_SECONDS, count } from "./words.js";
+import { AUDIT_SILENT_SECONDS, KEY_SECONDS, count, readBefore } from "./words.js";
 
 const PARTS = ["spread", "inventory", "fees", "funding"];
 const CHECKS = [
@@ -48,7 +48,7 @@ export class Panels {
       spent: row(requests, "Spent by this run"),
       throttled: row(requests, "Answered 429"),
       answers: row(requests, "Answers, median"),
-      slow: row(requests, "Answers, 99th percentile"),
+      slow: row(requests, "99th percentile"),
     };
     byId("requests-left").after(this.requests.bar.node);
     this.checks = Object.fromEntries(
@@ -132,13 +132,16 @@ export class Panels {
     const owed = state.pulled_at !== null && state.pulled_at > (emptyAt ?? 0); // pulled, and not yet read back
     const level = owed ? "warn" : state.state === "quoting" || emptyAt === null ? "quiet" : "good";
     this.check("empty", level, emptyAt === null ? "not read back in this run" : `read back ${span(now - emptyAt)} ago`);
-    this.process("maker", view.maker, `run ${state.run_id}`);
-    this.process("guard", view.guard, "");
+    const ended = view.maker === "gone" && state.state === "ending";
+    this.process("maker", ended ? "ended" : view.maker, `run ${state.run_id}`);
+    this.process("guard", ended && view.monitor?.ends ? "ended" : view.guard, "");
     shown(this.checks.exchange.node, Boolean(view.exchange));
-    if (view.exchange) this.check("exchange", ...exchangeWords(view.exchange, now));
-    this.check("latch", view.latched ? "bad" : "good", view.latched ? `on: ${view.latched}` : "off");
+    if (view.exchange) this.check("exchange", ...exchangeWords(view.exchange, state, now));
+    this.check("latch", view.latched ? "bad" : "good", view.latched ? `on: ${timed(view.latched)}` : "off");
     if (!audit) this.check("audit", "quiet", view.monitor?.key === "none" ? "none: the monitor has no key" : "none yet");
-    else {
+    else if (audit.agrees && readBefore(audit.at, state)) {
+      this.check("audit", "quiet", `agreed ${span(now - audit.at)} ago, before quotes were pulled`);
+    } else {
       const old = now - audit.at > AUDIT_SILENT_SECONDS;
       this.check("audit", !audit.agrees ? "bad" : old ? "warn" : "good", `${audit.sentence || "agrees"}, ${span(now - audit.at)} ago`);
     }
@@ -196,7 +199,7 @@ export class Panels {
       attribute(node, "data-level", level);
       text(parts.sentence, sentence(alert.sentence || alert.name));
       shown(parts.todo, Boolean(alert.what_to_do));
-      text(parts.todo, sentence(alert.what_to_do));
+      textWithCode(parts.todo, sentence(alert.what_to_do));
       const since = alert.since ?? alert.at;
       text(parts.when, `${alert.name} · since ${clock(since, now)} UTC, ${span(now - since)}`);
       text(parts.delivered, { true: "sent", false: "not sent: the alert path fails" }[alert.delivered] ?? "");
@@ -206,8 +209,9 @@ export class Panels {
 }
 
 /** What the monitor itself read of the exchange: how many orders rest, others' included, and when. */
-function exchangeWords({ open_orders: orders, read_at: at, why_not: why }, now) {
+function exchangeWords({ open_orders: orders, read_at: at, why_not: why }, state, now) {
   if (orders === null) return ["quiet", why || "not read yet"];
+  if (orders && readBefore(at, state)) return ["quiet", `read ${span(now - at)} ago, before quotes were pulled`];
   const words = `${count(orders, "order rests", "orders rest")}, read ${span(now - at)} ago`;
   return why ? ["warn", `${words}; ${why}`] : ["good", words];
 }

@@ -107,3 +107,11 @@ test("a sentence begins and ends as one", () => {
   assert.equal(f.sentence(""), "");
   assert.equal(f.sentence(null), "");
 });
+
+test("the moment that the kill file notes is written as all others are", () => {
+  const today = new Date().toISOString().slice(0, 10);
+  const said = (day) => f.sentence(`latched: the button was pressed, from 127.0.0.1 (monitor, ${day}T14:03:20+00:00)`);
+  assert.equal(said(today), "Latched: the button was pressed, from 127.0.0.1, at 14:03:20 UTC.");
+  assert.equal(said("2001-02-03"), "Latched: the button was pressed, from 127.0.0.1, at 02-03 14:03:20 UTC.");
+  for (const other of ["Put there by hand.", "A (b, c).", "At (x, 2026-11-28)."]) assert.equal(f.sentence(other), other);
+});
