@@ -185,6 +185,15 @@ class Page:
         ]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
+    async def click(self, selector: str) -> None:
+        """Press the mouse where something is shown, whatever lies above it there."""
+        x, y = await self.evaluate(
+            f"(() => {{ const node = document.querySelector({json.dumps(selector)}); node.scrollIntoViewIfNeeded();"
+            "const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     async def press(self, key: str, *, shift: bool = False) -> None:
         """Press a key as a person does: Tab, Enter, Escape, ArrowLeft and the like."""
         code = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}[key]

@@ -1,0 +1,31 @@
+"""The page against the real thing: a run of the bot, its monitor, a browser, and a network with loopback alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.live.support import PROJECT
+from tests.monitor.page.real import own_network
+from tests.monitor.page.scenes import needs_browser
+
+KEEP_ENV: Final = "MAKER_PAGE_PICTURES"  # names a folder for the pictures, should somebody want to look at them
+SECONDS_MAX: Final = 360.0  # it takes 15 s on an idle machine
+
+pytestmark = needs_browser
+
+
+@pytest.mark.skipif(own_network() is None, reason="a network of its own takes root, or user namespaces, and unshare")
+def test_a_person_looks_at_a_run_and_stops_it(tmp_path: Path) -> None:
+    """Quoting is shown and followed at both widths, by day and night; no other host is asked; the kill button works.
+
+    And the page says at last, in its sentence, that the exchange was read back empty and why nothing starts.
+    """
+    words = ["-m", "tests.monitor.page.real", "--keep", os.environ.get(KEEP_ENV) or str(tmp_path / "pictures")]
+    ended = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=SECONDS_MAX)
+    assert ended.returncode == 0, ended.stderr[-6000:]
