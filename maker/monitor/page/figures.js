@@ -42,6 +42,11 @@ export function money(value, signed = false) {
   return fixed(value, moneyPlaces(value), signed);
 }
 
+/** A limit as it was configured: 40,000 and 0.4, without decimals that it does not need. */
+export function limit(value) {
+  return fixed(value, placesOf(value));
+}
+
 export function moneyPlaces(value) {
   const size = Math.abs(Number(value));
   if (!(size > 0) || size >= 0.00995) return 2;
@@ -89,7 +94,8 @@ export function clock(unix, now = unix) {
 
 /** Numbers as an axis has them, for marks a step apart: 950, 1.5k, 60,005, 12M. */
 export function axisNumber(value, step) {
-  const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  let places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  if (Math.abs((step * 10 ** places) % 1) > 1e-6 && Math.abs((step * 10 ** places) % 1) < 1 - 1e-6) places += 1; // 2.5, 0.25
   for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
     if (Math.abs(value) < size || step < size / 10) continue;
     const text = fixed(value / size, Math.min(4, places + Math.round(Math.log10(size))));

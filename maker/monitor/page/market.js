@@ -1,7 +1,7 @@
 // The chosen market: its figures, and our ladder level by level within the book.
 
 import { attribute, byId, list, make, makeBar, pair, setBar, shown, text } from "./dom.js";
-import { NONE, bps, bpsFrom, fixed, money, placesOf, price, sentence, span } from "./figures.js";
+import { NONE, bps, bpsFrom, fixed, limit, money, price, sentence, span } from "./figures.js";
 import { nearness, setMoney, sizePlaces } from "./markets.js";
 
 const FIGURES = [
@@ -60,15 +60,15 @@ export class Market {
     const width = market.fair_half_width_bps === null ? "" : ` ± ${fixed(market.fair_half_width_bps, 1)} bps`;
     text(values.fair, market.fair === null ? "none" : price(market.fair, market.tick) + width);
     text(values.mark, price(market.mark, market.tick));
-    const places = sizePlaces(market), held = Number(market.position), limit = Number(market.position_max);
-    const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, placesOf(market.position_max))}`;
+    const places = sizePlaces(market), held = Number(market.position), most = Number(market.position_max);
+    const words = `${fixed(market.position, places, true)} of ±${limit(market.position_max)}`;
     text(values.position, words);
-    setBar(this.bar, { low: -limit, high: limit, value: held, from: 0, mark: 0, words, level: nearness(held, limit) });
+    setBar(this.bar, { low: -most, high: most, value: held, from: 0, mark: 0, words, level: nearness(held, most) });
     text(values.entry, held ? price(market.entry, market.tick) : NONE);
-    const worth = `${money(market.position_value)} of ${money(market.position_value_max)}`;
+    const worth = `${money(market.position_value)} of ${limit(market.position_value_max)}`;
     text(values.value, worth);
-    const [value, most] = [Number(market.position_value ?? 0), Number(market.position_value_max)];
-    setBar(this.valueBar, { high: most, value, words: worth, level: nearness(value, most) });
+    const [value, valueMost] = [Number(market.position_value ?? 0), Number(market.position_value_max)];
+    setBar(this.valueBar, { high: valueMost, value, words: worth, level: nearness(value, valueMost) });
     setMoney(values.unrealized, market.unrealized);
     setMoney(values.profit, market.profit?.total ?? null);
     for (const [name, node] of this.parts) setMoney(node, market.profit?.[name] ?? null);

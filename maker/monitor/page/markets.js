@@ -1,7 +1,7 @@
 // The list of markets: one row each, with the ladder drawn on a line of prices and the position against its limit.
 
 import { attribute, byId, list, make, makeBar, makeSvg, setBar, setSign, shown, sign, text } from "./dom.js";
-import { fixed, money, placesFor, placesOf, price, sentence, span } from "./figures.js";
+import { fixed, limit, money, placesFor, price, sentence, span } from "./figures.js";
 import { marketLevel } from "./words.js";
 
 const WIDTH = 240, HEIGHT = 34, FLOOR = 29; // of the strip, in its own units
@@ -102,11 +102,11 @@ export function nearness(value, limit) {
 }
 
 function updatePosition(parts, market) {
-  const limit = Number(market.position_max), held = Number(market.position);
+  const most = Number(market.position_max), held = Number(market.position);
   const places = sizePlaces(market);
-  const words = `${fixed(market.position, places, true)} of ±${fixed(market.position_max, placesOf(market.position_max))}`;
+  const words = `${fixed(market.position, places, true)} of ±${limit(market.position_max)}`;
   text(parts.position.value, words);
-  setBar(parts.bar, { low: -limit, high: limit, value: held, from: 0, mark: 0, words, level: nearness(held, limit) });
+  setBar(parts.bar, { low: -most, high: most, value: held, from: 0, mark: 0, words, level: nearness(held, most) });
 }
 
 // -- the strip -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // The cards about the whole run: profit and what made it, the account, requests, safety, feeds, alerts.
 
 import { attribute, byId, list, make, makeBar, pair, setBar, setSign, shown, sign, text, textWithCode } from "./dom.js";
-import { NONE, answerTime, clock, fixed, money, percent, sentence, span, timed } from "./figures.js";
+import { NONE, answerTime, clock, fixed, limit, money, percent, sentence, span, timed } from "./figures.js";
 import { nearness, setMoney } from "./markets.js";
 import { AUDIT_SILENT_SECONDS, KEY_SECONDS, count, readBefore } from "./words.js";
 
@@ -100,7 +100,7 @@ export class Panels {
   }
 
   updateLoss(made, lost, most) {
-    const words = lost === null ? NONE : most === null ? money(lost) : `${money(lost)} of ${money(most)}`;
+    const words = lost === null ? NONE : most === null ? money(lost) : `${money(lost)} of ${limit(most)}`;
     text(made.value, words);
     shown(made.bar.node, most !== null);
     if (most !== null) setBar(made.bar, { high: Number(most), value: Number(lost ?? 0), words, level: nearness(lost ?? 0, most) });

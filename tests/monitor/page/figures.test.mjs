@@ -86,7 +86,8 @@ test("clocks are UTC, with the day only where it is another", () => {
 
 test("an axis has short numbers that still tell its marks apart", () => {
   const known = [[950, 50, "950"], [60005, 5, "60,005"], [60100, 100, "60.1k"], [0.25, 0.05, "0.25"], [0, 0.5, "0.0"], [-0.2, 0.1, "−0.2"],
-    [1_200_000, 200_000, "1.2M"], [12e6, 1e6, "12M"], [0.0000123, 0.0000001, "0.0000123"]];
+    [1_200_000, 200_000, "1.2M"], [12e6, 1e6, "12M"], [0.0000123, 0.0000001, "0.0000123"],
+    [0.25, 0.25, "0.25"], [-0.25, 0.25, "−0.25"], [7.5, 2.5, "7.5"], [0.3, 0.1, "0.3"], [0.07, 0.01, "0.07"]];
   for (const [value, step, written] of known) assert.equal(f.axisNumber(value, step), written);
   for (const step of [0.5, 5, 50, 500, 5000, 5e5]) {
     const marks = Array.from({ length: 8 }, (_, at) => f.axisNumber(60000 * step + at * step, step));
