@@ -27,6 +27,8 @@ TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign
 REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper", "monitor", "alerts"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
+NOBODY: Final[Mapping[str, Any]] = {"enabled": False}  # looks on: drills side by side are told apart by their folders
+
 Tree = dict[str, Any]
 
 
@@ -51,6 +53,7 @@ class DrillConfiguration:
     halt_seconds_max: float
     tail_seconds: float  # the longest of what was shortened
     notes: tuple[str, ...]  # what was changed, a sentence each
+    monitor: Mapping[str, Any] = NOBODY  # who looks on
 
     def write(self, folder: Path, addresses: Addresses) -> Path:
         """Write it for one drill into its folder, and return the file. Raises ConfigError if it no longer checks."""
@@ -62,7 +65,7 @@ class DrillConfiguration:
             "state_folder": str(folder),
             "exchange": {"base_url": addresses.exchange_url, "key_env": KEY_ENV, **secure},
             "reference": references(self.tree["reference"], addresses.reference_url, secure),
-            "monitor": {"enabled": False},  # nobody looks on; drills side by side are told apart by their folders
+            "monitor": dict(self.monitor),
         }
         config.check(tree)
         path = folder / "drill.toml"
