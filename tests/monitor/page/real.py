@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import re
 import shutil
 import signal
@@ -41,6 +42,7 @@ DESKTOP: Final = 1280
 PHONE: Final = 390
 HEIGHT: Final = 844
 RUN_WORDS: Final = ("--for", "300s")  # should we be killed, nothing of ours runs on for ever
+NO_NETWORK: Final = "a network of its own takes root, or user namespaces, and the command unshare"
 PRESSED: Final = "the kill button of the status page was pressed, from 127.0.0.1"
 
 SET_FLAGS: Final = 0x8914  # SIOCSIFFLAGS, linux/sockios.h
@@ -48,7 +50,7 @@ UP: Final = 0x1  # IFF_UP, linux/if.h
 
 QUOTES: Final = "document.documentElement.dataset.level === 'good'"
 DRAWN: Final = (
-    "document.getElementById('history-note').textContent.startsWith('Times')"
+    "document.querySelectorAll('#event-list li').length > 1"
     "&& [...document.querySelectorAll('.plot canvas')].every((canvas) => canvas.width > 0)"
 )
 FIGURE: Final = (
@@ -190,12 +192,14 @@ def main() -> None:
     words.add_argument("--keep", type=Path, help="folder for the pictures (default: none are kept)")
     words.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the network is our own
     given = words.parse_args()
-    browser, network = program(), own_network()
-    if browser is None or (network is None and not given.inside):
-        raise SystemExit("there is no Chromium here, or no network of our own to be had")
+    browser = program()
+    if browser is None:
+        raise SystemExit("there is no Chromium on this machine (Debian: apt-get install chromium)")
     if not given.inside:
-        here = [sys.executable, "-m", "tests.monitor.page.real", "--inside", *sys.argv[1:]]
-        raise SystemExit(subprocess.run([*(network or ()), *here]).returncode)
+        network = own_network()
+        if network is None:
+            raise SystemExit(NO_NETWORK)
+        os.execvp(network[0], [*network, sys.executable, "-m", "tests.monitor.page.real", "--inside", *sys.argv[1:]])
     lift_loopback()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with us
     with tempfile.TemporaryDirectory(prefix="maker-page-") as folder, started(browser) as address:

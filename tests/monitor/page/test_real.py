@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.live.support import PROJECT
-from tests.monitor.page.real import own_network
+from tests.monitor.page.real import NO_NETWORK, own_network
 from tests.monitor.page.scenes import needs_browser
 
 KEEP_ENV: Final = "MAKER_PAGE_PICTURES"  # names a folder for the pictures, should somebody want to look at them
@@ -20,12 +20,17 @@ SECONDS_MAX: Final = 360.0  # it takes 15 s on an idle machine
 pytestmark = needs_browser
 
 
-@pytest.mark.skipif(own_network() is None, reason="a network of its own takes root, or user namespaces, and unshare")
+@pytest.mark.skipif(own_network() is None, reason=NO_NETWORK)
 def test_a_person_looks_at_a_run_and_stops_it(tmp_path: Path) -> None:
     """Quoting is shown and followed at both widths, by day and night; no other host is asked; the kill button works.
 
     And the page says at last, in its sentence, that the exchange was read back empty and why nothing starts.
     """
     words = ["-m", "tests.monitor.page.real", "--keep", os.environ.get(KEEP_ENV) or str(tmp_path / "pictures")]
-    ended = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=SECONDS_MAX)
-    assert ended.returncode == 0, ended.stderr[-6000:]
+    with subprocess.Popen([sys.executable, *words], cwd=PROJECT, stderr=subprocess.PIPE, text=True) as visit:
+        try:
+            _, said = visit.communicate(timeout=SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            visit.terminate()  # and what it started ends with it
+            raise
+    assert visit.returncode == 0, said[-6000:]
