@@ -83,7 +83,7 @@ class Page {
     if (this.due || document.hidden) return;
     this.due = requestAnimationFrame(() => {
       this.due = 0;
-      this.update();
+      if (!document.hidden) this.update(); // hidden since it was asked for
     });
   }
 

@@ -74,7 +74,7 @@ export function findings(view, stateAge, now) {
   } else if (guard === "gone") {
     add("bad", "the guard is gone; the maker pulls its quotes and ends");
   }
-  if (latch && !over) add("bad", latch, { word: "Latched" });
+  if (latch && !over) add("bad", latch);
   if (state && maker !== "gone" && stateAge > STATE_SILENT_SECONDS) {
     add("bad", `the maker has said nothing since ${clock(now - stateAge, now)} UTC`);
   }
