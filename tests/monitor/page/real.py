@@ -11,6 +11,7 @@ another host would fail, and be seen to.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -22,14 +23,15 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
-from maker.drills.processes import MakerRun, cleaned, start_maker
+from maker.drills.processes import MakerRun, NotSeen, cleaned, start_maker
+from maker.errors import ExitCode
 from maker.guard import latch
 from tests.live.looking import READY_SECONDS_MAX, quoting
 from tests.live.stage import paper_conf
@@ -42,6 +44,7 @@ DESKTOP: Final = 1280
 PHONE: Final = 390
 HEIGHT: Final = 844
 RUN_WORDS: Final = ("--for", "300s")  # should we be killed, nothing of ours runs on for ever
+TRIES_MAX: Final = 4  # of a start
 NO_NETWORK: Final = "a network of its own takes root, or user namespaces, and the command unshare"
 PRESSED: Final = "the kill button of the status page was pressed, from 127.0.0.1"
 
@@ -58,7 +61,7 @@ FIGURE: Final = (
     ".querySelector('dd').innerText"
 )
 ALL_DONE: Final = "[...document.querySelectorAll('#kill-follow li')].every((step) => step.dataset.done === 'yes')"
-OF_ITS_END: Final = re.compile(r"Failed to load resource: net::ERR_\w+ \(http://[^)]*/events\)")  # nobody is there
+OF_ITS_END: Final = re.compile(r"Failed to load resource: net::ERR_\w+ \(([^)]*)\)")  # the monitor is gone
 
 
 # -- a network of its own
@@ -121,7 +124,8 @@ class Visit:
         """Contrast, and nothing out of the window, by day and by night; with a picture of each."""
         for scheme in ("light", "dark"):
             await self.page.scheme(dark=scheme == "dark")
-            assert await self.page.evaluate(LOOKS) == {"pale": [], "out": []}, (name, scheme)
+            looks = await self.page.evaluate(LOOKS)
+            assert looks == {"pale": [], "out": []}, (name, scheme, looks)
             await self.page.screenshot(self.pictures / f"{name}_{scheme}.png")
 
     async def killed(self) -> None:
@@ -159,17 +163,40 @@ class Visit:
             await self.page.wait(f"innerWidth === {width}")
             await self.readable(f"killed_{width}")
 
+    def met_nothing_but_its_end(self) -> None:
+        """The console has nothing but what was asked of a monitor that was gone: the stream, or a read under way."""
+        unmet = [OF_ITS_END.fullmatch(one) for one in self.page.problems]
+        assert all(one and one[1].startswith(self.url) for one in unmet), self.page.problems
+
     def asked_nobody_else(self) -> None:
+        others = [url for url in self.page.urls if not url.startswith(self.url)]
         assert self.page.urls
-        assert [url for url in self.page.urls if not url.startswith(self.url)] == []
+        assert others == [], others
+
+
+@contextlib.asynccontextmanager
+async def a_run(folder: Path) -> AsyncIterator[tuple[MakerRun, str]]:
+    """Start a run, and wait until it quotes; the run, and where its page is. Raises NotSeen.
+
+    On a machine so busy that the practice exchange is not there within ten seconds, a run refuses to start: once more.
+    """
+    conf = paper_conf(folder, monitored=True)
+    for tries_left in reversed(range(TRIES_MAX)):
+        with cleaned(start_maker(folder, conf, *RUN_WORDS, entry=entry())) as maker:
+            try:
+                url = await quoting(maker)
+            except NotSeen:
+                if not tries_left or maker.process.popen.poll() != ExitCode.REFUSED_TO_START:
+                    raise
+                continue
+            yield maker, url
+            return
 
 
 async def play(address: str, folder: Path, pictures: Path, seconds: float) -> None:
     """All of it. Raises AssertionError, NotSeen."""
-    conf = paper_conf(folder, monitored=True)
     async with connected(address) as browser:
-        with cleaned(start_maker(folder, conf, *RUN_WORDS, entry=entry())) as maker:
-            url = await quoting(maker)
+        async with a_run(folder) as (maker, url):
             visit = Visit(maker, url, await browser.page("about:blank"), pictures)
             began = trio.current_time()
             await visit.shown(DESKTOP)
@@ -178,11 +205,11 @@ async def play(address: str, folder: Path, pictures: Path, seconds: float) -> No
             for width in (DESKTOP, PHONE):
                 await visit.shown(width)
                 await visit.readable(f"quoting_{width}")
-            assert visit.page.problems == []
+            assert visit.page.problems == [], visit.page.problems
             await visit.killed()
             await visit.ended()
             await visit.says_so()
-            assert [one for one in visit.page.problems if not OF_ITS_END.fullmatch(one)] == []
+            visit.met_nothing_but_its_end()
             visit.asked_nobody_else()
 
 
