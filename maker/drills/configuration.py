@@ -27,7 +27,8 @@ TEXTS_KEPT: Final = frozenset({"order_prefix", "price_from", "combine", "foreign
 REPLACED: Final = frozenset({"mode", "account", "state_folder", "exchange", "reference", "paper", "monitor", "alerts"})
 SHORTENED: Final = (("halt", "tail_seconds_max"), ("guard", "tail_seconds"), ("guard", "write_delay_seconds_max"))
 
-NOBODY: Final[Mapping[str, Any]] = {"enabled": False}  # looks on: drills side by side are told apart by their folders
+# Nobody looks on, unless that is what is measured; drills side by side are told apart by their folders.
+NOBODY: Final[Mapping[str, Any]] = {"enabled": False}
 
 Tree = dict[str, Any]
 

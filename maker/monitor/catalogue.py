@@ -16,7 +16,7 @@ from maker.app.alert_config import Severity
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
 AT_ONCE: Final = 0.0
-FIRST_READ_SECONDS: Final = 15.0  # a monitor that has only begun has read nothing; on a busy machine it took four
+FIRST_READ_SECONDS: Final = 15.0  # a monitor that has only begun has read nothing yet, and no alarm is due for that
 CALM_SECONDS: Final = 60.0  # gone for so long: over
 STOP: Final = "`python3 run.py cancel-all CONF`"
 CHECK: Final = "`python3 run.py check CONF`"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -89,6 +90,13 @@ def test_every_feed_becomes_the_practice_exchanges(speech: str, tmp_path: Path) 
     found = config.load(prepare(conf).write(tmp_path, HERE)).references["binance"]
     assert (found.venue, found.described) == ("practice", None)
     assert found.url == f"{HERE.reference_url}/binance"
+
+
+def test_nobody_looks_on_unless_a_measurement_wants_somebody_to(tmp_path: Path) -> None:
+    prepared = prepare(CONF / "paper.toml")
+    assert not config.load(prepared.write(tmp_path, HERE)).monitor.enabled
+    looked_at = attrs.evolve(prepared, monitor={"enabled": True, "key_env": "ANY_READ_KEY"})
+    assert config.load(looked_at.write(tmp_path, HERE)).monitor.key_env == "ANY_READ_KEY"
 
 
 def test_a_key_file_is_never_opened(tmp_path: Path) -> None:

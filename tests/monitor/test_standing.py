@@ -56,6 +56,13 @@ def phases(told: list[tuple[float, Notice]]) -> list[tuple[float, str, str]]:
     return [(at, one.name, one.phase) for at, one in told]
 
 
+def test_a_monitor_that_has_only_begun_alerts_nobody_of_having_read_nothing() -> None:
+    """Each start begins with that; an exchange that stays unread is told of all the same."""
+    unread = seen(holds(Alert.AUDIT_BLIND))
+    assert stepped(standing(), (10, unread), (200, NOTHING)) == []
+    assert phases(stepped(standing(), (30, unread))) == [(15, "audit_blind", "begins")]
+
+
 def test_a_condition_is_told_once_and_its_end_once() -> None:
     told = stepped(standing(), (50, seen(holds(Alert.FOREIGN_ORDERS))), (200, NOTHING))
     assert phases(told) == [(0, "foreign_orders", "begins"), (110, "foreign_orders", "ends")]
