@@ -9,6 +9,7 @@ import trio
 from maker.app.startup import START_SECONDS_MAX
 from maker.desk.deadman import Reason
 from maker.errors import MakerError, Unauthorized
+from maker.wire.redaction import without_secrets
 
 CREDENTIALS_FIX: Final = (
     "`keys list` shows a key's scope, addresses and expiry; "
@@ -36,4 +37,4 @@ def describe(error: BaseException) -> str:
         return f"the exchange could not be found, read and swept {within}; the log says what failed"
     if isinstance(cause, Unauthorized):
         return f"{cause}; {CREDENTIALS_FIX}"
-    return str(cause) if isinstance(cause, MakerError) else f"{type(cause).__name__}: {cause}"
+    return str(cause) if isinstance(cause, MakerError) else without_secrets(f"{type(cause).__name__}: {cause}")

@@ -22,13 +22,12 @@ import msgspec
 import structlog
 
 from maker.launch.terminal import ERASE, can_draw
+from maker.wire import redaction
 
 QUEUE_LINES_MAX: Final = 4096  # a minute of the loudest trouble seen; with the next limit at most 64 MiB, usually 1
 LINE_BYTES_MAX: Final = 16_384  # a traceback fits; a whole order book does not belong in a log
-SECRET: Final = re.compile(rb"ocx_sk_[^\"'\s,;\\)}\]]*")
-REDACTED: Final = b"ocx_sk_[redacted]"
-TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # a JWT begins with `{"` in base64
-TOKEN_REDACTED: Final = b"eyJ[redacted]"
+SECRET: Final = re.compile(redaction.KEY.pattern.encode())
+TOKEN: Final = re.compile(redaction.TOKEN.pattern.encode())
 SHOWN_FIRST: Final = ("time", "level", "event", "process", "market", "sentence")
 
 EventFields = MutableMapping[str, Any]
@@ -145,9 +144,9 @@ def configure(process: str, *, descriptor: int = 2) -> LogWriter:
 def finish(line: bytes) -> bytes:
     """Cut secrets and excess out of a rendered line, and end it."""
     if b"ocx_sk_" in line:
-        line = SECRET.sub(REDACTED, line)
+        line = SECRET.sub(redaction.KEY_REDACTED.encode(), line)
     if b"eyJ" in line:
-        line = TOKEN.sub(TOKEN_REDACTED, line)
+        line = TOKEN.sub(redaction.TOKEN_REDACTED.encode(), line)
     if len(line) > LINE_BYTES_MAX:
         head = line[:200].decode(errors="replace")
         line = JSON.encode({"event": "log line too long", "level": "warning", "line_bytes": len(line), "head": head})

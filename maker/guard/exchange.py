@@ -103,14 +103,14 @@ class Exchange:
         try:
             with contextlib.closing(http.client.HTTPConnection(self.host, self.port)) as connection:
                 connection.sock = self.connect()
-                text = None if body is None else json.dumps(body)
-                connection.request(method, self.path + path, text, self.headers)
+                connection.request(method, self.path + path, None if body is None else json.dumps(body), self.headers)
                 with connection.getresponse() as answer:
                     content = answer.read(ANSWER_BYTES_MAX)
                 self.date = answer.headers.get("date") or ""
                 return believed(f"{method} {path}", answer.status, answer.headers.get("retry-after") or "", content)
         except (OSError, http.client.HTTPException, ValueError) as problem:
-            raise NoAnswer(f"{type(problem).__name__}: {problem}") from None
+            said = problem if isinstance(problem, OSError) else "not HTTP/1.1"  # http.client quotes what may echo us
+            raise NoAnswer(f"{type(problem).__name__}: {said}") from None
 
     def connect(self) -> socket.socket:
         """Connect to the first address that takes us. Raises OSError."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
 
 from maker.errors import ExitCode
+from maker.wire.redaction import KEY_REDACTED, without_secrets
 
 TEXT_CHARACTERS_MAX: Final = 500  # of what is shown of a check: it may quote what somebody else sent
-KEY: Final = re.compile(r"ocx_sk_[^\s\"',;)}\]]+")  # as maker.app.logs: also a part of one, and another one
 REDACTED: Final = "[a key]"
 
 
@@ -103,7 +102,7 @@ def shown(row: Row, secret: str) -> Row:
 def harmless(text: str, secret: str) -> str:
     if secret:
         text = text.replace(secret, REDACTED)
-    text = KEY.sub(REDACTED, text)
+    text = without_secrets(text).replace(KEY_REDACTED, REDACTED)  # also a part of one, and another one
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     return text if len(text) <= TEXT_CHARACTERS_MAX else f"{text[:TEXT_CHARACTERS_MAX]} …"
 

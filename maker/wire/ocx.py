@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from maker.errors import OutcomeUnknown, Refused, Throttled, Unauthorized
+from maker.wire.redaction import without_secrets
 
 # -- paths --------------------------------------------------------------------------------------------------------
 
@@ -44,6 +45,7 @@ STREAM_USER: Final = "/perps/stream/user"
 
 KEY_HEADER: Final = "x-api-key"
 KEY_PREFIX: Final = "ocx_sk_"
+BODY_SHOWN_BYTES_MAX: Final = 4096  # of a refusal that is none of OCX's: looked through for secrets, then cut short
 SESSION_COOKIE: Final = "astra_session"  # holds a JWT, which is a bearer token too
 SESSION_SECONDS: Final = 7 * 86_400  # documented life of a session
 CHAIN_ID: Final = 1  # ASSUMED: Ethereum's main network; `[exchange] chain_id` says otherwise
@@ -542,13 +544,14 @@ def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttle
 
     `wait_seconds` is what the headers ask for (see `maker.wire.limits`); used for 429 only. A 5xx, a redirect or any
     other status leaves the outcome unknown; reads may simply be tried again, writes may not. So does a 408: a server
-    sends it to a connection that was idle for too long, and it may cross with our request and answer nothing.
+    sends it to a connection that was idle for too long, and it may cross with our request and answer nothing. What the
+    answer says may echo our credential: no secret of its stays in the error.
     """
     try:
         parsed = decode(body, ErrorBody)
-        code, message = parsed.code or parsed.error, parsed.message or ""
+        code, message = without_secrets(parsed.code or parsed.error), without_secrets(parsed.message or "")
     except ValueError:
-        code, message = "", body[:80].decode("ascii", "replace")
+        code, message = "", without_secrets(body[:BODY_SHOWN_BYTES_MAX].decode("ascii", "replace"))[:80]
     if status == 429:
         return Throttled(wait_seconds)
     if status in (401, 403):

@@ -33,6 +33,7 @@ from maker.desk.events import (
 from maker.desk.units import Grid, Side, decimal_exact
 from maker.errors import StreamBroken, StreamFault
 from maker.wire import ocx
+from maker.wire.redaction import without_secrets
 from maker.wire.sse import Comment, EventStreamParser, ServerSentEvent
 
 EVENTS_REMEMBERED_MAX: Final = 512  # the longest replay we take for a replay and not for a gap
@@ -193,5 +194,5 @@ def stream_error(data: str) -> str:
     try:
         error = ocx.decode(data.encode(), ocx.StreamError)
     except ValueError:
-        return data[:200]
-    return f"{error.code} {error.message}"
+        return without_secrets(data)[:200]
+    return without_secrets(f"{error.code} {error.message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -190,6 +191,25 @@ def test_the_key_is_never_shown(venue: ScriptedExchange) -> None:
     with pytest.raises(NoAnswer) as caught:
         exchange.cancel_all()
     assert KEY not in f"{caught.value!r} {exchange!r} {caught.value}"
+
+
+@pytest.mark.parametrize("line", [f"x-api-key: {KEY}", f"HTTP/1.1 {KEY} no", f"HTTP/{KEY} 200 OK"])
+def test_the_key_is_not_shown_where_it_is_echoed_instead_of_an_answer(line: str) -> None:
+    """S18: http.client quotes the line that it cannot read; the error's words go into incident files."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def echo() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1 << 16)
+                peer.sendall(f"{line}\r\n\r\n".encode())
+
+        threading.Thread(target=echo).start()
+        exchange = Exchange(f"http://127.0.0.1:{server.getsockname()[1]}", KEY)
+        assert exchange.look_up()
+        with pytest.raises(NoAnswer, match=r"not HTTP/1\.1") as caught:
+            exchange.cancel_all()
+        assert KEY not in f"{caught.value!r} {caught.value}"
 
 
 def test_a_look_up_that_hangs_holds_nobody_and_keeps_the_last_good(monkeypatch: pytest.MonkeyPatch) -> None:
