@@ -40,13 +40,13 @@ def moment_now() -> Moment:
 
 @attrs.frozen
 class Request:
-    """One whole request; its body is read before the handler sees it."""
+    """One whole request; its body is read before the handler sees it. Its repr shows nothing that may be a secret."""
 
     method: str
     path: str  # percent-decoded, without the query
     query: Mapping[str, str]  # a repeated name keeps its last value
-    headers: Mapping[str, str]  # lower-case names; a repeated name's values joined by ", "
-    body: bytes
+    headers: Mapping[str, str] = attrs.field(repr=False)  # lower-case names; a repeated name's values joined by ", "
+    body: bytes = attrs.field(repr=False)
     peer: str  # the client's address, or what the caller named an in-memory stream
     began: Moment  # when the first byte was seen; for a pipelined request, when its turn came
     head_read: Moment  # when the head was complete
@@ -57,8 +57,8 @@ class Response:
     """One whole answer, written in one send. `on_sent` is called once the system has taken all of it."""
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
     on_sent: Callable[[], None] | None = None
 
 
@@ -74,7 +74,7 @@ class EventStreamResponse:
     """
 
     run: Callable[[Send], Awaitable[None]]
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     on_end: Callable[[], None] | None = None
 
 

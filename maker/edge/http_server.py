@@ -12,6 +12,7 @@ Every wait has a deadline and every buffer a limit, all of them fields of `Limit
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
@@ -36,7 +37,13 @@ from maker.edge.http_messages import (
 )
 
 RECEIVE_BYTES = 16 * 1024  # one read; a request of ours fits in one
+QUOTED = re.compile(r"[: ]*\b(bytearray\()?b['\"].*", re.DOTALL)  # as Python shows bytes, to the end of the message
 CLOSE_SECONDS_MAX = 1.0  # saying goodbye in TLS to a peer that may be gone
+
+
+def unquoted(error: h11.RemoteProtocolError) -> str:
+    """Say what h11 disliked without the bytes that it quotes: they may be a header with a key or a token in it."""
+    return QUOTED.sub("", str(error))
 
 
 @lru_cache(maxsize=4)  # all answers of a second say the same
@@ -100,7 +107,7 @@ class Connection:
                 self._h11.start_next_cycle()
                 fresh = False
         except h11.RemoteProtocolError as error:
-            await self._refuse(RequestRefused(error.error_status_hint, str(error)))
+            await self._refuse(RequestRefused(error.error_status_hint, unquoted(error)))
         except RequestRefused as refused:
             await self._refuse(refused)
 

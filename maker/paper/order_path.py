@@ -54,11 +54,11 @@ class Call:
 
 @attrs.frozen
 class Outcome:
-    """What a call answers."""
+    """What a call answers. It may be a new key or a session's cookie: its repr shows neither."""
 
     status: int
-    body: bytes
-    headers: Headers = JSON
+    body: bytes = attrs.field(repr=False)
+    headers: Headers = attrs.field(default=JSON, repr=False)
 
 
 def perform(place: Marketplace, call: Call) -> Outcome:

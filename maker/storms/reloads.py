@@ -94,7 +94,7 @@ class Reloads:
     world: World
     asked: list[str] = attrs.field(factory=list)  # kinds of reload
     before: Config | None = None  # what was there before one that is to be refused
-    secrets: list[str] = attrs.field(factory=list)  # of keys that were made
+    secrets: list[str] = attrs.field(factory=list, repr=False)  # of keys that were made
 
     def begin(self, active: Active) -> None:
         """Write another configuration, or another key, and ask for a reload."""

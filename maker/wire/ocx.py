@@ -390,6 +390,9 @@ class SignInRequest(Wire, frozen=True, kw_only=True):
     message: str
     signature: str
 
+    def __repr__(self) -> str:
+        return f"SignInRequest(message={self.message!r})"  # whoever has both may sign in, once
+
 
 class SignInAnswer(Wire, frozen=True, kw_only=True):
     """Answer of POST /auth/siwe; the session itself comes as a cookie beside it."""

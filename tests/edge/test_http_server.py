@@ -224,6 +224,32 @@ async def test_malformed_requests(request_bytes: bytes, expected: bytes) -> None
     assert server.reports == []
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer canary\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX-Api-Key canary\r\n\r\n",
+        b"GET /canary of HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n",
+    ],
+)
+async def test_a_refusal_does_not_repeat_what_was_sent(broken: bytes) -> None:
+    """S18: h11 quotes what it dislikes, and that may be a header with a key in it."""
+    async with served(echo) as server:
+        await server.send(broken)
+        answered = await server.receive_rest()
+        assert answered.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert answered.lower().partition(b"\r\n\r\n")[2].startswith(b"illegal")
+        assert b"canary" not in answered
+
+
+async def test_no_message_shows_its_headers_or_body() -> None:
+    """S18: whoever logs one logs no key, no cookie, no new secret."""
+    request = Request("GET", "/", {}, {"x-api-key": "canary"}, b"canary", "h", fixed_clock(), fixed_clock())
+    shown = [request, Response(200, (("Set-Cookie", "canary"),), b"canary")]
+    assert "canary" not in repr([*shown, EventStreamResponse(trio.sleep_forever, (("Set-Cookie", "canary"),))])  # type: ignore[arg-type]
+
+
 async def test_body_limit() -> None:
     """A body of the limit passes; one byte more is refused, announced or counted."""
     limits = Limits(body_bytes_max=1000)
