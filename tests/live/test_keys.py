@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 
 from maker.drills.processes import MakerRun, start_venue
 from maker.launch import key, settings
 from tests.live.desk import COMMAND_SECONDS_MAX, desk_at
 from tests.live.support import PROJECT
-from tests.support.canary import leaks_in, leaks_of_process, leaks_under
+from tests.support.canary import leaks_in, leaks_under
 from tests.support.wallets import ADDRESS, KEY
 
 QUOTED_SECONDS = 3.0
@@ -209,23 +208,3 @@ def test_at_a_terminal_it_asks_and_does_not_show_the_wallets_key(tmp_path: Path)
             venue.process.kill()
 
     trio.run(scene)
-
-
-@pytest.mark.parametrize("leak", ["words", "environment", "file", "letters"])
-def test_a_planted_leak_is_found(leak: str, tmp_path: Path) -> None:
-    """The canary sings: in a process's words or environment, in a file, in other letters."""
-    if leak in ("file", "letters"):
-        (tmp_path / "log").write_text(f"the key is 0x{KEY if leak == 'file' else KEY.upper()}.")
-        assert leaks_under(tmp_path, ["other" * 9, KEY]) == [f"secret 1 is in {tmp_path / 'log'}"]
-        assert leaks_under(tmp_path, [KEY], but=[tmp_path / "log"]) == []
-        return
-    words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    words += [KEY] if leak == "words" else []
-    environment = {"LEAK": KEY} if leak == "environment" else {}
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert len(leaks_of_process(process.pid, [KEY])) == 1
-        assert leaks_of_process(process.pid, [ADDRESS]) == []
-        process.communicate(b"")
-    assert leaks_in("text", b"nothing", [KEY]) == []
