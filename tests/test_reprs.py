@@ -1,4 +1,4 @@
-"""S18: no class of ours shows a credential in its `repr`, so that whoever logs a value, or fails over one, shows none."""
+"""S18: no class of ours shows a credential in its `repr`: whoever logs a value, or fails over one, shows none."""
 
 from __future__ import annotations
 

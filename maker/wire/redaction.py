@@ -1,4 +1,4 @@
-"""Secrets cut out of what is shown, whoever said it: a server may echo the credential that it refuses, whole or in part.
+"""Secrets cut out of what is shown, whoever said it: a server may echo the credential that it refuses.
 
 What others say goes into errors, and from there into the journal, a run's last word, incident files, the page and
 alerts. So it passes here where it comes in. Only what can be told by its looks is found: API keys, which have a prefix

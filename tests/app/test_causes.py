@@ -20,3 +20,9 @@ def test_a_group_is_told_by_its_first_leaf() -> None:
     assert describe(BUG) == "ZeroDivisionError: a bug"
     assert f"{startup.START_SECONDS_MAX:.0f} s" in describe(trio.TooSlowError())
     assert issubclass(Refused, MakerError)
+
+
+def test_no_cause_shows_a_key() -> None:
+    """S18: libraries quote what they were given; what a run says last goes to stdout, journal, page and incidents."""
+    said = describe(ValueError("Illegal header value b'ocx_sk_canary_0123456789'"))
+    assert said == "ValueError: Illegal header value b'ocx_sk_[redacted]'"

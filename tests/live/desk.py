@@ -27,6 +27,7 @@ class Desk:
         self.wallet.write_text(KEY)
         self.wallet.chmod(0o600)
         self.secrets = [KEY]
+        self.environment: dict[str, str | None] = {KEY_ENV: None}
         self.leaks: list[str] = []
         self.commands = 0
 
@@ -38,7 +39,7 @@ class Desk:
         """Run a command to its end, looking at its words and environment all the time; return what it said."""
         self.commands += 1
         name = f"{words[0]}-{self.commands}"
-        process = Process.start(["-m", "maker", *words, "--json"], self.folder, name, {KEY_ENV: None})
+        process = Process.start(["-m", "maker", *words, "--json"], self.folder, name, self.environment)
 
         def ended() -> bool:
             self.leaks += leaks_of_process(process.popen.pid, self.secrets)
@@ -53,7 +54,7 @@ class Desk:
         self, *words: str, record: Record | None = None, look: Callable[[MakerRun], None] = lambda _run: None
     ) -> MakerRun:
         """Run the maker to its end."""
-        with cleaned(start_maker(self.folder, self.conf, *words, record=record, environment={KEY_ENV: None})) as maker:
+        with cleaned(start_maker(self.folder, self.conf, *words, record=record, environment=self.environment)) as maker:
 
             def ended() -> bool:
                 for pid in (maker.process.popen.pid, maker.status.get("maker_pid")):

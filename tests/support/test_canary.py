@@ -7,6 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -19,7 +20,14 @@ from tests.support.wallets import ADDRESS, KEY
 API_KEY = "ocx_sk_3f9a1c5e7b2d4f60718293a4b5c6d7e8f9a0b1c2"
 HOOK = "/services/T0CANARY/B1/a-token.of_the=hook+1"
 SHORT = "ocx_sk_canary"  # no half of it is long enough
-FORMS = {
+
+
+def base64_after(before: int) -> Callable[[str], str]:
+    """In base64, within a longer text that begins with so many other letters."""
+    return lambda text: base64.b64encode(b"Bearer"[:before] + text.encode() + b"; more").decode()
+
+
+FORMS: dict[str, Callable[[str], str]] = {
     "itself": lambda text: f"x-api-key: {text}\r\n",
     "capitals": lambda text: f"<{text.upper()}>",
     "first half": lambda text: f"{text[: len(text) // 2]}…",
@@ -34,12 +42,7 @@ FORMS = {
     "JSON's escapes": lambda text: "".join(f"\\u{byte:04x}" for byte in text.encode()),
     "Python's escapes": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
     "backwards": lambda text: text[::-1],
-    **{
-        f"base64 after {before}": lambda text, before=before: base64.b64encode(
-            b"Bearer"[:before] + text.encode() + b"; more"
-        ).decode()
-        for before in range(5)
-    },
+    **{f"base64 after {before}": base64_after(before) for before in range(5)},
     "base64 of a half": lambda text: base64.urlsafe_b64encode(b"x" + text.encode()[: len(text) // 2]).decode(),
 }
 
