@@ -176,7 +176,8 @@ class Standby:
     session: Session
     tell: Callable[[str], None] = lambda _sentence: None
     paths: set[str] = attrs.field(factory=set)
-    signed_in_at: float = -math.inf  # the loop's clock
+    signed_in_at: float = -math.inf  # when it was last tried and answered, by the loop's clock
+    not_now: str = ""  # why that failed, where it is no verdict on the wallet: reads are without an answer meanwhile
 
     def headers(self, path: str) -> Mapping[str, str] | None:
         """Return what to send instead of the key; None: the key."""
@@ -196,11 +197,17 @@ class Standby:
                 return True  # somebody else's read has seen to it meanwhile
             if by_session or self.session.current is None:
                 if trio.current_time() - self.signed_in_at < AGAIN_SECONDS_MIN:
+                    if self.not_now:
+                        raise OutcomeUnknown(f"sign-in: {self.not_now}")
                     return False
-                self.signed_in_at = trio.current_time()
+                self.signed_in_at, self.not_now = trio.current_time(), ""
                 try:
                     await self.session.sign_in()
+                except (OutcomeUnknown, trio.Cancelled):  # no answer is no refusal: the next read asks again
+                    self.signed_in_at = -math.inf
+                    raise
                 except (Refused, Throttled) as error:
+                    self.not_now = str(error)
                     raise OutcomeUnknown(f"sign-in: {error}") from None
                 except ConfigError as error:
                     raise Unauthorized(401, "", f"sign-in: {error}") from None

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from maker.edge import api_keys, session
+from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.session import Session, Standby, Terms
 from maker.errors import ConfigError, OutcomeUnknown, Refused, StreamBroken, Throttled, Unauthorized
@@ -458,6 +459,48 @@ async def test_a_sign_in_that_fails_is_what_the_readers_expect(
         with pytest.raises(stream_error):
             async with client.stream(ocx.STREAM_EVENTS, {"marketId": "BTC-PERP"}):
                 pytest.fail("it was opened")
+
+
+async def test_a_sign_in_that_a_deadline_cut_short_is_tried_by_the_next_read(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A read's deadline is over before a slow exchange has signed us in: that is no refusal, and ends no run."""
+    async with open_office(settings("reads")) as office:
+        client, standby, _ = await standing_by(office)
+        call, seconds = standby.session.client.administer, [4.0, 0.0, 0.0]
+
+        async def slow(*words: Any) -> Answer:
+            await trio.sleep(seconds.pop(0))
+            return await call(*words)
+
+        standby.session.client.administer = slow  # type: ignore[method-assign]
+        with trio.move_on_after(3.0) as deadline:
+            await client.get(ocx.POSITIONS)
+        assert deadline.cancelled_caught
+        assert (await client.get(ocx.POSITIONS)).status == 200
+
+
+async def test_a_sign_in_that_is_put_off_is_no_refusal_meanwhile(autojump_clock: trio.testing.MockClock) -> None:
+    """429 to a sign-in: until it is tried again, reads have no answer, and nobody asks the exchange."""
+    async with open_office(settings("reads")) as office:
+
+        class PutOff(HeldWallet):
+            tries = 0
+
+            def address(self) -> str:
+                self.tries += 1
+                if self.tries == 1:
+                    raise Throttled(3.0)
+                return super().address()
+
+        wallet = PutOff()
+        client, _, _ = await standing_by(office, wallet)
+        for _ in range(3):
+            with pytest.raises(OutcomeUnknown, match="rate limited"):
+                await client.get(ocx.POSITIONS)
+        assert wallet.tries == 1
+        await trio.sleep(session.AGAIN_SECONDS_MIN)
+        assert (await client.get(ocx.POSITIONS)).status == 200
 
 
 @pytest.mark.parametrize("path", [ocx.ORDERS, ocx.QUOTES_BULK, ocx.CANCEL_ALL, ocx.API_KEYS + "/a/b", "/auth/nonce/x"])
