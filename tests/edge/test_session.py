@@ -473,7 +473,7 @@ async def test_a_sign_in_that_a_deadline_cut_short_is_tried_by_the_next_read(
             await trio.sleep(seconds.pop(0))
             return await call(*words)
 
-        standby.session.client.administer = slow  # type: ignore[method-assign]
+        standby.session.client.administer = slow  # type: ignore[method-assign, assignment]
         with trio.move_on_after(3.0) as deadline:
             await client.get(ocx.POSITIONS)
         assert deadline.cancelled_caught

@@ -40,7 +40,7 @@ from tests.support.canary import leaks_in, leaks_in_words, leaks_of_process, lea
 
 SLACK_ENV: Final = "CANARY_SLACK_URL"
 VENUE_WORDS: Final = ("--session-wanted", "both", "--session-seconds", "300", "--requests-per-minute", "1200")
-LOOK_SECONDS: Final = 1.0  # between two looks at everybody's words: no process of ours is done sooner
+LOOK_SECONDS: Final = 1.0  # between two looks at everybody's words; those of a command are looked at all the time
 HOOK_BYTES_MAX: Final = 64 * 1024
 SESSION: Final = re.compile(rb"astra_session=(eyJ[\w.-]+)")
 CREDENTIAL: Final = re.compile(rb"^(?:x-api-key|authorization): *([^\r\n]+)", re.IGNORECASE | re.MULTILINE)

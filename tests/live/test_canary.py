@@ -3,22 +3,23 @@
 One practice exchange, every kind of secret, three runs of the maker that meet what makes them talk: an exchange that
 refuses with what it was sent, one that is gone, targets of alerts that fail, a reload with another key, kill -9, an
 unhandled error, a key that is refused. Their files, what they and every command said, all answers of the monitor, and
-the words of every process are looked through. Then a fourth run, each of whose processes shows a secret in its way.
+the words of every process are looked through. Then another run, each of whose processes shows a secret in its way.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pytest
 import trio
 
+from maker.drills import scene
 from maker.drills.command import perform
 from maker.drills.configuration import prepare
 from maker.drills.processes import TRADE_KEY, MakerRun, cleaned, now_ms, start_maker, until
@@ -30,8 +31,8 @@ from tests.live.support import PROJECT
 from tests.live.test_monitor import monitored
 from tests.support.canary import leaks_in, leaks_in_words, leaks_under
 
-STEP_SECONDS_MAX = 60.0  # of a step that takes two on an idle machine
-SCENE_SECONDS_MAX = 280.0  # it takes 50 where nothing else runs; less than what ends a hung test
+STEP_SECONDS_MAX = 90.0  # of a step that takes two on an idle machine
+SCENE_SECONDS_MAX = 280.0  # it takes 40 where little else runs; less than what ends a hung test
 LIES = 14  # that the scene has the exchange tell
 EVENTS_SECONDS = 1.5  # of the page's events: one is sent each second
 CUT_SECONDS = 0.5
@@ -51,7 +52,6 @@ class Outcome:
     asked: bytes = attrs.field(default=b"", repr=False)  # of the targets of alerts
     told: bytes = attrs.field(default=b"", repr=False)  # to them, without the heads
     exchange_state: bytes = attrs.field(default=b"", repr=False)
-    planted: list[str] = attrs.field(factory=list)
 
 
 # -- the scene ------------------------------------------------------------------------------------------------------
@@ -124,8 +124,9 @@ async def ended_by(on: World, *entry: str) -> int:
         return await maker.process.wait(STEP_SECONDS_MAX)
 
 
-async def everything(folder: Path, outcome: Outcome) -> None:
-    """All of it, with what came of it."""
+async def everything(folder: Path) -> Outcome:
+    """Three runs, and what came of them."""
+    outcome = Outcome()
     async with world(folder) as on:
         desk = on.desk
         await on.make_key("a key that was shown", "read")
@@ -134,8 +135,7 @@ async def everything(folder: Path, outcome: Outcome) -> None:
         assert checked["exit_code"] == 0, checked
         codes = outcome.exit_codes
         codes["killed"] = await quoted_reloaded_and_killed(on)
-        text = desk.conf.read_text()
-        desk.conf.write_text(text.replace("enabled = true", "enabled = false"))
+        desk.conf.write_text(desk.conf.read_text().replace("enabled = true", "enabled = false"))
         codes["unhandled error"] = await ended_by(on, "-m", "tests.live.planted", "ladder")
         on.faults.put(f"POST {BULK}", as_json(401))
         codes["refused"] = await ended_by(on)
@@ -144,55 +144,60 @@ async def everything(folder: Path, outcome: Outcome) -> None:
         assert (await desk.command("cancel-all", str(desk.conf), "--no-latch"))["exit_code"] == 0
         words = (str(desk.conf), "--html", str(html), "--csv", str(tables))
         assert (await desk.command("report", *words))["exit_code"] == 0
-        on.look()
         outcome.logs = "".join(path.read_text() for path in desk.folder.glob("maker-*.err"))
-        desk.conf.write_text(text)
         outcome.asked, outcome.told = b"".join(on.hook.received), on.hook.told
         outcome.answers, outcome.lies_told = on.answers, on.exchange.lies_told
         on.note(leaks_in("an alert", outcome.told, on.secrets))
-        outcome.planted = await planted(on)
         outcome.secrets = on.secrets
-    shutil.rmtree(folder / "planted")
     on.look()  # with what the exchange has written at its end
     outcome.leaks = [*on.seen, *desk.leaks]
     outcome.exchange_state = (folder / "venue-state.json").read_bytes()
+    return outcome
 
 
-async def planted(on: World) -> list[str]:
-    """Every leak that is found of a run each of whose processes shows a secret; they count for nothing else."""
-    folder, desk = on.folder / "planted", on.desk
-    folder.mkdir()
-    conf, trigger = folder / "run.toml", folder / "trigger"
-    conf.write_text(re.sub(r'(?m)^state_folder = ".*"$', f'state_folder = "{folder}"', desk.conf.read_text()))
-    before, on.seen = on.seen, {}
-    entry = ("-m", "tests.live.leaking", str(trigger))
-    maker = start_maker(folder, conf, record=on.venue.record, environment=desk.environment, entry=entry)
-    with cleaned(maker):
-        await maker.quoting(seconds=STEP_SECONDS_MAX)
-        url = await monitored(maker)
-        on.secrets["another kill button's token"] = (folder / "monitor.token").read_text().strip()
-        for path in ("/healthz", "/events"):
-            await on.ask(url, f"GET {path} {HOST}", seconds=EVENTS_SECONDS)
-        on.note(leaks_in_words(on.secrets))
-        on.note(leaks_under(folder, on.secrets, but=[folder / "monitor.token"]))
-        trigger.touch()
-        await maker.process.wait(STEP_SECONDS_MAX)
-    on.note(leaks_under(folder, on.secrets))
-    found, on.seen = list(on.seen), before
-    return found
+async def planted(folder: Path) -> list[str]:
+    """Every leak that is found of a run each of whose processes shows a secret in its own way."""
+    async with world(folder) as on:
+        desk, trigger = on.desk, folder / "trigger"
+        entry = ("-m", "tests.live.leaking", str(trigger))
+        maker = start_maker(desk.folder, desk.conf, record=on.venue.record, environment=desk.environment, entry=entry)
+        with cleaned(maker):
+            await maker.quoting(seconds=STEP_SECONDS_MAX)
+            url = await monitored(maker)
+            token_file = desk.folder / "monitor.token"
+            on.keep("the kill button's token", token_file.read_text().strip())
+            on.belongs.append(token_file)
+            for path in ("/healthz", "/events"):
+                await on.ask(url, f"GET {path} {HOST}", seconds=EVENTS_SECONDS)
+            on.note(leaks_in_words(on.secrets))
+            on.look()  # run.json is there
+            trigger.touch()
+            await maker.process.wait(STEP_SECONDS_MAX)
+        on.look()
+        return list(on.seen)
+
+
+T = TypeVar("T")
+
+
+def play_once(story: Callable[[Path], Awaitable[T]], folder: Path) -> T:
+    """Play a scene once, for all tests that look at a part of it."""
+
+    async def within() -> T:
+        with trio.fail_after(SCENE_SECONDS_MAX):
+            return await story(folder)
+
+    return trio.run(within)
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Play the scene once; a test each looks at its own part."""
-    made = Outcome()
+    return play_once(everything, tmp_path_factory.mktemp("canary"))
 
-    async def scene() -> None:
-        with trio.fail_after(SCENE_SECONDS_MAX):
-            await everything(tmp_path_factory.mktemp("canary"), made)
 
-    trio.run(scene)
-    return made
+@pytest.fixture(scope="module")
+def leaks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return play_once(planted, tmp_path_factory.mktemp("leaking"))
 
 
 # -- what must hold -------------------------------------------------------------------------------------------------
@@ -225,19 +230,19 @@ def test_the_exchange_keeps_digests_alone(outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     ("secret", "place"),
     [
-        ("another trade key", r"/maker-\d+\.err"),  # a log line
-        ("another trade key", r"/journal\.sqlite(-wal)?"),  # a journal row
+        ("the trade key", r"/maker-\d+\.err"),  # a log line
+        ("the trade key", r"/journal\.sqlite(-wal)?"),  # a journal row
         ("the wallet's key", r"/maker-\d+\.err"),  # a traceback
         ("the wallet's key", r"/maker-\d+\.out"),  # ... and the run's last word, which says why it ended
         ("the wallet's key", r"/alerts\.json"),  # ... and what is told of it
-        ("another kill button's token", "the monitor's answer to /events"),  # a page
-        ("another trade key", r"cmdline of \d+"),  # words
-        ("another trade key", r"/run\.json"),
+        ("the kill button's token", "the monitor's answer to /events"),  # a page
+        ("the trade key", r"cmdline of \d+"),  # words
+        ("the trade key", r"/run\.json"),
     ],
 )
-def test_a_planted_leak_is_found(secret: str, place: str, outcome: Outcome) -> None:
-    found = [leak for leak in outcome.planted if re.fullmatch(rf"{secret} is in .*{place}", leak)]
-    assert found, "\n".join(outcome.planted)
+def test_a_planted_leak_is_found(secret: str, place: str, leaks: list[str]) -> None:
+    found = [leak for leak in leaks if re.fullmatch(rf"{secret} is in .*{place}", leak)]
+    assert found, "\n".join(leaks)
 
 
 async def test_what_drills_leave_shows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +259,7 @@ async def test_what_drills_leave_shows_no_secret(tmp_path: Path, monkeypatch: py
     conf.write_text(f'{text}\n[alerts.targets.ops]\nkind = "webhook"\nurl_env = "MAKER_ALERT_URL"\n')
     wanted, seen = {**canaries, "the drill's key": TRADE_KEY}, dict[str, None]()
     settings = prepare(conf)
+    monkeypatch.setattr(scene, "QUOTE_SECONDS_MAX", STEP_SECONDS_MAX)
     async with trio.open_nursery() as nursery:
 
         async def look_at_words() -> None:
