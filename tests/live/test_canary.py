@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ import attrs
 import pytest
 import trio
 
-from maker.drills import scene
+from maker.drills import processes, scene
 from maker.drills.command import perform
 from maker.drills.configuration import prepare
 from maker.drills.processes import TRADE_KEY, MakerRun, cleaned, now_ms, start_maker, until
@@ -190,6 +190,15 @@ def play_once(story: Callable[[Path], Awaitable[T]], folder: Path) -> T:
     return trio.run(within)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """How fast anything is does not matter here: a machine that is busy takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "START_SECONDS_MAX", STEP_SECONDS_MAX)
+        patch.setattr(scene, "QUOTE_SECONDS_MAX", STEP_SECONDS_MAX)
+        yield
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return play_once(everything, tmp_path_factory.mktemp("canary"))
@@ -259,7 +268,6 @@ async def test_what_drills_leave_shows_no_secret(tmp_path: Path, monkeypatch: py
     conf.write_text(f'{text}\n[alerts.targets.ops]\nkind = "webhook"\nurl_env = "MAKER_ALERT_URL"\n')
     wanted, seen = {**canaries, "the drill's key": TRADE_KEY}, dict[str, None]()
     settings = prepare(conf)
-    monkeypatch.setattr(scene, "QUOTE_SECONDS_MAX", STEP_SECONDS_MAX)
     async with trio.open_nursery() as nursery:
 
         async def look_at_words() -> None:
