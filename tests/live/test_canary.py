@@ -27,8 +27,8 @@ from maker.drills.record import BULK, CANCEL_ALL, ORDERS
 from maker.drills.table import BY_NAME
 from maker.monitor import pages
 from tests.live.canaries import LOOK_SECONDS, World, as_it_came, as_json, as_page, as_state, world
+from tests.live.looking import monitored
 from tests.live.support import PROJECT
-from tests.live.test_monitor import monitored
 from tests.support.canary import leaks_in, leaks_in_words, leaks_under
 
 STEP_SECONDS_MAX = 90.0  # of a step that takes two on an idle machine

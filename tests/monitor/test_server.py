@@ -158,6 +158,6 @@ def test_a_view_is_one_line_with_all_that_the_page_needs() -> None:
     assert (told["maker"], told["guard"], told["latched"]) == ("alive", "alive", "because")
     assert told["state"]["markets"][0]["quotes"][0] == {"side": "buy", "price": "49995.0", "size": "0.02"}
     assert told["audit"] == {"ok": True}
-    assert told["monitor"] == {"version": "0.1.0", "key": "read", "started_at": NOW - 5, "clients": 3}
+    assert told["monitor"] == {"version": "0.1.0", "key": "read", "started_at": NOW - 5, "clients": 3, "ends": False}
     nothing = attrs.evolve(an_observation(), state=None, state_age_seconds=None)
     assert json.loads(view(nothing, Findings(), about, 0))["state"] is None
