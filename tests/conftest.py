@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-RECKONING = ("desk", "paper", "storms", "wire")  # folders whose tests wait for nothing
+# Folders and files whose tests wait for nothing.
+RECKONING: Final = ("app", "bench", "compare", "desk", "edge", "paper", "report", "storms", "wire")
+RECKONING_FILES: Final = ("test_bootstrap.py", "test_engine_exchange.py", "test_floors.py")
 KINDS: Final[set[bool]] = set()  # that this process has met
 
 # A shell that starts us in the background has us ignore some signals, and so would every process we start: a maker that
@@ -31,16 +32,16 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 # and gives way to it. Each goes in order, so that no two tests ever share a port, a folder or a measurement.
 
 
-def reckons(item: pytest.Item) -> bool:
+def reckons(nodeid: str) -> bool:
     """Whether a test only reckons: it cares for no clock, and for nobody beside it."""
-    return item.path.relative_to(Path(__file__).parent).parts[0] in RECKONING
+    return nodeid.partition("::")[0].split("/")[1] in (*RECKONING, *RECKONING_FILES)
 
 
 class Two(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each kind of test to one process, whole."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "reckoning" if nodeid.split("/")[1] in RECKONING else "waiting"
+        return "reckoning" if reckons(nodeid) else "waiting"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,11 +50,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Two:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    KINDS.add(reckons(item))
+    if not hasattr(item.config, "workerinput"):
+        return  # no part of a whole run
+    KINDS.add(reckons(item.nodeid))
     assert len(KINDS) == 1, "both kinds of test in one process: they would disturb each other, and fixtures run twice"
-    if reckons(item) and os.nice(0) == 0:
+    if reckons(item.nodeid) and os.nice(0) == 0:
         os.nice(10)
 
 

@@ -73,7 +73,7 @@ class Heard:
 async def test_a_run_is_told_from_its_start_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
-    """Starting, quoting, ending; numbered, with the run's name, and never less often than twice a second."""
+    """Starting, quoting, ending; numbered, with the run's name, and never much less often than twice a second."""
     heard = Heard()
     async with running(config(tmp_path), monkeypatch, teller=heard.teller) as world:
         await world.until_quoted()
@@ -84,7 +84,7 @@ async def test_a_run_is_told_from_its_start_to_its_end(
     assert [one.sequence for one in heard.states] == list(range(1, len(heard.states) + 1))
     assert {(one.run_id, one.mode, one.account_name) for one in heard.states} == {("run-1", "paper", "paper")}
     gaps = [after - before for before, after in zip(heard.at, heard.at[1:], strict=False)]
-    assert max(gaps) <= TELL_SECONDS + 0.01
+    assert max(gaps) <= TELL_SECONDS + CHANGE_SECONDS + 0.01, "one that a pull overtakes is put together again"
     assert min(gaps[:-1]) >= CHANGE_SECONDS - 0.001, "but the last, which waits for nothing"
     last = heard.last
     assert last.sentence == "stopped as asked: SIGTERM; read back empty"
