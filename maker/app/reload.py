@@ -81,9 +81,7 @@ class Reloader:
     engine: Engine
     refused: Callable[[str], None]  # told why nothing was changed
     answer: Callable[[Answer], None]
-    hand_over: Callable[[Prepared], None] = lambda _change: (
-        None
-    )  # to the quoting cycle, to be applied between two turns
+    hand_over: Callable[[Prepared], None] = lambda _change: None  # to the quoting cycle, to apply between two turns
     withdraw: Callable[[Prepared], bool] = lambda _change: True  # take it back; False: it was applied
     due: Asked | None = None
     woken: trio.Event = attrs.field(factory=trio.Event)
