@@ -5,6 +5,8 @@ For a key that was just made, and for one that is about to take another's place:
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -15,7 +17,7 @@ from maker.edge.answer import Answer
 from maker.edge.client import Client
 from maker.edge.lane import Lane, NotSent
 from maker.errors import OutcomeUnknown, Refused, Unauthorized
-from maker.wire import ocx, reads
+from maker.wire import limits, ocx, reads
 
 PROOF_SECONDS_MAX: Final = 5.0  # one call, connecting included
 
@@ -28,6 +30,7 @@ class Proof:
     refused: bool  # the exchange said so: no use in trying again from here
     sentence: str
     orders: tuple[OrderSeen, ...] = attrs.field(default=(), repr=False)  # what rests, by a read
+    wait_seconds: float | None = None  # asked for by a 429; None: it was none
 
 
 async def by_read(client: Client) -> Proof:
@@ -48,10 +51,10 @@ async def by_read(client: Client) -> Proof:
     return proof
 
 
-async def by_cancel(lane: Lane, unused_name: str) -> Proof:
+async def by_cancel(lane: Lane, unused_name: str, wall: Callable[[], float] = time.time) -> Proof:
     """Prove that the key a lane carries may cancel, and so trade: cancel what has a clientOrderId that none ever had.
 
-    One request of the order path; whoever counts them must be told.
+    One request of the order path; whoever counts them must be told, of `wait_seconds` too. `wall` is in unix seconds.
     """
     answer = None
     body = ocx.encode(ocx.CancelAllRequest(client_order_id=unused_name))
@@ -60,7 +63,10 @@ async def by_cancel(lane: Lane, unused_name: str) -> Proof:
             answer = await lane.call("POST", ocx.CANCEL_ALL, body)
         except (NotSent, OutcomeUnknown) as error:
             return Proof(False, False, f"it could not be tried: {error}")
-    return judged(answer, "may cancel")
+    proof = judged(answer, "may cancel")
+    if answer is not None and answer.status == 429:
+        proof = attrs.evolve(proof, wait_seconds=limits.wait_seconds(answer.headers, answer.body, wall()))
+    return proof
 
 
 def judged(answer: Answer | None, what: str) -> Proof:

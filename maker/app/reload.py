@@ -148,7 +148,7 @@ class Reloader:
         """Prove another key. Raises NotReloaded."""
         proof = await self.prover.prove(another.secret)
         for _ in range(PROOFS_MAX - 1):
-            if proof.good or proof.refused:
+            if proof.good or proof.refused or proof.wait_seconds is not None:
                 break
             await trio.sleep(PROOF_PAUSE_SECONDS)
             proof = await self.prover.prove(another.secret)

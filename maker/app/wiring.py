@@ -140,7 +140,10 @@ class Run:
             if stayed and not any(one.client_order_id in stayed for one in proof.orders):
                 return Proof(False, False, OTHER_ACCOUNT)
             self.engine.budget.cancel_spent(self.pulse.boot())
-            return await key_proof.by_cancel(lane, self.engine.identity.client_order_id())
+            proof = await key_proof.by_cancel(lane, self.engine.identity.client_order_id(), self.pulse.wall)
+            if proof.wait_seconds is not None:  # it holds for the account, so for ladders too
+                self.engine.budget.throttled(proof.wait_seconds, self.pulse.boot())
+            return proof
         finally:
             lane.close()
             with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):

@@ -93,6 +93,15 @@ def test_drawn_among_other_faults() -> None:
     assert seen >= DRAWN // 2
 
 
+@pytest.mark.parametrize("seed", [1_000_163, 1_000_873])
+def test_seed_a_key_that_is_throttled_while_it_is_proved_is_waited_for(seed: int) -> None:
+    """S9: the cancel that proves a key was answered 429, and ladders left before the wait it asked for was over."""
+    outcome, record = perform(CONFIG, draw(seed, len(CONFIG.markets)))
+    assert outcome.violations == ()
+    assert "reload" in {fault.name for fault in draw(seed, len(CONFIG.markets)).faults}
+    assert reports(record), "nothing was reloaded"
+
+
 def test_the_storms_of_other_seeds_are_what_they_were() -> None:
     """Nothing is drawn for them, and nothing of theirs from the stream of reloads."""
     for seed in range(200):
