@@ -5,7 +5,6 @@ For a key that was just made, and for one that is about to take another's place:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -51,7 +50,7 @@ async def by_read(client: Client) -> Proof:
     return proof
 
 
-async def by_cancel(lane: Lane, unused_name: str, wall: Callable[[], float] = time.time) -> Proof:
+async def by_cancel(lane: Lane, unused_name: str, wall: Callable[[], float]) -> Proof:
     """Prove that the key a lane carries may cancel, and so trade: cancel what has a clientOrderId that none ever had.
 
     One request of the order path; whoever counts them must be told, of `wait_seconds` too. `wall` is in unix seconds.

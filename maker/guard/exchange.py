@@ -47,8 +47,7 @@ Steps = Generator[Call | float, bytes, Value]
 class NoAnswer(Exception):
     """Nothing to be believed came back: the call may or may not have had its effect."""
 
-    status = 0
-    wait_seconds = 0.0
+    status, wait_seconds = 0, 0.0
 
 
 class Refused(NoAnswer):
@@ -130,31 +129,32 @@ class Exchange:
                 problem = error
         raise problem
 
-    def follow(self, steps: Steps[Value]) -> Value:
-        """Carry steps out, here and now, and return what they come to. Raises what they raise."""
-        try:
-            step = next(steps)
-            while True:
-                if not isinstance(step, Call):
-                    time.sleep(step)
-                    step = next(steps)
-                    continue
-                try:
-                    content = self.call(*step)
-                except NoAnswer as problem:
-                    step = steps.throw(problem)
-                else:
-                    step = steps.send(content)
-        except StopIteration as end:
-            return cast("Value", end.value)
-
     def cancel_all(self) -> None:
         """Cancel everything: returns when acknowledged. Raises NoAnswer."""
         self.call("POST", CANCEL_ALL, {})
 
     def open_orders(self) -> list[dict[str, Any]]:
         """Return what rests on the whole account. Raises NoAnswer."""
-        return self.follow(reading())
+        return follow(reading(), self.call, time.sleep)
+
+
+def follow(steps: Steps[Value], call: Callable[..., bytes], pause: Callable[[float], object]) -> Value:
+    """Carry steps out, here and now, and return what they come to. Raises what they raise."""
+    try:
+        step = next(steps)
+        while True:
+            if not isinstance(step, Call):
+                pause(step)
+                step = next(steps)
+                continue
+            try:
+                content = call(*step)
+            except NoAnswer as problem:
+                step = steps.throw(problem)
+            else:
+                step = steps.send(content)
+    except StopIteration as end:
+        return cast("Value", end.value)
 
 
 def believed(what: str, status: int, retry_after: str, content: bytes) -> bytes:
@@ -187,7 +187,7 @@ def within(seconds: float) -> Iterator[None]:
 
 def pull(exchange: Exchange, tail_seconds: float, give_up_seconds: float, first: Callable[[], object]) -> Pulled:
     """Do all of `pulling`, here and now."""
-    return exchange.follow(pulling(tail_seconds, give_up_seconds, first, seconds_now, os.urandom))
+    return follow(pulling(tail_seconds, give_up_seconds, first, seconds_now, os.urandom), exchange.call, time.sleep)
 
 
 def pulling(

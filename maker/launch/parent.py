@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard import latch
-from maker.guard.exchange import Exchange, NoAnswer, pull, reading_back, seconds_now
+from maker.guard.exchange import Exchange, NoAnswer, follow, pull, reading_back, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
 from maker.launch.companion import Companion
@@ -192,7 +192,7 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
             if foreign and not wanted.cancels_foreign:
                 raise Refusal(describe_foreign(foreign))
             exchange.cancel_all()
-            if not exchange.follow(reading_back()):
+            if not follow(reading_back(), exchange.call, time.sleep):
                 return
             break
         except NoAnswer as problem:

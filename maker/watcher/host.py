@@ -10,9 +10,9 @@ import os
 import random
 import traceback
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from maker.guard.exchange import Call, Exchange, NoAnswer, Steps, seconds_now
+from maker.guard.exchange import Exchange, follow, seconds_now
 from maker.launch import key
 from maker.launch.account import Stopped
 from maker.launch.start import log
@@ -24,8 +24,6 @@ BEAT_SECONDS = 10.0  # systemd hears of us at least so often; a call takes two a
 LOOK_UP_SECONDS = 60.0  # between two look-ups of the exchange's name, in a thread that may hang
 BUG_SECONDS = 10.0  # before beginning anew after an error of our own
 KEY_HEADER = "x-api-key"
-
-Value = TypeVar("Value")
 
 
 class Wanted(NamedTuple):
@@ -82,7 +80,7 @@ class Host:
         self.say("watching", self.promise())
         while True:
             try:
-                return self.carry_out(self.watcher.run())
+                return follow(self.watcher.run(), self.call, self.pause)
             except Stopped:
                 raise
             except Exception as problem:  # noqa: BLE001 - it ends this watcher; ending the process would leave nobody
@@ -104,26 +102,7 @@ class Host:
             f"before it is {bounds.pulled_seconds_max:g} s old."
         )
 
-    def carry_out(self, steps: Steps[Value]) -> Value:
-        """Make the calls and wait the pauses, and return what the steps come to. Raises what they raise."""
-        try:
-            step = next(steps)
-            while True:
-                if not isinstance(step, Call):
-                    self.pause(step)
-                    step = next(steps)
-                    continue
-                try:
-                    content = self.call(step)
-                except NoAnswer as problem:
-                    step = steps.throw(problem)
-                else:
-                    step = steps.send(content)
-        except StopIteration as end:
-            came_to: Value = end.value
-            return came_to
-
-    def call(self, step: Call) -> bytes:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """Make one call, with the exchange's name looked up lately. Raises NoAnswer, and Stopped at practice's end."""
         notify(self.environment, ALIVE)
         exchange = self.wanted.exchange
@@ -132,9 +111,9 @@ class Host:
         elif self.now() - self.looked_up_at > LOOK_UP_SECONDS:
             exchange.look_up(0.0)  # the last good one stays
         else:
-            return exchange.call(*step)
+            return exchange.call(method, path, body)
         self.looked_up_at = self.now()
-        return exchange.call(*step)
+        return exchange.call(method, path, body)
 
     def pause(self, seconds: float) -> None:
         """Wait, telling systemd that we are ready and alive; being told to stop ends it, and every later one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import trio
 import trio.testing
@@ -25,7 +27,7 @@ def lane(network: MemoryExchange, key: str) -> Lane:
 async def both(office: Office, key: str) -> tuple[key_proof.Proof, key_proof.Proof]:
     read = await key_proof.by_read(office.client({"x-api-key": key}))
     own = lane(office.network, key)
-    cancel = await key_proof.by_cancel(own, "mk-never-used")
+    cancel = await key_proof.by_cancel(own, "mk-never-used", time.time)
     own.close()
     return read, cancel
 
@@ -88,7 +90,7 @@ async def test_an_exchange_in_trouble_proves_nothing(
         network = MemoryExchange(nursery, script)
         client = Client(URL, {"x-api-key": TRADE}, None, dial=network.dial)
         own = lane(network, TRADE)
-        for proof in (await key_proof.by_read(client), await key_proof.by_cancel(own, "mk-never-used")):
+        for proof in (await key_proof.by_read(client), await key_proof.by_cancel(own, "mk-never-used", time.time)):
             assert (proof.good, proof.refused) == (False, False)
             assert words in proof.sentence
         await client.aclose()
