@@ -72,9 +72,10 @@ class Setbacks:
     refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
 
     def hold(self, now: float, sentence: str, seconds: float = MARKET_HOLD_SECONDS) -> None:
-        """Quote nothing new here for a while; what rests stays."""
-        self.hold_until = now + seconds
-        self.hold_sentence = sentence
+        """Quote nothing new here for a while, and never for less than is left of another; what rests stays."""
+        if now + seconds >= self.hold_until:
+            self.hold_until = now + seconds
+            self.hold_sentence = sentence
 
     def held(self, now: float) -> str:
         """Why nothing new is quoted, as a sentence; empty when something may be."""

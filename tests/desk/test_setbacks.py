@@ -51,6 +51,17 @@ def test_each_margin_refusal_halves_the_size_and_the_third_holds() -> None:
     assert each.hold_until == START + MARKET_HOLD_SECONDS
 
 
+def test_a_short_hold_does_not_end_a_long_one() -> None:
+    """S11: a ladder that fails late must not bring a market back whose margin was refused, or that was halted."""
+    each = Setbacks()
+    each.hold(START, "its margin was refused repeatedly")
+    assert not each.failed("reset", START + 1)
+    assert each.hold_until == START + MARKET_HOLD_SECONDS
+    assert each.held(START + 10).startswith("its margin was refused repeatedly")
+    each.hold(START + 1, "the exchange had halted this market")
+    assert each.hold_until == START + 1 + MARKET_HOLD_SECONDS
+
+
 # -- refusals
 
 
