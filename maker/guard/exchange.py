@@ -28,6 +28,8 @@ ANSWER_BYTES_MAX = 1 << 22  # ten thousand open orders
 TAIL_SECONDS = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # when to cancel again: a ladder may land late
 READ_GAP_SECONDS = 0.3  # between the two empty reads
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.1, 2.0  # after trouble, doubled from one to the other
+ASKED_SECONDS_MAX = 60.0  # an exchange may ask for a longer pause, but a window of its rate limit is no longer
+LAST_TRY_SECONDS = 2.0  # before it gives up, whatever pause was asked for
 
 Value = TypeVar("Value")
 
@@ -227,12 +229,17 @@ def pulling(
         except NoAnswer as problem:
             trouble, asked_seconds = str(problem), problem.wait_seconds
             if problem.status not in (0, 429):  # it answers, but not to this; at 429 only waiting helps
-                with contextlib.suppress(NoAnswer):
+                try:
                     if (yield from other_routes(random)):
                         cancels, due = cancels + 1, [at for at in due if at > elapsed]
+                except NoAnswer as other:
+                    asked_seconds = other.wait_seconds
         first()
         first = bool
-        yield max(0.0, min(max(pause, asked_seconds), began + give_up_seconds - now()))
+        time_left, wait = began + give_up_seconds - now(), max(pause, min(asked_seconds, ASKED_SECONDS_MAX))
+        if wait >= time_left > LAST_TRY_SECONDS:
+            wait = time_left - LAST_TRY_SECONDS
+        yield max(0.0, min(wait, time_left))
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
     return Pulled(False, left, cancels, trouble)
 
@@ -262,7 +269,8 @@ def reading_back() -> Steps[int]:
 def other_routes(random: Callable[[int], bytes]) -> Steps[bool]:
     """Cancel by market, then by order, then with empty ladders, as long as something rests; say if one worked.
 
-    For an exchange that refuses the unscoped cancel-all or does not follow it. Raises NoAnswer for the reads.
+    For an exchange that refuses the unscoped cancel-all or does not follow it. Raises NoAnswer for the reads, and for
+    the first of them that is answered 429: the others would fare no better, and it says how long to wait.
     """
     worked = False
     for path, field in ((CANCEL_ALL, "marketId"), (CANCEL_ALL, "clientOrderId"), (BULK, "marketId")):
@@ -271,8 +279,12 @@ def other_routes(random: Callable[[int], bytes]) -> Steps[bool]:
             body: dict[str, Any] = {field: value}
             if path == BULK:  # ASSUMED: an atomic replace by nothing takes all quotes of the market
                 body |= {"quoteId": f"guard-{random(8).hex()}", "cancelAll": True, "quotes": []}
-            with contextlib.suppress(NoAnswer):
+            try:
                 yield Call("POST", path, body)
+            except NoAnswer as problem:
+                if problem.status == 429:
+                    raise
+            else:
                 worked = True
     return worked
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from maker.guard.exchange import (
+    ASKED_SECONDS_MAX,
     CALL_SECONDS_MAX,
     CANCEL_ALL,
     LOOK_UP_SECONDS_MAX,
@@ -37,7 +38,6 @@ PROVE_SECONDS = 60.0  # between two tries to find out whether the key may cancel
 DENIED_SECONDS = 60.0  # between two tries of a key that was good once: never spin
 TROUBLE_SECONDS_MAX = 15.0  # the longest pause after trouble, unless poll_seconds is longer
 PULL_SECONDS_MIN = 1.0  # between two pulls in vain, doubled to the above: eight cancel-alls a minute at the most
-ASKED_SECONDS_MAX = 60.0  # an exchange may ask for more, but a window of its rate limit is no longer
 READ_SECONDS_MAX = LOOK_UP_SECONDS_MAX + 2 * CALL_SECONDS_MAX  # a read that took longer says nothing of now
 TELL_SECONDS = 300.0  # between two lines that say the same, "alive" among them
 LAST_LOOKS = 2  # when told to stop

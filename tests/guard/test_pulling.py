@@ -9,8 +9,10 @@ import attrs
 import pytest
 
 from maker.guard.exchange import (
+    ASKED_SECONDS_MAX,
     BULK,
     CANCEL_ALL,
+    LAST_TRY_SECONDS,
     ORDERS,
     READ_GAP_SECONDS,
     Call,
@@ -101,6 +103,46 @@ def test_at_429_the_wait_is_obeyed_and_nothing_else_is_tried() -> None:
     assert hand.pull() == Pulled(True, 0, 1, "cancel-all was answered 429")
     assert [step for _, step in hand.steps] == [EVERYTHING, 0.7, EVERYTHING, READ, READ_GAP_SECONDS, READ]
     assert hand.first_after == [1]
+
+
+def test_a_429_that_asks_for_more_time_than_there_is_gets_a_last_try() -> None:
+    """H26: it may have asked for too much, and whoever gives up has nothing to lose."""
+    throttled = [True]
+    hand = ByHand(lambda call: Refused("cancel-all", 429, 60.0) if throttled and call == EVERYTHING else healthy(call))
+    assert hand.pull() == Pulled(False, None, 0, "cancel-all was answered 429")
+    assert hand.at_of(EVERYTHING) == pytest.approx([0.0, GIVE_UP_SECONDS - LAST_TRY_SECONDS])
+    assert hand.at - 1000.0 == pytest.approx(GIVE_UP_SECONDS)
+
+
+def test_no_exchange_sends_the_guard_to_sleep() -> None:
+    """H26, S1: a pause of a day, or one in milliseconds that is taken for seconds, is one of a window."""
+    refusals: list[Answer] = [Refused("cancel-all", 429, 86_400.0)]
+    hand = ByHand(lambda call: refusals.pop() if refusals else healthy(call))
+    assert hand.pull(give_up_seconds=600.0).verified_empty
+    assert hand.at_of(EVERYTHING) == pytest.approx([0.0, ASKED_SECONDS_MAX], abs=0.1)
+
+
+def test_other_routes_stop_at_a_429_and_wait_as_it_asks() -> None:
+    """H26, F26: the rest of them would only be throttled too, and each would cost another request."""
+    resting = {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
+    throttled = [Refused("cancel-all", 429, 7.0)]
+
+    def scoped_only(call: Call) -> Answer:
+        if call == READ:
+            return rows(*((market, "") for market in sorted(resting)))
+        market = (call.body or {}).get("marketId")
+        if market is None:
+            return Refused("cancel-all", 403, 0.0)
+        if market == "ETH-PERP" and throttled:
+            return throttled.pop()
+        resting.discard(market)
+        return b"{}"
+
+    hand = ByHand(scoped_only)
+    assert (hand.pull().verified_empty, resting) == (True, set())
+    markets = [(call.body or {}).get("marketId", "") if call.method == "POST" else None for call in hand.calls]
+    assert markets[:5] == ["", None, "BTC-PERP", "ETH-PERP", ""], "nothing between the 429 and the next round"
+    assert next(step for _, step in hand.steps if not isinstance(step, Call)) == 7.0
 
 
 def test_silence_is_asked_again_and_less_and_less_often() -> None:

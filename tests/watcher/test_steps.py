@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from maker.guard.exchange import BULK, CANCEL_ALL, ORDERS, Call, NoAnswer
+from maker.guard.exchange import ASKED_SECONDS_MAX, BULK, CANCEL_ALL, ORDERS, Call, NoAnswer
 from maker.launch.account import Stopped
 from maker.watcher.bounds import Bounds
 from maker.watcher.steps import (
-    ASKED_SECONDS_MAX,
     DENIED_MAX,
     DENIED_SECONDS,
     PROVE_SECONDS,
