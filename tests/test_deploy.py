@@ -142,11 +142,19 @@ def test_the_unit_gives_the_guard_its_time() -> None:
 
 
 def test_the_unit_starts_again_only_where_that_helps() -> None:
+    """Another key or configuration needs a person; after 75 quotes may rest, and nobody else looks after them."""
     found = directives()
-    assert set(found["RestartPreventExitStatus"][0].split()) >= {"75", "77", "78"}
-    assert int(found["StartLimitBurst"][0]) <= 5
+    assert set(found["RestartPreventExitStatus"][0].split()) == {"2", "77", "78"}
+    assert int(found["StartLimitBurst"][0]) <= 7
     assert int(found["StartLimitIntervalSec"][0]) >= guard()["crash_window_seconds"]
     assert float(found["RestartSec"][0]) * int(found["StartLimitBurst"][0]) < int(found["StartLimitIntervalSec"][0])
+
+
+def test_the_unit_never_tires_of_an_exchange_that_is_down() -> None:
+    """A host is up before its network, or an outage lasts: each start is followed by a cancel-all that does not end."""
+    found = directives()
+    seconds = float(found["RestartSec"][0]) + guard()["give_up_seconds"]
+    assert int(found["StartLimitBurst"][0]) > float(found["StartLimitIntervalSec"][0]) / seconds + 1
 
 
 def test_the_kernel_is_told_to_spare_the_guard() -> None:

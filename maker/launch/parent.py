@@ -45,6 +45,7 @@ MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to 
 START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
 DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
 DRILL_PAUSE_SECONDS = 0.2
+MAY_REST = "Nothing was placed; quotes that an earlier run left may rest."
 INCIDENTS = "incidents"  # folder in the state folder: a file for each death, for people
 INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exit code must not wait for it
 
@@ -180,10 +181,13 @@ def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
 
 
 def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
-    """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal."""
+    """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal.
+
+    Where nothing can be swept, what an earlier run left may rest: that is worth another start, and has its code.
+    """
     gives_up_at = seconds_now() + DRILL_SECONDS_MAX
     if not exchange.look_up():
-        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}.")
+        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}. {MAY_REST}", report.UNVERIFIED)
     while True:
         has_read = False
         try:
@@ -200,14 +204,15 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
                 sentence = key.denied_sentence(problem.status, read_before=has_read, configuration=wanted.configuration)
                 raise Refusal(sentence, report.CREDENTIALS) from None
             if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
-                raise Refusal(
-                    f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
-                ) from None
+                why = f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
+                raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
             if told(signals, max(DRILL_PAUSE_SECONDS, problem.wait_seconds)):
-                raise Refusal("stopped by a signal before anything was placed.") from None
+                why = "stopped by a signal before the exchange could be swept."
+                raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
     swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)
     if not swept.verified_empty:
-        raise Refusal(f"what rests on the account could not be swept ({swept.trouble}): quotes may rest.")
+        why = f"what rests on the account could not be swept ({swept.trouble})."
+        raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED)
 
 
 def is_ours(row: dict[str, Any], prefix: str) -> bool:

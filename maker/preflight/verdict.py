@@ -37,7 +37,7 @@ class Finding:
     verdict: Verdict
     said: str
     fix: str = ""
-    exit_code: ExitCode = ExitCode.CLEAN  # of a failed one: `run`'s, if it would be refused for this; else 1
+    exit_code: ExitCode = ExitCode.CLEAN  # of a failed one: 77 or 78, if `run` would be refused for this; else 1
 
 
 def sentence(said: object) -> str:
@@ -108,7 +108,7 @@ def harmless(text: str, secret: str) -> str:
 
 
 def exit_code(rows: Iterable[Row]) -> ExitCode:
-    """The code that `run` would be refused with, by the first check that says so; else 1 for any that did not pass."""
+    """77 or 78 where `run` would be refused, by the first check that says so; else 1 for any that did not pass."""
     codes = [row.finding.exit_code for row in rows if not row.finding.verdict.passes]
     refusals = [code for code in codes if code is not ExitCode.FAILURES_FOUND]
     return [*refusals, *codes, ExitCode.CLEAN][0]
@@ -130,4 +130,4 @@ def summary(rows: list[Row]) -> str:
         ExitCode.CLEAN: "nothing stands against a start",
         ExitCode.FAILURES_FOUND: "a start would not be refused for it, but should wait",
     }
-    return f"Of {len(rows)} checks {parts}; {ends.get(code, f'a start would be refused with code {int(code)}')}."
+    return f"Of {len(rows)} checks {parts}; {ends.get(code, 'a start would be refused')}."

@@ -180,15 +180,28 @@ def test_foreign_orders_are_cancelled_where_the_configuration_says_so(
     assert exchange.resting == []
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, 77), (403, 77), (503, 78)])
+@pytest.mark.parametrize(("status", "code"), [(401, 77), (403, 77), (503, 75)])
 def test_a_drill_that_fails_starts_nothing(
     scripted: Scripted, exchange: ScriptedExchange, status: int, code: int
 ) -> None:
-    """A key that may not cancel must never quote."""
+    """A key that may not cancel must never quote; where nobody can be swept, an earlier run's quotes may rest."""
     exchange.script = lambda request: Say(status) if request.method == "POST" else None
     run = scripted("reports")
     ended, result = finish(run.start(limits="parent.DRILL_SECONDS_MAX = 0.5"))
     assert (ended, result["exit_code"]) == (code, code)
+    assert ("may rest" in result["reason"]) == (code == 75)
+    assert not (run.folder / "maker_argv").exists()
+
+
+def test_what_cannot_be_swept_may_rest(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """F30: every cancel-all is acknowledged and an order of ours rests on; another start may help."""
+    exchange.resting = [order(number=1)]
+    exchange.script = lambda request: Say(200, b"{}") if request.method == "POST" else None
+    run = scripted("reports")
+    code, result = finish(run.start(limits="parent.DRILL_SECONDS_MAX = 1.5"))
+    assert code == 75
+    assert "could not be swept" in result["reason"]
+    assert "may rest" in result["reason"]
     assert not (run.folder / "maker_argv").exists()
 
 
@@ -198,7 +211,7 @@ def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Script
     run = scripted("reports")
     limits = "from maker.guard import exchange; exchange.CALL_SECONDS_MAX = 0.2; parent.DRILL_SECONDS_MAX = 1.5"
     code, result = finish(run.start(limits=limits))
-    assert code == 78
+    assert code == 75
     assert "within 1.5 s" in result["reason"]
     assert len(exchange.reads) >= 3
     process = run.start(limits="parent.DRILL_SECONDS_MAX = 60.0")
@@ -207,7 +220,7 @@ def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Script
         os.sched_yield()
     process.send_signal(signal.SIGTERM)
     code, result = finish(process)
-    assert code == 78
+    assert code == 75
     assert "stopped by a signal" in result["reason"]
 
 

@@ -27,6 +27,7 @@ FOREIGN: Final = {
     "timeInForce": "gtc",
     "postOnly": True,
 }
+UNSWEPT: Final = ("could not be read and swept within 30 s", "quotes that an earlier run left may rest")
 MARKET_LINE: Final = r"^\[market\.BTC-PERP"  # of its own table, and of those of its models
 
 
@@ -97,8 +98,8 @@ async def unreachable(folder: Path) -> None:
         port = free.getsockname()[1]
     at = now_ms()
     conf = live_conf(folder, port, port)
-    await refused(folder, conf, words=("could not be read and swept within 30 s",), seconds_max=UNREACHABLE_SECONDS_MAX)
-    measure("exchange unreachable -> exit 78", now_ms() - at)
+    await refused(folder, conf, code=75, words=UNSWEPT, seconds_max=UNREACHABLE_SECONDS_MAX)
+    measure("exchange unreachable -> exit 75", now_ms() - at)
 
 
 async def silent(folder: Path) -> None:
@@ -108,15 +109,13 @@ async def silent(folder: Path) -> None:
         deaf.listen(64)
         port = deaf.getsockname()[1]
         conf = live_conf(folder, port, port)
-        await refused(
-            folder, conf, words=("could not be read and swept within 30 s",), seconds_max=UNREACHABLE_SECONDS_MAX
-        )
+        await refused(folder, conf, code=75, words=UNSWEPT, seconds_max=UNREACHABLE_SECONDS_MAX)
 
 
 async def unknown_host(folder: Path) -> None:
     """A name that does not exist."""
     conf = live_conf(folder, 1, 1, replace={r"^base_url = .*$": 'base_url = "https://no-such-host.invalid"'})
-    await refused(folder, conf, words=("cannot be found", "no-such-host.invalid"))
+    await refused(folder, conf, code=75, words=("cannot be found", "no-such-host.invalid", "may rest"))
 
 
 async def no_file(folder: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_row_for_programs() -> None:
             [FINE, WRONG, SKIPPED],
             "Of 3 checks 1 ok, 1 failed, 1 not made; a start would not be refused for it, but should wait.",
         ),
-        ([REFUSES], "Of 1 checks 1 failed; a start would be refused with code 78."),
+        ([REFUSES], "Of 1 checks 1 failed; a start would be refused."),
     ],
 )
 def test_all_of_them_in_a_sentence(rows: list[Row], said: str) -> None:
