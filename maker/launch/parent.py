@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard import latch
-from maker.guard.exchange import Exchange, NoAnswer, follow, pull, reading_back, seconds_now
+from maker.guard.exchange import ASKED_SECONDS_MAX, Exchange, NoAnswer, follow, pull, reading_back, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
 from maker.launch.companion import Companion
@@ -185,7 +185,7 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
 
     Where nothing can be swept, what an earlier run left may rest: that is worth another start, and has its code.
     """
-    gives_up_at = seconds_now() + DRILL_SECONDS_MAX
+    gives_up_at, has_waited = seconds_now() + DRILL_SECONDS_MAX, False
     if not exchange.look_up():
         raise Refusal(f"the exchange cannot be found: no address for {exchange.host}. {MAY_REST}", report.UNVERIFIED)
     while True:
@@ -203,10 +203,14 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
             if problem.status in (401, 403) or (problem.status == 409 and not has_read):
                 sentence = key.denied_sentence(problem.status, read_before=has_read, configuration=wanted.configuration)
                 raise Refusal(sentence, report.CREDENTIALS) from None
-            if seconds_now() + max(DRILL_PAUSE_SECONDS, problem.wait_seconds) >= gives_up_at:
+            wait_seconds = max(DRILL_PAUSE_SECONDS, min(problem.wait_seconds, ASKED_SECONDS_MAX))
+            if problem.status == 429 and not has_waited:  # a run that died may have used its requests up
+                gives_up_at, has_waited = gives_up_at + wait_seconds, True
+                log("waiting", f"{problem}: trying again in {wait_seconds:.0f} s.")
+            if seconds_now() + wait_seconds >= gives_up_at:
                 why = f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
                 raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
-            if told(signals, max(DRILL_PAUSE_SECONDS, problem.wait_seconds)):
+            if told(signals, wait_seconds):
                 why = "stopped by a signal before the exchange could be swept."
                 raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
     swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)

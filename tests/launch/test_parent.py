@@ -193,6 +193,22 @@ def test_a_drill_that_fails_starts_nothing(
     assert not (run.folder / "maker_argv").exists()
 
 
+def test_a_drill_waits_for_the_window_that_an_earlier_run_used_up(
+    scripted: Scripted, exchange: ScriptedExchange
+) -> None:
+    """F26: once; an exchange that throttles for ever is none to start on."""
+    exchange.resting = [order(number=1)]
+    limits, throttled = "parent.DRILL_SECONDS_MAX = 0.5", Say(429, b'{"retryAfterMs": 1000}')
+    exchange.script = lambda request: throttled if request.method == "POST" and len(exchange.requests) < 3 else None
+    run = scripted("reports")
+    assert finish(run.start(limits=limits))[0] == 0
+    assert exchange.resting == []
+    exchange.script = lambda _request: throttled
+    code, result = finish(run.start(limits=limits))
+    assert code == 75
+    assert "429" in result["reason"]
+
+
 def test_what_cannot_be_swept_may_rest(scripted: Scripted, exchange: ScriptedExchange) -> None:
     """F30: every cancel-all is acknowledged and an order of ours rests on; another start may help."""
     exchange.resting = [order(number=1)]
