@@ -224,6 +224,7 @@ def command(name: str, folder: Path, conf: Path) -> list[str]:
         "/opt/maker/run.py": str(PROJECT / "run.py"),
         "/etc/maker/live.toml": str(conf),
         "/etc/maker/ocx-key": str(folder / "ocx-key"),
+        "${EXIT_STATUS}": "KILL",  # systemd's word for a guard that was killed
     }
     assert [word for word in words if word.startswith("/") and word not in places] == []
     return [places.get(word, word) for word in words]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from maker.guard import latch
 from maker.guard.exchange import READ_GAP_SECONDS, Exchange, NoAnswer, Refused, pull, seconds_now
-from maker.launch import running
+from maker.launch import running, sparing
 from maker.launch.account import REFUSED, Account, Stopped, account, load
 from maker.launch.lock import CRASHES
 
@@ -30,7 +30,7 @@ DENIED_MAX = 3  # refusals for the key's sake in a row: a fourth would not be an
 DENIED_PAUSE_SECONDS = 0.5
 
 USAGES = {
-    "cancel-all": "usage: cancel-all CONF [--no-latch] [--key-file FILE] [--json]",
+    "cancel-all": "usage: cancel-all CONF [--no-latch] [--key-file FILE] [--after EXIT_STATUS] [--json]",
     "clear": "usage: clear CONF [--json]",
 }
 
@@ -41,6 +41,7 @@ class Words(NamedTuple):
     configuration: Path
     with_latch: bool
     key_file: str  # instead of the configuration's, which may be there only while a service runs; "" for that one
+    after: str  # the exit status of the run before, as a service says it: what a refused start spared is spared
 
 
 class PracticeExchange(Exchange):
@@ -107,7 +108,7 @@ def flatten_without_packages(problem: ImportError, words: list[str]) -> int:
 def parse(name: str, words: list[str]) -> Words:
     """Read a command's words. Raises Stopped."""
     configurations: list[str] = []
-    with_latch, key_file = True, ""
+    with_latch, key_file, after = True, "", ""
     rest = iter(words)
     for word in rest:
         if word == "--json":
@@ -118,13 +119,15 @@ def parse(name: str, words: list[str]) -> Words:
             key_file = next(rest, "")
             if not key_file or key_file.startswith("-"):
                 raise Stopped(USAGE, f"--key-file needs a path. {USAGES[name]}")
+        elif word == "--after" and name == "cancel-all":
+            after = next(rest, "")
         elif word.startswith("-"):
             raise Stopped(USAGE, f"unknown option {word}. {USAGES[name]}")
         else:
             configurations.append(word)
     if len(configurations) != 1:
         raise Stopped(USAGE, f"one configuration is needed, not {len(configurations)}. {USAGES[name]}")
-    return Words(Path(configurations[0]), with_latch, key_file)
+    return Words(Path(configurations[0]), with_latch, key_file, after)
 
 
 # -- cancel-all ---------------------------------------------------------------------------------------------------
@@ -134,9 +137,12 @@ def cancel_all(words: Words) -> dict[str, Any]:
     """Latch, cancel, read back, watch the tail. Raises Stopped."""
     began = seconds_now()
     tree, folder = load(words.configuration)
+    refused_start = sparing.refused(words.configuration, words.after)
     unlatched = write_latch(folder, "cancel-all was asked for by command") if words.with_latch else ""
     ours = account(tree, folder, words.key_file)
     exchange = found(ours, began + ours.give_up_seconds)
+    if refused_start is not None:
+        sparing.spare(exchange, refused_start, began + ours.give_up_seconds)
     first_pull(exchange, ours, began)
     left_seconds = max(READ_GAP_SECONDS, began + ours.give_up_seconds - seconds_now())
     pulled = pull(exchange, min(ours.tail_seconds, left_seconds / 2), left_seconds, bool)

@@ -23,6 +23,7 @@ from maker.launch.settings import ParentSettings
 LOCK_FOLDERS = ("/run/lock", tempfile.gettempdir())  # of this machine, for every user: the first that can be used
 POLL_SECONDS = 0.1
 ORPHAN_SECONDS_MAX = 30.0  # a maker whose parent is gone has unwound within 15
+STATE_LOCK = "maker.lock"  # in the state folder
 CRASHES = "crashes"  # in the state folder: unix time of each death of a maker, a line each
 CRASH_BYTES_MAX = 1 << 16
 BACKOFF_SECONDS_MAX = 60.0

@@ -36,6 +36,7 @@ from maker.launch.conductor import Conductor
 from maker.launch.lock import Lock
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
+from maker.launch.sparing import is_ours
 from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
 from maker.launch.threads import in_thread
@@ -154,7 +155,7 @@ def hold_locks(wanted: settings.ParentSettings, signals: int, stack: contextlib.
     held: list[Lock] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        asked = [(Lock(folder / "maker.lock"), f"in {folder}")]
+        asked = [(Lock(folder / lock.STATE_LOCK), f"in {folder}")]
         if not wanted.is_paper:  # a practice account belongs to its state folder
             asked.append((lock.account_lock(wanted), f"on the account {wanted.account!r} on this machine"))
         for one, _ in asked:
@@ -217,11 +218,6 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
     if not swept.verified_empty:
         why = f"what rests on the account could not be swept ({swept.trouble})."
         raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED)
-
-
-def is_ours(row: dict[str, Any], prefix: str) -> bool:
-    """Whether an open order carries our prefix."""
-    return str(row.get("clientOrderId") or "").startswith(f"{prefix}-")
 
 
 def describe_foreign(foreign: list[dict[str, Any]]) -> str:

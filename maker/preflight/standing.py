@@ -36,7 +36,7 @@ def latch(wanted: ParentSettings) -> Finding:
 
 def lock(wanted: ParentSettings) -> Finding:
     """Whether another run keeps a start from its locks. Raises OSError."""
-    if locks.is_held(wanted.state_folder / "maker.lock"):
+    if locks.is_held(wanted.state_folder / locks.STATE_LOCK):
         said = "A maker runs on this state folder: what follows is seen beside it, and a second start is refused."
         return warning(said, "Nothing need be done if that is meant.")
     if not wanted.is_paper and any(locks.is_held(path) for path in locks.account_paths(wanted)):
