@@ -192,10 +192,11 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
     while True:
         has_read = False
         try:
-            foreign = [row for row in exchange.open_orders() if not is_ours(row, wanted.order_prefix)]
+            rows = exchange.open_orders()
+            foreign = [row for row in rows if not is_ours(row, wanted.order_prefix)]
             has_read = True
             if foreign and not wanted.cancels_foreign:
-                raise Refusal(describe_foreign(foreign))
+                raise Refusal(describe_foreign(foreign, len(rows) - len(foreign), wanted.configuration))
             exchange.cancel_all()
             if not follow(reading_back(), exchange.call, time.sleep):
                 return
@@ -220,12 +221,17 @@ def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int
         raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED)
 
 
-def describe_foreign(foreign: list[dict[str, Any]]) -> str:
+def describe_foreign(foreign: list[dict[str, Any]], ours_count: int, configuration: Path) -> str:
+    """Say why no start is possible, and how what is ours, if any of it rests, is pulled without the rest."""
     named = ", ".join(f"{row.get('marketId')} {row.get('clientOrderId') or row.get('id')}" for row in foreign)
-    return (
+    said = (
         f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
         "Give the bot a sub-account of its own, or cancel them yourself."
     )
+    if ours_count:
+        alone = f"`python3 run.py cancel-all {configuration} --after 78` pulls those alone."
+        said += f" {ours_count} OF OURS REST TOO: {alone}"
+    return said
 
 
 def routine(exchange: Exchange, venue: Venue | None) -> None:

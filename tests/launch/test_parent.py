@@ -168,6 +168,8 @@ def test_foreign_orders_stop_the_start_without_a_cancel(scripted: Scripted, exch
     code, result = finish(scripted("reports").start())
     assert (code, result["exit_code"]) == (78, 78)
     assert "1 orders on the account are not ours (ETH-PERP other-e-2)" in result["reason"]
+    assert "1 OF OURS REST TOO" in result["reason"]
+    assert "--after 78" in result["reason"]
     assert exchange.cancels == []
     assert len(exchange.resting) == 2
 
