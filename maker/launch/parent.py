@@ -3,7 +3,7 @@
     locks        the state folder's, and a live account's: one writer
     kill file    refuses; so do too many deaths in a short time
     fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
-                 and route before anything is placed
+                 and route before anything is placed (maker.launch.fire_drill)
     maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch, maker.launch.watching)
     monitor      started once the maker runs, ended when all else is done, and never waited for (maker.launch.companion)
     pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
@@ -28,15 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from maker.guard import latch
-from maker.guard.exchange import ASKED_SECONDS_MAX, Exchange, NoAnswer, follow, pull, reading_back, seconds_now
+from maker.guard.exchange import Exchange, pull, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended
 from maker.launch import key, lock, report, settings
 from maker.launch.companion import Companion
 from maker.launch.conductor import Conductor
+from maker.launch.fire_drill import fire_drill
 from maker.launch.lock import Lock
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
-from maker.launch.sparing import is_ours
 from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
 from maker.launch.threads import in_thread
@@ -44,9 +44,6 @@ from maker.launch.watching import Watch, read_available
 
 MAKER_STOP_SECONDS_MAX = 20.0  # an error of our own: it still gets the time to pull its quotes
 START_SECONDS_MAX = 60.0  # what `--for` does not count: loading markets, reconciling
-DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
-DRILL_PAUSE_SECONDS = 0.2
-MAY_REST = "Nothing was placed; quotes that an earlier run left may rest."
 INCIDENTS = "incidents"  # folder in the state folder: a file for each death, for people
 INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exit code must not wait for it
 
@@ -78,7 +75,7 @@ def run_in(
         exchange = Rotating(venue.venue_url if venue else wanted.base_url, Keys(ours), wanted.ca_file)
     except OSError as problem:  # ssl.SSLError among them
         raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
-    fire_drill(exchange, wanted, signals)
+    fire_drill(exchange, wanted, lambda seconds: told(signals, seconds))
     # Only now: a key in its last minutes still sweeps what an earlier run left.
     needed_seconds = key.seconds_needed(wanted.guard.give_up_seconds, wanted.guard.tail_seconds)
     key.refuse_short_life(ours, needed_seconds, time.time(), wanted.configuration)
@@ -179,59 +176,6 @@ def refuse_latched(wanted: settings.ParentSettings, signals: int) -> None:
         log("waiting", f"the maker died repeatedly: starting again in {pause:g} s.")
     if told(signals, pause):
         raise Refusal("stopped by a signal before anything was placed.")
-
-
-def fire_drill(exchange: Exchange, wanted: settings.ParentSettings, signals: int) -> None:
-    """Prove key and route by sweeping what an earlier run left; stop beside foreign orders. Raises Refusal.
-
-    Where nothing can be swept, what an earlier run left may rest: that is worth another start, and has its code.
-    """
-    gives_up_at, has_waited = seconds_now() + DRILL_SECONDS_MAX, False
-    if not exchange.look_up():
-        raise Refusal(f"the exchange cannot be found: no address for {exchange.host}. {MAY_REST}", report.UNVERIFIED)
-    while True:
-        has_read = False
-        try:
-            rows = exchange.open_orders()
-            foreign = [row for row in rows if not is_ours(row, wanted.order_prefix)]
-            has_read = True
-            if foreign and not wanted.cancels_foreign:
-                raise Refusal(describe_foreign(foreign, len(rows) - len(foreign), wanted.configuration))
-            exchange.cancel_all()
-            if not follow(reading_back(), exchange.call, time.sleep):
-                return
-            break
-        except NoAnswer as problem:
-            if problem.status in (401, 403) or (problem.status == 409 and not has_read):
-                sentence = key.denied_sentence(problem.status, read_before=has_read, configuration=wanted.configuration)
-                raise Refusal(sentence, report.CREDENTIALS) from None
-            wait_seconds = max(DRILL_PAUSE_SECONDS, min(problem.wait_seconds, ASKED_SECONDS_MAX))
-            if problem.status == 429 and not has_waited:  # a run that died may have used its requests up
-                gives_up_at, has_waited = gives_up_at + wait_seconds, True
-                log("waiting", f"{problem}: trying again in {wait_seconds:.0f} s.")
-            if seconds_now() + wait_seconds >= gives_up_at:
-                why = f"the exchange could not be read and swept within {DRILL_SECONDS_MAX:g} s ({problem})."
-                raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
-            if told(signals, wait_seconds):
-                why = "stopped by a signal before the exchange could be swept."
-                raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED) from None
-    swept = pull(exchange, 0.0, max(1.0, gives_up_at - seconds_now()), bool)
-    if not swept.verified_empty:
-        why = f"what rests on the account could not be swept ({swept.trouble})."
-        raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED)
-
-
-def describe_foreign(foreign: list[dict[str, Any]], ours_count: int, configuration: Path) -> str:
-    """Say why no start is possible, and how what is ours, if any of it rests, is pulled without the rest."""
-    named = ", ".join(f"{row.get('marketId')} {row.get('clientOrderId') or row.get('id')}" for row in foreign)
-    said = (
-        f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
-        "Give the bot a sub-account of its own, or cancel them yourself."
-    )
-    if ours_count:
-        alone = f"`python3 run.py cancel-all {configuration} --after 78` pulls those alone."
-        said += f" {ours_count} OF OURS REST TOO: {alone}"
-    return said
 
 
 def routine(exchange: Exchange, venue: Venue | None) -> None:

@@ -243,7 +243,7 @@ class ScriptedRun:
                 "import sys",
                 "from maker import __main__ as command",
                 "from maker.guard import watch",
-                "from maker.launch import companion, lock, parent, start",
+                "from maker.launch import companion, fire_drill, lock, parent, start",
                 limits,
             ]
             program = ["-c", "\n".join([*lines, "command.leave(command.main(sys.argv[1:]))"])]

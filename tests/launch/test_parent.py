@@ -189,7 +189,7 @@ def test_a_drill_that_fails_starts_nothing(
     """A key that may not cancel must never quote; where nobody can be swept, an earlier run's quotes may rest."""
     exchange.script = lambda request: Say(status) if request.method == "POST" else None
     run = scripted("reports")
-    ended, result = finish(run.start(limits="parent.DRILL_SECONDS_MAX = 0.5"))
+    ended, result = finish(run.start(limits="fire_drill.DRILL_SECONDS_MAX = 0.5"))
     assert (ended, result["exit_code"]) == (code, code)
     assert ("may rest" in result["reason"]) == (code == 75)
     assert not (run.folder / "maker_argv").exists()
@@ -200,7 +200,7 @@ def test_a_drill_waits_for_the_window_that_an_earlier_run_used_up(
 ) -> None:
     """F26: once; an exchange that throttles for ever is none to start on."""
     exchange.resting = [order(number=1)]
-    limits, throttled = "parent.DRILL_SECONDS_MAX = 0.5", Say(429, b'{"retryAfterMs": 1000}')
+    limits, throttled = "fire_drill.DRILL_SECONDS_MAX = 0.5", Say(429, b'{"retryAfterMs": 1000}')
     exchange.script = lambda request: throttled if request.method == "POST" and len(exchange.requests) < 3 else None
     run = scripted("reports")
     assert finish(run.start(limits=limits))[0] == 0
@@ -216,7 +216,7 @@ def test_what_cannot_be_swept_may_rest(scripted: Scripted, exchange: ScriptedExc
     exchange.resting = [order(number=1)]
     exchange.script = lambda request: Say(200, b"{}") if request.method == "POST" else None
     run = scripted("reports")
-    code, result = finish(run.start(limits="parent.DRILL_SECONDS_MAX = 1.5"))
+    code, result = finish(run.start(limits="fire_drill.DRILL_SECONDS_MAX = 1.5"))
     assert code == 75
     assert "could not be swept" in result["reason"]
     assert "may rest" in result["reason"]
@@ -227,12 +227,12 @@ def test_a_drill_without_answers_is_tried_on_and_can_be_stopped(scripted: Script
     """The alarm that ends a call is no stop signal; a stop signal is one."""
     exchange.script = lambda _request: Say(hang=True)
     run = scripted("reports")
-    limits = "from maker.guard import exchange; exchange.CALL_SECONDS_MAX = 0.2; parent.DRILL_SECONDS_MAX = 1.5"
+    limits = "from maker.guard import exchange; exchange.CALL_SECONDS_MAX = 0.2; fire_drill.DRILL_SECONDS_MAX = 1.5"
     code, result = finish(run.start(limits=limits))
     assert code == 75
     assert "within 1.5 s" in result["reason"]
     assert len(exchange.reads) >= 3
-    process = run.start(limits="parent.DRILL_SECONDS_MAX = 60.0")
+    process = run.start(limits="fire_drill.DRILL_SECONDS_MAX = 60.0")
     seen = len(exchange.reads)
     while len(exchange.reads) == seen:
         os.sched_yield()
