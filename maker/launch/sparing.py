@@ -89,7 +89,12 @@ def cancel_ours(exchange: Exchange, prefix: str, give_up_at: float) -> Spared | 
                 return left
             pause = PAUSE_SECONDS if ours else READ_GAP_SECONDS
             for row in ours:
-                exchange.call("POST", CANCEL_ALL, {"clientOrderId": row["clientOrderId"]})
+                try:
+                    exchange.call("POST", CANCEL_ALL, {"clientOrderId": row["clientOrderId"]})
+                except NoAnswer as problem:
+                    if problem.status in (0, 429):
+                        raise  # the others would fare no better
+                    trouble = str(problem)
         except NoAnswer as problem:
             if isinstance(problem, Refused) and problem.status in (401, 403):
                 return None

@@ -111,6 +111,17 @@ def test_what_cannot_be_cancelled_is_told(
     assert "QUOTES MAY REST: 2 of ours do" in str(said["reason"])
 
 
+def test_one_that_cannot_be_cancelled_holds_up_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange
+) -> None:
+    stuck = OURS[0]["clientOrderId"]
+    exchange.script = lambda request: Say(404) if request.body == {"clientOrderId": stuck} else None
+    said = stop(capsys, conf(tmp_path, exchange.url, give_up="1.5"), "78")
+    assert said["exit_code"] == 75
+    assert "1 of ours do (POST /perps/orders/cancel-all was answered 404)" in str(said["reason"])
+    assert exchange.resting == [OURS[0], *OTHERS]
+
+
 def test_another_run_at_work_is_left_in_peace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange
 ) -> None:
