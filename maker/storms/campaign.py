@@ -18,7 +18,7 @@ import attrs
 from maker.storms import workers
 from maker.storms.outcome import Outcome, Violation
 from maker.storms.record import Record
-from maker.storms.requirements import VOID_RATIO_MAX, Needs
+from maker.storms.requirements import RARE_FROM, VOID_RATIO_MAX, Needs
 from maker.storms.schedule import Schedule
 from maker.storms.workers import Failure
 
@@ -124,6 +124,7 @@ class Tally:
     def requirements(self) -> list[Requirement]:
         """Judge what a green of this campaign would mean."""
         required = self.size >= self.needs.required_from
+        demanded = dict.fromkeys(self.needs.rare, self.size >= RARE_FROM and required)
         void = self.void.total()
         done = max(1, self.done - len(self.failures))
         judged = [
@@ -133,11 +134,12 @@ class Tally:
             ),
         ]
         judged += [
-            Requirement(f"fault_{name}", f"{row} {name} bit", self.bites[name] > 0, required)
+            Requirement(f"fault_{name}", f"{row} {name} bit", self.bites[name] > 0, demanded.get(name, required))
             for name, row in self.needs.faults.items()
         ]
         judged += [
-            Requirement(name, sentence, self.reached[name] > 0, required) for name, sentence in self.needs.marks.items()
+            Requirement(name, sentence, self.reached[name] > 0, demanded.get(name, required))
+            for name, sentence in self.needs.marks.items()
         ]
         judged += [
             Requirement(f"judged_{name}", f"{name} had something to judge", self.checked[name] > 0, required)

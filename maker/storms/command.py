@@ -25,7 +25,7 @@ from maker.storms import campaign, findings
 from maker.storms.campaign import Build, Tally
 from maker.storms.findings import Finding
 from maker.storms.progress import Progress
-from maker.storms.requirements import REQUIRED_FROM, Needs
+from maker.storms.requirements import RARE_FROM, REQUIRED_FROM, Needs
 from maker.storms.schedule import Schedule
 from maker.storms.tables import as_object, tables
 from maker.storms.wiring import UsageError, prepared, read_schedule, wired
@@ -46,8 +46,9 @@ seed-N.txt to read, seed-N.json for --schedule.
 
 From {REQUIRED_FROM} storms on a campaign must also have met what it is for: at most 5 % void storms (without ladders,
 fills or a fault while quotes rested), every class of faults, every reason to pull quotes, a cancel-all that was itself
-refused, and so on. Otherwise its green would mean little. One seed in a hundred is performed twice, in another process,
-and must have the same history; the hash of hashes is the same for the same seeds, program and configuration.
+refused, and so on (from {RARE_FROM} on ten minutes without an exchange, too). Otherwise its green would mean little.
+One seed in a hundred is performed twice, in another process, and must have the same history; the hash of hashes is the
+same for the same seeds, program and configuration.
 
 exit codes: 0 no violation, and everything required was met; 1 otherwise, also when stopped before the end or when a
 storm hung or crashed; 2 usage; 78 the configuration is refused.

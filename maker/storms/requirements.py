@@ -2,7 +2,8 @@
 
 An invariant that was never judged and a danger that never came up are no evidence. A mark is a text that an outcome
 carries in `reached`; a class of faults is met when it bit. A small campaign cannot meet everything: below
-`REQUIRED_FROM` storms the table says what was met and demands nothing but that something counted.
+`REQUIRED_FROM` storms the table says what was met and demands nothing but that something counted, and what is `RARE`
+is demanded from `RARE_FROM` on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import attrs
 
 from maker.desk.deadman import Reason
 
-REQUIRED_FROM: Final = 1_000  # storms: the rarest class is drawn in one of a hundred
+REQUIRED_FROM: Final = 1_000  # storms: all but what is rare is met by one of two hundred
+RARE_FROM: Final = 10_000
+RARE: Final = frozenset({"exchange_gone", "exit_75"})  # ten minutes without an exchange: drawn in one of four hundred
 VOID_RATIO_MAX: Final = 0.05  # of storms that do not count: more, and the weather is not what it should be
 
 # S17 is not here: the log's thread and pipe are real (tests/app/test_logs.py, the drill blocked_stdout).
@@ -100,12 +103,13 @@ class Needs:
     faults: Mapping[str, str] = attrs.field(factory=dict)  # name of a class to its row in the catalogue
     marks: Mapping[str, str] = attrs.field(factory=dict)
     required_from: int = REQUIRED_FROM  # storms
+    rare: frozenset[str] = frozenset()  # of faults and marks: these are required from `RARE_FROM` on
     alone: bool = False  # one storm that somebody chose: it need not even count
 
 
 def needs_of_world(faults: Mapping[str, str]) -> Needs:
     """Of the whole program, with the catalogue of faults: name of a class to its row."""
-    return Needs(invariants=INVARIANTS, faults=faults, marks=MARKS)
+    return Needs(invariants=INVARIANTS, faults=faults, marks=MARKS, rare=RARE)
 
 
 def needs_of_core() -> Needs:

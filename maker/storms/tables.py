@@ -7,6 +7,7 @@ from typing import Any, Final
 from maker.storms.campaign import Tally
 from maker.storms.findings import Finding
 from maker.storms.progress import a_minute, duration
+from maker.storms.requirements import RARE_FROM
 from maker.storms.schedule import as_fields
 
 FAILURES_SHOWN_MAX: Final = 10
@@ -101,8 +102,9 @@ def required_lines(tally: Tally) -> list[str]:
     if others:
         missing = [one.name for one in others if not one.met]
         named = f"; not met: {', '.join(missing)}" if missing else ""
-        limit = tally.needs.required_from
-        lines.append(f"  not required below {limit} storms: {len(others) - len(missing)} of {len(others)} met{named}")
+        few = tally.size < tally.needs.required_from
+        why = f"below {tally.needs.required_from if few else RARE_FROM} storms"
+        lines.append(f"  not required {why}: {len(others) - len(missing)} of {len(others)} met{named}")
     return lines
 
 

@@ -11,8 +11,18 @@ import pytest
 from maker.desk.deadman import Reason
 from maker.storms import campaign
 from maker.storms.campaign import Build, Tally
+from maker.storms.catalogue import CLASSES
 from maker.storms.outcome import Outcome, Violation
-from maker.storms.requirements import ELSEWHERE, INVARIANTS, JUDGED_BY_CORE, MARKS, Needs, needs_of_core, needs_of_world
+from maker.storms.requirements import (
+    ELSEWHERE,
+    INVARIANTS,
+    JUDGED_BY_CORE,
+    MARKS,
+    RARE_FROM,
+    Needs,
+    needs_of_core,
+    needs_of_world,
+)
 from maker.storms.workers import Failure
 from tests.storms import scripted
 from tests.storms.scripted import NEEDS, SMALL, outcome, schedule
@@ -152,6 +162,15 @@ def test_a_small_campaign_need_not_meet_everything(size: int, required: bool) ->
     ]
 
 
+@pytest.mark.parametrize(("size", "required"), [(RARE_FROM - 1, False), (RARE_FROM, True)])
+def test_what_is_rare_is_demanded_of_a_large_campaign_alone(size: int, required: bool) -> None:
+    """Whoever chooses a thousand seeds must not be told to have failed because none drew what one of 400 does."""
+    tally = Tally(attrs.evolve(NEEDS, rare=frozenset({"gap", "exit_75"}), required_from=10), size)
+    tally.add(0, outcome(schedule(0), faults={}, reached=frozenset(), checked={}))
+    assert {"fault_refuse", "judged_S1"} <= set(unmet(tally))
+    assert ({"fault_gap", "exit_75"} <= set(unmet(tally))) is required
+
+
 def test_a_campaign_that_was_cut_short_has_not_passed() -> None:
     """Nobody can tell what the seeds that are missing would have shown."""
     asked = itertools.count()
@@ -186,6 +205,7 @@ def test_what_is_required_is_complete() -> None:
     assert set(needs_of_core().invariants) == JUDGED_BY_CORE
     world = needs_of_world({"gap": "F20"})
     assert (world.required_from, set(world.faults), world.marks) == (1_000, {"gap"}, MARKS)
+    assert world.rare <= set(MARKS) | {one.name for one in CLASSES}
 
 
 def test_outcomes_say_what_they_are() -> None:
