@@ -90,6 +90,7 @@ class MarketAccount:
     resting: dict[str, OwnOrder] = attrs.field(factory=dict)  # by clientOrderId
     pending: dict[str, OwnOrder] = attrs.field(factory=dict)
     superseded: dict[str, OwnOrder] = attrs.field(factory=dict)
+    guessed: list[tuple[OwnOrder, Fill]] = attrs.field(factory=list)  # by price, while a ladder was on its way
     trade_ids: TradeIds = attrs.field(factory=TradeIds)
     finished: TradeIds = attrs.field(factory=TradeIds)  # clientOrderIds of orders filled whole
     asked: dict[str, int] = attrs.field(factory=dict)  # clientOrderId -> lots asked for and not filled; oldest first
@@ -106,6 +107,7 @@ class MarketAccount:
     def begin(self, quote_id: str, orders: Iterable[LevelOrder]) -> None:
         """A ladder is about to leave, each side best level first: from here on its levels may fill."""
         assert not self.pending, "one write in flight a market"
+        self.guessed.clear()
         levels = dict.fromkeys(Side, 0)
         for order in orders:
             levels[order.side] += 1
@@ -124,9 +126,15 @@ class MarketAccount:
 
         Without names (None) all of the ladder is taken to rest. False: an order read must say what rests.
         """
+        early = [one for one in self.guessed if engine_ms is not None and one[1].at_ms > engine_ms]
+        for order, fill in early:  # the old ladder was gone by then
+            order.lots += fill.lots
+            self.resting[order.client_order_id] = order
         self.supersede(self.resting, engine_ms, now)
         for order in self.pending.values():
             order.placed_ms = engine_ms
+        for _, fill in early:
+            self.reduce(fill)
         if orders is None:
             self.resting, self.pending = self.pending, {}
             return False
@@ -260,6 +268,8 @@ class MarketAccount:
         found = self.order_of(fill)
         if found is not None:
             orders, order = found
+            if self.pending and orders is self.resting and fill.order_id is fill.client_order_id is None:
+                self.guessed.append((order, fill))
             order.lots -= fill.lots
             if order.lots <= 0:
                 del orders[order.client_order_id]

@@ -171,6 +171,42 @@ def test_a_fill_without_ids_that_is_told_early_is_not_the_old_ladders() -> None:
     assert account.superseded["old"].lots == 6, "of that very millisecond: the older one, which counts less long"
 
 
+@pytest.mark.parametrize("lots", [4, 10], ids=["partly", "whole"])
+@pytest.mark.parametrize("names", [True, False])
+def test_a_fill_without_ids_that_is_told_before_its_ladders_answer_is_not_the_old_ones(names: bool, lots: int) -> None:
+    """S6, core seed 56738: the answer says that the old one was gone by then. What it filled must not count on."""
+    account = with_ladder(level("old", lots=10))
+    account.begin("q2", [level("new", lots=10)])
+    account.fill(attrs.evolve(a_fill("t1", Side.BUY, lots, ticks=BID), at_ms=START_MS + 51))
+    assert account.may_fill_lots(Side.BUY) == 20 - lots, "not known yet whose it was"
+    account.placed(rests("new") if names else None, START_MS + 50, START)
+    assert (account.resting["new"].lots if lots < 10 else len(account.resting)) == 10 - lots
+    assert account.superseded["old"].lots == 10, "what may still be told of it"
+    account.heard(START_MS + 100, START + 0.1)
+    assert account.may_fill_lots(Side.BUY) == 10 - lots
+
+
+def test_a_fill_without_ids_from_before_the_replace_is_the_old_ones_whenever_it_is_told() -> None:
+    """S7: told while the new one was on its way, and older than what it replaced."""
+    account = with_ladder(level("old", lots=10))
+    account.begin("q2", [level("new", lots=10)])
+    account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 50))
+    account.placed(rests("new"), START_MS + 50, START)
+    assert (account.superseded["old"].lots, account.resting["new"].lots) == (6, 10)
+
+
+def test_what_a_refused_ladder_did_not_get_stays_off_the_old_one() -> None:
+    """S7: nothing replaced it, so that the fill was its own; the next answer takes nothing back."""
+    account = with_ladder(level("old", lots=10))
+    account.begin("q2", [level("refused", lots=10)])
+    account.fill(attrs.evolve(a_fill("t1", Side.BUY, 4, ticks=BID), at_ms=START_MS + 51))
+    account.not_placed()
+    assert account.may_fill_lots(Side.BUY) == 6
+    account.begin("q3", [level("new", lots=10)])
+    account.placed(rests("new"), START_MS + 50, START)
+    assert (account.superseded["old"].lots, account.resting["new"].lots) == (6, 10)
+
+
 def test_a_read_that_crossed_with_a_fill_does_not_bring_it_back() -> None:
     """S6, core seed 47940: read before the fill, answered after it was told by its order's name."""
     account = with_ladder(level("a", lots=10))

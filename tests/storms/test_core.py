@@ -198,7 +198,7 @@ def test_seed_48055_a_ladder_after_a_margin_refusal_is_smaller_though_margin_is_
     assert sentences(run_core(CONFIGURATION, 48055)) == ""
 
 
-@pytest.mark.parametrize("seed", [35875, 38620, 47940])
+@pytest.mark.parametrize("seed", [35875, 38620, 47940, 56738])
 def test_seeds_in_which_facts_crossed_on_their_way(seed: int) -> None:
     """S5, S6: a stream cut while its market was halted, a fill told early, and one told while orders were read."""
     assert sentences(run_core(CONFIGURATION, seed)) == ""
