@@ -126,14 +126,14 @@ class MarketAccount:
 
         Without names (None) all of the ladder is taken to rest. False: an order read must say what rests.
         """
-        early = [one for one in self.guessed if engine_ms is not None and one[1].at_ms > engine_ms]
-        for order, fill in early:  # the old ladder was gone by then
+        guessed = self.guessed if engine_ms is not None else []
+        for order, fill in guessed:  # whose they were is asked again below, now that it is known when the old one went
             order.lots += fill.lots
             self.resting[order.client_order_id] = order
         self.supersede(self.resting, engine_ms, now)
         for order in self.pending.values():
             order.placed_ms = engine_ms
-        for _, fill in early:
+        for _, fill in guessed:
             self.reduce(fill)
         if orders is None:
             self.resting, self.pending = self.pending, {}
