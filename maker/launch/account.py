@@ -32,6 +32,7 @@ class Account(NamedTuple):
     tail_seconds: float
     give_up_seconds: float
     practice: running.Practice | None = None  # None: it is the real one
+    warning: str = ""  # what a person must mend about the key's file; it is used all the same
 
 
 def load(configuration: Path) -> tuple[dict[str, Any], Path]:
@@ -44,7 +45,10 @@ def load(configuration: Path) -> tuple[dict[str, Any], Path]:
 
 
 def account(tree: dict[str, Any], folder: Path, key_file: str) -> Account:
-    """Return which account at which address, with its key; `key_file`, where given, is used instead. Raises Stopped."""
+    """Return which account at which address, with its key; `key_file`, where given, is used instead. Raises Stopped.
+
+    A key that others may read is used, with a warning: no start takes it, and what rests must be pulled all the same.
+    """
     guard = table(tree, "guard")
     tail, give_up = (
         float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else default
@@ -62,10 +66,14 @@ def account(tree: dict[str, Any], folder: Path, key_file: str) -> Account:
     try:
         base_url = settings.base_url(exchange.get("base_url"))
         kept = ("", key_file) if key_file else (str(exchange.get("key_env", "")), str(exchange.get("key_file", "")))
-        secret = key.read_key(*kept, os.environ)
+        warning = ""
+        try:
+            secret = key.read_key(*kept, os.environ)
+        except key.NoKey as problem:
+            secret, warning = key.read_key(*kept, os.environ, even_open=True), str(problem)
     except (key.NoKey, settings.SettingsError) as problem:
         raise Stopped(REFUSED, f"NOTHING WAS CANCELLED, quotes may rest: {problem}") from None
-    return Account(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up)
+    return Account(base_url, secret, str(exchange.get("ca_file", "")), tail, give_up, warning=warning)
 
 
 def table(tree: dict[str, Any], name: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Words(NamedTuple):
     configuration: Path
     with_latch: bool
     key_file: str  # instead of the configuration's, which may be there only while a service runs; "" for that one
-    after: str  # the exit status of the run before, as a service says it: what a refused start spared is spared
+    after: str | None  # the exit status of the run before, as a service says it; None: by hand
 
 
 class PracticeExchange(Exchange):
@@ -108,7 +108,8 @@ def flatten_without_packages(problem: ImportError, words: list[str]) -> int:
 def parse(name: str, words: list[str]) -> Words:
     """Read a command's words. Raises Stopped."""
     configurations: list[str] = []
-    with_latch, key_file, after = True, "", ""
+    with_latch, key_file = True, ""
+    after: str | None = None
     rest = iter(words)
     for word in rest:
         if word == "--json":
@@ -137,12 +138,14 @@ def cancel_all(words: Words) -> dict[str, Any]:
     """Latch, cancel, read back, watch the tail. Raises Stopped."""
     began = seconds_now()
     tree, folder = load(words.configuration)
-    refused_start = sparing.refused(words.configuration, words.after)
+    start_in_vain = sparing.after_a_start(words.configuration, words.after)
     unlatched = write_latch(folder, "cancel-all was asked for by command") if words.with_latch else ""
     ours = account(tree, folder, words.key_file)
+    if ours.warning:
+        say(f"Warning, the key is used all the same: {ours.warning}")
     exchange = found(ours, began + ours.give_up_seconds)
-    if refused_start is not None:
-        sparing.spare(exchange, refused_start, began + ours.give_up_seconds)
+    if start_in_vain is not None:
+        sparing.spare(exchange, start_in_vain, began + ours.give_up_seconds)
     first_pull(exchange, ours, began)
     left_seconds = max(READ_GAP_SECONDS, began + ours.give_up_seconds - seconds_now())
     pulled = pull(exchange, min(ours.tail_seconds, left_seconds / 2), left_seconds, bool)

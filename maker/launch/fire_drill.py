@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from maker.guard.exchange import ASKED_SECONDS_MAX, Exchange, NoAnswer, follow, pull, reading_back, seconds_now
 from maker.launch import key, report
 from maker.launch.settings import ParentSettings
-from maker.launch.sparing import is_ours
+from maker.launch.sparing import cancel_ours, is_ours
 from maker.launch.start import Refusal, log
 
 DRILL_SECONDS_MAX = 30.0  # to read, sweep and read back: an exchange that takes longer is not to be quoted on
@@ -37,7 +36,7 @@ def fire_drill(exchange: Exchange, wanted: ParentSettings, stopped: Callable[[fl
             foreign = [row for row in rows if not is_ours(row, wanted.order_prefix)]
             has_read = True
             if foreign and not wanted.cancels_foreign:
-                raise Refusal(describe_foreign(foreign, len(rows) - len(foreign), wanted.configuration))
+                refuse_beside(foreign, len(rows) - len(foreign), exchange, wanted, gives_up_at)
             exchange.cancel_all()
             if not follow(reading_back(), exchange.call, time.sleep):
                 return
@@ -62,14 +61,18 @@ def fire_drill(exchange: Exchange, wanted: ParentSettings, stopped: Callable[[fl
         raise Refusal(f"{why} {MAY_REST}", report.UNVERIFIED)
 
 
-def describe_foreign(foreign: list[dict[str, Any]], ours_count: int, configuration: Path) -> str:
-    """Say why no start is possible, and how what is ours, if any of it rests, is pulled without the rest."""
+def refuse_beside(
+    foreign: list[dict[str, Any]], ours_count: int, exchange: Exchange, wanted: ParentSettings, give_up_at: float
+) -> NoReturn:
+    """Pull what is ours by name, if any rests, and refuse to start beside orders of others. Raises Refusal."""
     named = ", ".join(f"{row.get('marketId')} {row.get('clientOrderId') or row.get('id')}" for row in foreign)
-    said = (
+    why = (
         f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them. "
         "Give the bot a sub-account of its own, or cancel them yourself."
     )
     if ours_count:
-        alone = f"`python3 run.py cancel-all {configuration} --after 78` pulls those alone."
-        said += f" {ours_count} OF OURS REST TOO: {alone}"
-    return said
+        spared = cancel_ours(exchange, wanted.order_prefix, give_up_at)
+        if spared is None or spared.ours != 0:
+            raise Refusal(f"{why} Ours that rest too could not be pulled by name: {MAY_REST}", report.UNVERIFIED)
+        why += " Ours that rested too were pulled by name."
+    raise Refusal(why)

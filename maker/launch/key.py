@@ -65,17 +65,21 @@ class Key:
         return f"Key(key_id={self.key_id!r}, scope={self.scope!r}, expires_at={self.expires_at!r})"
 
 
-def read_key(key_env: str, key_file: str, environment: Mapping[str, str]) -> str:
+def read_key(key_env: str, key_file: str, environment: Mapping[str, str], *, even_open: bool = False) -> str:
     """Return the API key's secret from an environment variable or else a file. Raises NoKey."""
-    return read(key_env, key_file, environment).secret
+    return read(key_env, key_file, environment, even_open=even_open).secret
 
 
-def read(key_env: str, key_file: str, environment: Mapping[str, str]) -> Key:
-    """Return the API key, with what is noted beside it, from an environment variable or else a file. Raises NoKey."""
+def read(key_env: str, key_file: str, environment: Mapping[str, str], *, even_open: bool = False) -> Key:
+    """Return the API key, with what is noted beside it, from an environment variable or else a file. Raises NoKey.
+
+    `even_open`: of a file, too, that others may read.
+    """
     if key_env:
         found, where, field = environment.get(key_env, ""), f"the environment variable {key_env}", "exchange.key_env"
     else:
-        found, where, field = read_key_file(Path(key_file)), "the key file", "exchange.key_file"
+        field = "exchange.key_file"
+        found, where = read_private(Path(key_file), field, even_open=even_open), "the key file"
     secret, *rest = [line.strip() for line in found.strip().split("\n")]
     notes = {name.strip(): value.strip() for name, _, value in (line[1:].partition(":") for line in rest if line)}
     fits = secret.startswith(KEY_PREFIX) and secret.isascii() and not any(letter.isspace() for letter in secret)
@@ -173,19 +177,14 @@ def denied_sentence(status: int, *, read_before: bool, configuration: object) ->
     )
 
 
-def read_key_file(path: Path) -> str:
-    """Return what a key file holds that nobody else can read. Raises NoKey."""
-    return read_private(path, "exchange.key_file")
-
-
-def read_private(path: Path, field: str) -> str:
-    """Return what a file holds that nobody else can read; `field` names it in the error. Raises NoKey."""
+def read_private(path: Path, field: str, *, even_open: bool = False) -> str:
+    """Return what a file holds that nobody else can read, or `even_open`; `field` names it in errors. Raises NoKey."""
     try:
         path = path.expanduser()
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             mode, of_root = stat.S_IMODE(status.st_mode), status.st_uid == status.st_gid == 0
-            private = not mode & ~KEY_FILE_MODE or (of_root and mode == CREDENTIAL_MODE)
+            private = even_open or not mode & ~KEY_FILE_MODE or (of_root and mode == CREDENTIAL_MODE)
             if not stat.S_ISREG(status.st_mode) or not private:
                 raise NoKey(field, "others may read it.", f"Run chmod 600 {path}")
             content = file.read(KEY_BYTES_MAX + 1)

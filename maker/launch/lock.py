@@ -55,7 +55,7 @@ class Lock:
                 say(f"an earlier run {what} is still pulling its quotes: waiting for it.")
                 said = True
             time.sleep(POLL_SECONDS)
-        self.describe(ending=False)
+        self.describe(ending=False, started=False)
 
     def attempt(self) -> bool:
         try:
@@ -65,15 +65,20 @@ class Lock:
         return True
 
     def holder(self) -> dict[str, object]:
-        with contextlib.suppress(OSError, ValueError):
-            said = json.loads(self.path.read_bytes())
-            return said if isinstance(said, dict) else {}
-        return {}
+        return holder(self.path)
 
-    def describe(self, *, ending: bool) -> None:
-        """Write who holds it; one that somebody else owns stays as it is."""
+    def describe(self, *, ending: bool, started: bool) -> None:
+        """Write who holds it, and whether a maker of his was started; one that somebody else owns stays as it is."""
         with contextlib.suppress(OSError):
-            self.path.write_text(json.dumps({"pid": os.getpid(), "ending": ending}) + "\n")
+            self.path.write_text(json.dumps({"pid": os.getpid(), "ending": ending, "started": started}) + "\n")
+
+
+def holder(path: Path) -> dict[str, object]:
+    """Return what a lock's file says of who holds it, or held it last; nothing where there is no such file."""
+    with contextlib.suppress(OSError, ValueError):
+        said = json.loads(path.read_bytes())
+        return said if isinstance(said, dict) else {}
+    return {}
 
 
 def open_shared(path: Path) -> int:

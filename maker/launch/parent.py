@@ -1,9 +1,9 @@
 """One run, from its locks to its last word. This process is the maker's guard.
 
     locks        the state folder's, and a live account's: one writer
-    kill file    refuses; so do too many deaths in a short time
-    fire drill   read what rests (foreign orders stop here, nothing cancelled), cancel-all, read back empty: proves key
+    fire drill   read what rests (orders of others stop here: ours go by name), cancel-all, read back empty: proves key
                  and route before anything is placed (maker.launch.fire_drill)
+    kill file    refuses; so do too many deaths in a short time: what an earlier run left is swept all the same
     maker        started, armed at its first heartbeat, watched to its end (maker.guard.watch, maker.launch.watching)
     monitor      started once the maker runs, ended when all else is done, and never waited for (maker.launch.companion)
     pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
@@ -67,7 +67,8 @@ def run_in(
     """Run with all that must be undone on `stack`: undone in the reverse order, whatever happens."""
     signals = catch_signals(stack)
     locks = hold_locks(wanted, signals, stack)
-    refuse_latched(wanted, signals)
+    if wanted.is_paper:
+        refuse_latched(wanted, signals)
     venue = start_venue(wanted, signals, stack) if wanted.is_paper else None
     ours = key.Key(key.PAPER_KEY) if wanted.is_paper else key.read(wanted.key_env, wanted.key_file, os.environ)
     key.refuse_scope(ours, wanted.configuration)
@@ -76,7 +77,9 @@ def run_in(
     except OSError as problem:  # ssl.SSLError among them
         raise Refusal(f"exchange.ca_file {wanted.ca_file} cannot be used: {problem}.") from None
     fire_drill(exchange, wanted, lambda seconds: told(signals, seconds))
-    # Only now: a key in its last minutes still sweeps what an earlier run left.
+    # Only now: latched, or with a key in its last minutes, it still sweeps what an earlier run left.
+    if not wanted.is_paper:
+        refuse_latched(wanted, signals)
     needed_seconds = key.seconds_needed(wanted.guard.give_up_seconds, wanted.guard.tail_seconds)
     key.refuse_short_life(ours, needed_seconds, time.time(), wanted.configuration)
     read = hashlib.sha256(settings.content_of(wanted.configuration)).hexdigest()
@@ -90,6 +93,8 @@ def run_in(
     command += ["--result-fd", str(result_writer), "--guard-fd", str(makers_end.fileno())]
     command += [] if for_seconds is None else ["--for", f"{for_seconds:.3f}s"]
     command += [] if venue is None else ["--venue-url", venue.venue_url, "--reference-url", venue.reference_url]
+    for one in locks:
+        one.describe(ending=False, started=True)
     maker = start_maker(command, (result_writer, makers_end.fileno(), *(one.descriptor for one in locks)))
     stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)
     os.close(result_writer)
@@ -109,7 +114,7 @@ def run_in(
     watch.reload, watch.tend, watch.takes = conductor.asked, conductor.look, conductor.heard
     ended = watch.run()
     for one in locks:
-        one.describe(ending=True)
+        one.describe(ending=True, started=True)
     return conclude(wanted, exchange, ended, maker.pid, maker.wait())
 
 

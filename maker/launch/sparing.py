@@ -1,8 +1,8 @@
-"""What the service's stop command spares after a start that was refused: `cancel-all CONF --after 78`.
+"""What the service's stop command spares after a start that came to nothing: `cancel-all CONF --after EXIT_STATUS`.
 
 A start beside orders of others is refused so that cancel-all does not take them, and one beside another run because
-that run looks after its own. The stop command follows every end of the service, such a refusal too. It must not take
-the former, nor fight with the latter; nor may it leave ours, which an earlier run may have had resting.
+that run looks after its own. The stop command follows every end of the service: one in which no maker was started must
+not take the former, nor fight with the latter; nor may it leave ours, which an earlier run may have had resting.
 """
 
 from __future__ import annotations
@@ -19,37 +19,40 @@ from maker.guard.exchange import (
     READ_GAP_SECONDS,
     Exchange,
     NoAnswer,
-    Refused,
     seconds_now,
 )
 from maker.launch import lock, settings
 from maker.launch.account import REFUSED, Stopped
 
 UNVERIFIED = 75  # as maker.errors.ExitCode
-READS_SECONDS_MAX = 30.0  # without a list to be believed: then everything goes, as after any other end
+READS_SECONDS_MAX = 30.0  # of answers without a list to be believed: then everything goes, as after any other end
 PAUSE_SECONDS = 0.5  # between two rounds
 
 
 class Spared(NamedTuple):
     """How far it came."""
 
-    ours: int  # still rest, by the last read
+    ours: int | None  # still rest, by the last read; None: nothing could be read
     others: int
     trouble: str  # the last one; "" when there was none
 
 
-def refused(configuration: Path, after: str) -> settings.ParentSettings | None:
-    """Return what a refused start was asked for; None: it was no such start, or nobody can tell what it wanted.
+def after_a_start(configuration: Path, after: str | None) -> settings.ParentSettings | None:
+    """Return what a start was asked for that came to no maker; None: there was one, or nobody can tell.
 
-    `after` is the exit status of the run before. Raises Stopped where another run is at work.
+    `after` is the exit status of the run before; None: nobody says that there was one. Raises Stopped where another run
+    is at work.
     """
-    if after != str(REFUSED):
+    if after is None:
         return None
     with contextlib.suppress(settings.SettingsError, OSError):
         wanted = settings.parent_settings(configuration)
-        paths = [wanted.state_folder / lock.STATE_LOCK, *(() if wanted.is_paper else lock.account_paths(wanted))]
-        if any(lock.is_held(path) for path in paths):
-            raise Stopped(REFUSED, "NOTHING WAS CANCELLED: another run is at work, and looks after what rests.")
+        state_lock = wanted.state_folder / lock.STATE_LOCK
+        if after != str(REFUSED) and lock.holder(state_lock).get("started") is not False:
+            return None
+        for path in (state_lock, *(() if wanted.is_paper else lock.account_paths(wanted))):
+            if lock.is_held(path) and lock.alive(lock.holder(path).get("pid")):
+                raise Stopped(REFUSED, "NOTHING WAS CANCELLED: another run is at work, and looks after what rests.")
         return wanted
     return None
 
@@ -59,6 +62,8 @@ def spare(exchange: Exchange, wanted: settings.ParentSettings, give_up_at: float
     if wanted.cancels_foreign or (spared := cancel_ours(exchange, wanted.order_prefix, give_up_at)) is None:
         return
     beside = f"{spared.others} orders of others rest and were left alone"
+    if spared.ours is None:
+        raise Stopped(UNVERIFIED, f"QUOTES MAY REST: nothing could be read ({spared.trouble}).")
     if spared.ours:
         raise Stopped(UNVERIFIED, f"QUOTES MAY REST: {spared.ours} of ours do ({spared.trouble or beside}).")
     raise Stopped(REFUSED, f"Nothing of ours rests, read back twice; {beside}: `cancel-all` without --after takes all.")
@@ -72,18 +77,19 @@ def is_ours(row: dict[str, Any], prefix: str) -> bool:
 def cancel_ours(exchange: Exchange, prefix: str, give_up_at: float) -> Spared | None:
     """Cancel ours by name until two reads, a moment apart, show none; give up at a moment of `seconds_now`.
 
-    None: nobody else's rest, nothing can be read, or the key is not accepted; cancelling everything is what is left.
+    None: nobody else's rest, the exchange answers and nothing can be read, or the key is not accepted; cancelling
+    everything is what is left.
     """
-    gives_way_at, trouble, proofs = seconds_now() + READS_SECONDS_MAX, "", 0
-    left: Spared | None = None
+    gives_way_at, proofs = math.inf, 0
+    left = Spared(None, 0, "")
     while seconds_now() < give_up_at:
-        pause = PAUSE_SECONDS
+        pause, trouble = PAUSE_SECONDS, ""
         try:
             rows = exchange.open_orders()
             ours = [row for row in rows if is_ours(row, prefix)]
             if len(ours) == len(rows):
                 return None
-            gives_way_at, left = math.inf, Spared(len(ours), len(rows) - len(ours), trouble)
+            left = Spared(len(ours), len(rows) - len(ours), left.trouble)
             proofs = 0 if ours else proofs + 1
             if proofs == 2:
                 return left
@@ -96,10 +102,13 @@ def cancel_ours(exchange: Exchange, prefix: str, give_up_at: float) -> Spared | 
                         raise  # the others would fare no better
                     trouble = str(problem)
         except NoAnswer as problem:
-            if isinstance(problem, Refused) and problem.status in (401, 403):
-                return None
-            if seconds_now() >= gives_way_at:
+            if problem.status in (401, 403):
                 return None
             trouble, pause = str(problem), max(pause, min(problem.wait_seconds, ASKED_SECONDS_MAX))
+            if left.ours is None and problem.status not in (0, 429):  # where it is silent, no cancel would do better
+                gives_way_at = min(gives_way_at, seconds_now() + READS_SECONDS_MAX)
+                if seconds_now() >= gives_way_at:
+                    return None
+        left = left._replace(trouble=trouble or left.trouble)
         time.sleep(max(0.0, min(pause, give_up_at - seconds_now())))
     return left

@@ -162,16 +162,30 @@ def test_the_fire_drill_sweeps_before_the_maker_starts(scripted: Scripted, excha
     assert exchange.resting == []
 
 
-def test_foreign_orders_stop_the_start_without_a_cancel(scripted: Scripted, exchange: ScriptedExchange) -> None:
-    """H28: somebody else's orders are not ours to wipe."""
-    exchange.resting = [order(number=1), order("ETH-PERP", 2, prefix="other")]
+def test_orders_of_others_stop_the_start_and_ours_goes_by_name(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """H28: somebody else's orders are not ours to wipe; and ours, which an earlier run left, must not be left again."""
+    theirs = order("ETH-PERP", 2, prefix="other")
+    exchange.resting = [order(number=1), theirs]
     code, result = finish(scripted("reports").start())
     assert (code, result["exit_code"]) == (78, 78)
     assert "1 orders on the account are not ours (ETH-PERP other-e-2)" in result["reason"]
-    assert "1 OF OURS REST TOO" in result["reason"]
-    assert "--after 78" in result["reason"]
+    assert "pulled by name" in result["reason"]
+    assert [one.body for one in exchange.cancels] == [{"clientOrderId": "mk-e-1"}]
+    assert exchange.resting == [theirs]
+
+
+def test_beside_orders_of_others_alone_nothing_is_cancelled(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    exchange.resting = [order("ETH-PERP", 2, prefix="other")]
+    assert finish(scripted("reports").start())[0] == 78
     assert exchange.cancels == []
-    assert len(exchange.resting) == 2
+
+
+def test_ours_that_cannot_be_pulled_beside_theirs_may_rest(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    exchange.resting = [order(number=1), order("ETH-PERP", 2, prefix="other")]
+    exchange.script = lambda request: Say(500) if request.method == "POST" else None
+    code, result = finish(scripted("reports").start(limits="fire_drill.DRILL_SECONDS_MAX = 1.0"))
+    assert code == 75
+    assert "may rest" in result["reason"]
 
 
 def test_foreign_orders_are_cancelled_where_the_configuration_says_so(
@@ -460,6 +474,23 @@ def test_the_kill_file_stops_a_run_and_refuses_the_next(scripted: Scripted) -> N
     assert code == 78
     assert "put there by hand" in result["reason"]
     assert "clear" in result["reason"]
+
+
+def test_a_latched_start_sweeps_what_an_earlier_run_left(scripted: Scripted, exchange: ScriptedExchange) -> None:
+    """S1, S21: whoever latched may have died before it could pull, and in a container nobody else comes."""
+    exchange.resting = [order(number=1)]
+    run = scripted("reports", mode="live")
+    (run.folder / "state").mkdir()
+    (run.folder / "state" / "kill").touch()
+    code, result = finish(run.start())
+    assert code == 78
+    assert "put there by hand" in result["reason"]
+    assert exchange.resting == []
+    assert not (run.folder / "maker_argv").exists()
+    exchange.script = lambda _request: Say(503)
+    code, result = finish(run.start(limits="fire_drill.DRILL_SECONDS_MAX = 0.5"))
+    assert code == 75
+    assert "may rest" in result["reason"]
 
 
 def test_a_crash_loop_is_latched(scripted: Scripted, exchange: ScriptedExchange) -> None:

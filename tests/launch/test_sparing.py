@@ -1,15 +1,15 @@
-"""What the service's stop command does after a start that was refused: ours goes, what is not ours stays (H28)."""
+"""What the service's stop command does after a start in vain: ours goes, what is not ours stays (H28)."""
 
 from __future__ import annotations
 
-import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from maker.launch import sparing
-from maker.launch.lock import STATE_LOCK
+from maker.launch.lock import STATE_LOCK, Lock
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
 from .test_buttons import KEY, KEY_ENV, conf, press
@@ -56,6 +56,31 @@ def test_after_any_other_end_everything_goes_at_once(
     assert exchange.resting == []
 
 
+@pytest.mark.parametrize("after", ["75", "KILL", ""])
+@pytest.mark.parametrize("started", [True, False])
+def test_what_counts_is_whether_a_maker_was_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange, after: str, started: bool
+) -> None:
+    """A start that found no exchange ends with 75: when there is one again, orders of others are not its business."""
+    last = Lock(tmp_path / STATE_LOCK)
+    last.describe(ending=False, started=started)
+    os.close(last.descriptor)
+    said = stop(capsys, conf(tmp_path, exchange.url, state="."), after)
+    assert said["exit_code"] == (0 if started else 78)
+    assert exchange.resting == ([] if started else OTHERS)
+
+
+def test_by_hand_it_takes_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange
+) -> None:
+    """The red button asks nobody, whatever was started."""
+    last = Lock(tmp_path / STATE_LOCK)
+    last.describe(ending=False, started=False)
+    os.close(last.descriptor)
+    assert press(capsys, "cancel-all", str(conf(tmp_path, exchange.url, state=".")), "--no-latch")["exit_code"] == 0
+    assert exchange.resting == []
+
+
 def test_where_nobody_elses_rest_everything_goes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange
 ) -> None:
@@ -84,6 +109,25 @@ def test_what_nobody_can_read_goes_after_a_while(
     assert stop(capsys, conf(tmp_path, exchange.url, give_up="6"), "78")["exit_code"] == 0
     assert exchange.resting == []
     assert exchange.cancels[0].at - exchange.requests[0].at < 3.0
+
+
+def test_silence_is_no_reason_to_take_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1: a host that is up before its network. Where no read is answered, no cancel would be."""
+    monkeypatch.setattr(sparing, "READS_SECONDS_MAX", 0.0)
+    exchange.script = lambda _request: Say(drop=True) if len(exchange.requests) < 4 else None
+    assert stop(capsys, conf(tmp_path, exchange.url, give_up="10"), "78")["exit_code"] == 78
+    assert exchange.resting == OTHERS
+
+
+def test_what_nobody_ever_read_may_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exchange: ScriptedExchange
+) -> None:
+    exchange.script = lambda _request: Say(drop=True)
+    said = stop(capsys, conf(tmp_path, exchange.url, give_up="1.5"), "78")
+    assert said["exit_code"] == 75
+    assert "QUOTES MAY REST: nothing could be read" in str(said["reason"])
 
 
 def test_a_refused_cancel_is_tried_again_when_it_asks_for_it(
@@ -128,14 +172,17 @@ def test_another_run_at_work_is_left_in_peace(
     """F50: a second start is refused, and its stop command would pull for ten minutes what the first one quotes."""
     path = conf(tmp_path, exchange.url)
     (tmp_path / "state").mkdir()
-    with (tmp_path / "state" / STATE_LOCK).open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        said = stop(capsys, path, "78")
+    held = Lock(tmp_path / "state" / STATE_LOCK)
+    assert held.attempt()
+    held.describe(ending=False, started=True)
+    said = stop(capsys, path, "78")
     assert said["exit_code"] == 78
     assert "another run is at work" in str(said["reason"])
     assert exchange.requests == []
+    held.path.write_text('{"pid": 0}')  # whoever was to look after it is gone: a maker whose guard was killed
     assert stop(capsys, path, "78")["exit_code"] == 78
     assert exchange.resting == OTHERS
+    os.close(held.descriptor)
 
 
 def test_a_configuration_that_nobody_can_read_further_spares_nothing(
