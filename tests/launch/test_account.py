@@ -29,6 +29,6 @@ def test_a_key_that_others_may_read_cancels_all_the_same_and_is_told(
 
 
 def test_a_key_that_is_not_there_cancels_nothing_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Stopped, match="NOTHING WAS CANCELLED, quotes may rest: .* cannot be read") as stopped:
+    with pytest.raises(Stopped, match=r"NOTHING WAS CANCELLED, quotes may rest: .* cannot be read") as stopped:
         account(*load(conf(tmp_path, "http://127.0.0.1:9")), str(tmp_path / "none"))
     assert stopped.value.exit_code == 78
