@@ -137,6 +137,14 @@ class Record:
             before, cause = line["t"], line.get("request") if line["kind"] == "order" else None
         return None if orders else max(since, before)
 
+    def pulled_at(self, since: float) -> float | None:
+        """The first time at which nothing rests from the first cancel-all after `since` on; None: not so far.
+
+        Quotes may all be filled before anything is noticed, and then be put anew: that is no pull.
+        """
+        first = next(iter(self.cancels(since)), None)
+        return None if first is None else self.emptied_at(first.begin)
+
     def placed(self, since: float = 0.0) -> list[Line]:
         """Orders placed from then on."""
         return [line for line in self.kind("order") if line["action"] == "placed" and line["t"] >= since]

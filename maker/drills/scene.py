@@ -135,7 +135,13 @@ class Scene:
         self, since: float, limit_ms: float, *, ends_with: int | None = None, lasts: bool = False
     ) -> Finding:
         """Find how long quotes rested, by the limit; where the fault lasts, none may come back while it does."""
-        rested = await self.no_quotes(since, limit_ms / 1000)
+
+        def look() -> float | None:
+            self.record.refresh()
+            return self.record.pulled_at(since)
+
+        seconds_max = limit_ms / 1000 + SEEN_SECONDS_MAX
+        rested = await until(look, seconds_max, "a cancel-all, and nothing that rests") - since
         lasts_from = since + rested + OVERTAKE_MS if lasts else None
         return Finding(rested, rested, limit_ms, ends_with=ends_with, lasts_from=lasts_from)
 
