@@ -118,15 +118,14 @@ main() {
         say "the journal is now $archive/journal.sqlite."
     fi
     if [ "$new" != "$old" ]; then
-        in_folder checkout --quiet --detach "$new"
-        python3 "$folder/run.py" run --help >/dev/null || new=failed
+        { in_folder checkout --quiet --detach "$new" && python3 "$folder/run.py" run --help >/dev/null; } || new=failed
     fi
     if [ "$new" != failed ] && start; then
         leave 0 "$unit runs in version $(in_folder rev-parse --short HEAD). Back again: upgrade.sh $(in_folder rev-parse --short "$old")"
     fi
     say "$unit does not run in the new version: putting the old one back ..."
     stop
-    in_folder checkout --quiet --detach "$old"
+    in_folder checkout --quiet --detach "$old" || leave 1 "the old version cannot be put back: $unit is stopped, nothing rests."
     python3 "$folder/run.py" run --help >/dev/null || leave 1 "the old version's environment cannot be made: $unit is stopped, nothing rests."
     start || leave 1 "the old version does not run either: $unit is stopped, nothing rests. See: journalctl --namespace=maker -u $unit"
     leave 1 "not upgraded: $unit runs in the old version $(in_folder rev-parse --short HEAD)."
