@@ -79,6 +79,7 @@ class Exchange:
         self.tls = ssl.create_default_context(cafile=ca_file or None) if parts.scheme == "https" else None
         self.headers = {"x-api-key": key, "content-type": "application/json", "connection": "close"}
         self.addresses: list[tuple[Any, ...]] = []
+        self.first: tuple[Any, ...] = ()  # the one of them that the next call begins with
         self.date = ""  # the exchange's clock at its last answer, as HTTP spells it
         self.silent_seconds_max: float | None = None  # of each read, for `attempt`; `call` has an alarm for all of them
 
@@ -114,22 +115,34 @@ class Exchange:
             raise NoAnswer(f"{type(problem).__name__}: {said}") from None
 
     def connect(self) -> socket.socket:
-        """Connect to the first address that takes us. Raises OSError."""
+        """Connect to the first address that takes us: from the last that did, else from the next. Raises OSError."""
         problem = OSError(f"no address for {self.host} is known")
-        for family, kind, protocol, _name, address in self.addresses:
-            raw = socket.socket(family, kind, protocol)
+        known = self.addresses  # a look-up may replace the list meanwhile, but changes none
+        at = known.index(self.first) if self.first in known else 0
+        for number in range(at, at + len(known)):
+            address = known[number % len(known)]
+            self.first = known[(number + 1) % len(known)]  # should the alarm end this, the next call begins further on
             try:
-                raw.settimeout(CONNECT_SECONDS_MAX)
-                raw.connect(address)
-                raw.settimeout(self.silent_seconds_max)
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return self.tls.wrap_socket(raw, server_hostname=self.host) if self.tls else raw
-            except BaseException as error:
-                raw.close()
-                if not isinstance(error, OSError):
-                    raise
+                connection = self.dial(*address)
+            except OSError as error:
                 problem = error
+            else:
+                self.first = address
+                return connection
         raise problem
+
+    def dial(self, family: int, kind: int, protocol: int, _name: str, address: Any) -> socket.socket:
+        """Connect to one address, as `getaddrinfo` spells it. Raises OSError."""
+        raw = socket.socket(family, kind, protocol)
+        try:
+            raw.settimeout(CONNECT_SECONDS_MAX)
+            raw.connect(address)
+            raw.settimeout(self.silent_seconds_max)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self.tls.wrap_socket(raw, server_hostname=self.host) if self.tls else raw
+        except BaseException:
+            raw.close()
+            raise
 
     def cancel_all(self) -> None:
         """Cancel everything: returns when acknowledged. Raises NoAnswer."""
