@@ -24,6 +24,7 @@ GONE = frozenset({"filled", "cancelled", "canceled", "rejected", "expired"})  # 
 CALL_SECONDS_MAX = 2.0  # connecting and the whole answer; more is repeated on a new connection
 CONNECT_SECONDS_MAX = 1.0  # one address; then the next
 LOOK_UP_SECONDS_MAX = 3.0
+LOOK_UP_GAP_SECONDS = 10.0  # at least, before a call without an answer looks up again: a look-up may keep its thread
 ANSWER_BYTES_MAX = 1 << 22  # ten thousand open orders
 TAIL_SECONDS = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # when to cancel again: a ladder may land late
 READ_GAP_SECONDS = 0.3  # between the two empty reads
@@ -80,6 +81,7 @@ class Exchange:
         self.headers = {"x-api-key": key, "content-type": "application/json", "connection": "close"}
         self.addresses: list[tuple[Any, ...]] = []
         self.first: tuple[Any, ...] = ()  # the one of them that the next call begins with
+        self.looked_up_at = float("-inf")  # when the last look-up began, whoever wanted it
         self.date = ""  # the exchange's clock at its last answer, as HTTP spells it
         self.silent_seconds_max: float | None = None  # of each read, for `attempt`; `call` has an alarm for all of them
 
@@ -90,6 +92,7 @@ class Exchange:
             with contextlib.suppress(OSError, UnicodeError):
                 self.addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM) or self.addresses
 
+        self.looked_up_at = seconds_now()
         with contextlib.suppress(RuntimeError):  # no thread is to be had now
             (thread := threading.Thread(target=run, daemon=True)).start()
             thread.join(wait_seconds)
@@ -97,8 +100,13 @@ class Exchange:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """Make one call on a fresh connection and return the body of its 2xx. Raises NoAnswer, Refused among it."""
-        with within(CALL_SECONDS_MAX):
-            return self.attempt(method, path, body)
+        try:
+            with within(CALL_SECONDS_MAX):
+                return self.attempt(method, path, body)
+        except NoAnswer as problem:
+            if not problem.status and seconds_now() - self.looked_up_at >= LOOK_UP_GAP_SECONDS:
+                self.look_up(0.0)  # it may be at another address by now: for a later call, and nobody waits for it
+            raise
 
     def attempt(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """As `call`, without its alarm, which only the main thread has. Raises NoAnswer."""

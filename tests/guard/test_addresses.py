@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
 import pytest
 
 from maker.guard import exchange as room
-from maker.guard.exchange import Exchange, NoAnswer
-from tests.support.venue_script import ScriptedExchange
+from maker.guard.exchange import Exchange, NoAnswer, Refused, pull
+from tests.support.venue_script import Say, ScriptedExchange
 
 KEY = "ocx_sk_canary_guard"
+GIVE_UP_SECONDS = 8.0  # reached only by a test that fails
 
 Address = tuple[Any, ...]
+
+
+def row(address: Any) -> Address:
+    """An address as a look-up gives it."""
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+
+
+NOBODY = row(("127.0.0.1", 9))  # it refuses
 
 
 @pytest.fixture
@@ -36,11 +48,6 @@ def black_hole() -> Iterator[Address]:
             waiting.setblocking(False)
             waiting.connect_ex(server.getsockname())
         yield row(server.getsockname())
-
-
-def row(address: tuple[str, int]) -> Address:
-    """An address as a look-up gives it."""
-    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
 
 
 def test_an_address_behind_two_black_holes_is_reached(
@@ -141,3 +148,96 @@ def test_an_address_of_a_kind_that_this_machine_does_not_have_is_passed_over(ven
     assert exchange.look_up()
     exchange.addresses = [(99, *exchange.addresses[0][1:]), *exchange.addresses]
     exchange.cancel_all()
+
+
+@attrs.define
+class Resolver:
+    """Answers look-ups with `found`, and counts them."""
+
+    found: list[Address]
+    count: int = 0
+
+    def look_up(self, *_words: object, **_more: object) -> list[Address]:
+        self.count += 1
+        return self.found
+
+
+class Patient(Exchange):
+    """Waits for each look-up, so that it can be counted."""
+
+    def look_up(self, _wait_seconds: float = GIVE_UP_SECONDS) -> bool:
+        return super().look_up(GIVE_UP_SECONDS)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    """At first it finds an address at which nobody listens."""
+    one = Resolver([NOBODY])
+    monkeypatch.setattr("socket.getaddrinfo", one.look_up)
+    return one
+
+
+def test_an_exchange_that_moved_is_found_by_whoever_pulls(venue: ScriptedExchange, resolver: Resolver) -> None:
+    """F40, S1: it failed over to another address during the outage; nobody but the failing calls looks it up."""
+    exchange = Exchange(venue.url, KEY)
+    exchange.addresses = [NOBODY]
+    resolver.found = [row(venue.server.server_address)]
+    assert pull(exchange, 0.0, GIVE_UP_SECONDS, bool).verified_empty
+    assert resolver.count == 1
+
+
+def test_failing_calls_look_up_now_and_then(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at each: a look-up that hangs keeps its thread. One that somebody else began counts too."""
+    now = 1000.0
+    monkeypatch.setattr(room, "seconds_now", lambda: now)
+    exchange = Patient("http://there.test", KEY)
+    counts = []
+    assert exchange.look_up()
+    for at in (1000.0, 1009.9, 1010.0, 1010.1, 1019.9, 1020.0):
+        now = at
+        with pytest.raises(NoAnswer, match="refused"):
+            exchange.cancel_all()
+        counts.append(resolver.count)
+    assert counts == [1, 1, 2, 2, 2, 3]
+
+
+def test_whoever_is_answered_looks_nothing_up(venue: ScriptedExchange, resolver: Resolver) -> None:
+    """A refusal comes from the right place."""
+    exchange = Patient(venue.url, KEY)
+    exchange.addresses = [row(venue.server.server_address)]
+    exchange.cancel_all()
+    venue.script = lambda _request: Say(503)
+    with pytest.raises(Refused):
+        exchange.cancel_all()
+    assert resolver.count == 0
+
+
+def test_without_a_thread_for_it_a_call_fails_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of tasks, used up by others, must not end whoever pulls; nor is it tried at each call then."""
+    started: list[threading.Thread] = []
+
+    def start(self: threading.Thread) -> None:
+        started.append(self)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    exchange = Exchange("http://there.test", KEY)
+    exchange.addresses = [NOBODY]
+    for _ in range(3):
+        with pytest.raises(NoAnswer, match="refused"):
+            exchange.cancel_all()
+    assert len(started) == 1
+    assert exchange.addresses == [NOBODY]
+
+
+def test_a_failing_call_does_not_wait_for_a_look_up_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H12: the resolver hangs in the same outage."""
+    hung = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_words, **_more: hung.wait(GIVE_UP_SECONDS) and [])
+    exchange = Exchange("http://there.test", KEY)
+    exchange.addresses = [NOBODY]
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match="refused"):
+        exchange.cancel_all()
+    assert time.monotonic() - began < GIVE_UP_SECONDS / 4
+    hung.set()
