@@ -30,6 +30,7 @@ TAIL_SECONDS = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # when to canc
 READ_GAP_SECONDS = 0.3  # between the two empty reads
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.1, 2.0  # after trouble, doubled from one to the other
 ASKED_SECONDS_MAX = 60.0  # an exchange may ask for a longer pause, but a window of its rate limit is no longer
+LATE_SECONDS_MAX = 0.1  # of a pause on a busy machine, or of a call with each of two keys; more was slept through
 LAST_TRY_SECONDS = 2.0  # before it gives up, whatever pause was asked for
 
 Value = TypeVar("Value")
@@ -223,20 +224,31 @@ def pulling(
     """Cancel everything, again through the tail, until two reads are empty after it; give up when time is up.
 
     A write whose answer nobody saw may land late, so empty reads before the tail's end prove nothing. `first` is
-    called once, after the first attempt: whatever else there is to do comes behind it.
+    called once, after the first attempt: whatever else there is to do comes behind it. Time in which nobody was there
+    (suspended, stopped) counts neither for the tail nor for giving up: what this machine holds may land after waking.
     """
     began = now()
+
+    def attended(step: Call | float) -> Steps[bytes]:
+        """Take a step, and leave out by how much it took longer than it may."""
+        nonlocal began
+        asked_at, seconds_max = now(), LATE_SECONDS_MAX + (2 * CALL_SECONDS_MAX if isinstance(step, Call) else step)
+        try:
+            return (yield step)
+        finally:
+            began += max(0.0, now() - asked_at - seconds_max)
+
     due = [at for at in TAIL_SECONDS if at < tail_seconds] + [tail_seconds]
     left: int | None = None
     cancels, pause, trouble = 0, PAUSE_SECONDS_MIN, ""
     while (elapsed := now() - began) < give_up_seconds:
         if due and elapsed < due[0]:
-            yield min(due[0], give_up_seconds) - elapsed
+            yield from attended(min(due[0], give_up_seconds) - elapsed)
             continue
         asked_seconds = 0.0
         try:
             if due:
-                yield Call("POST", CANCEL_ALL, {})
+                yield from attended(Call("POST", CANCEL_ALL, {}))
                 cancels, due, pause = cancels + 1, [at for at in due if at > elapsed], PAUSE_SECONDS_MIN
                 first()
                 first = bool
@@ -260,7 +272,7 @@ def pulling(
         time_left, wait = began + give_up_seconds - now(), max(pause, min(asked_seconds, ASKED_SECONDS_MAX))
         if wait >= time_left > LAST_TRY_SECONDS:
             wait = time_left - LAST_TRY_SECONDS
-        yield max(0.0, min(wait, time_left))
+        yield from attended(max(0.0, min(wait, time_left)))
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
     return Pulled(False, left, cancels, trouble)
 

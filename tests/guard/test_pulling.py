@@ -11,8 +11,10 @@ import pytest
 from maker.guard.exchange import (
     ASKED_SECONDS_MAX,
     BULK,
+    CALL_SECONDS_MAX,
     CANCEL_ALL,
     LAST_TRY_SECONDS,
+    LATE_SECONDS_MAX,
     ORDERS,
     READ_GAP_SECONDS,
     Call,
@@ -38,6 +40,7 @@ class ByHand:
     """Carries steps out in virtual time; `answers` says what comes back."""
 
     answers: Callable[[Call], Answer]
+    away: dict[int, float] = attrs.field(factory=dict)  # seconds that a step takes longer, for nobody is there
     at: float = 1000.0
     steps: list[tuple[float, Call | float]] = attrs.field(factory=list)
     first_after: list[int] = attrs.field(factory=list)  # steps done when `first` was called
@@ -55,6 +58,7 @@ class ByHand:
             while len(self.steps) < STEPS_MAX:
                 self.steps.append((self.at, step))
                 self.at += ANSWER_SECONDS if isinstance(step, Call) else step
+                self.at += self.away.get(len(self.steps), 0.0)
                 answer = self.answers(step) if isinstance(step, Call) else b""
                 step = steps.throw(answer) if isinstance(answer, NoAnswer) else steps.send(answer)
         except StopIteration as end:
@@ -217,6 +221,45 @@ def test_it_gives_up_in_time_and_says_what_it_last_read() -> None:
     assert (seen.verified_empty, seen.open_orders) == (False, 1)
     assert seen.cancels >= 3
     assert 5.0 <= hand.at - 1000.0 <= 5.0 + 10 * ANSWER_SECONDS
+
+
+@pytest.mark.parametrize("number", [1, 2, 9, 10])
+def test_time_that_was_slept_through_is_no_time_of_trying(number: int) -> None:
+    """S1: suspended or stopped for an hour, in a call or a pause, it tries on after waking as long as it would have."""
+    whole, slept = (ByHand(lambda _call: NoAnswer("silence"), away) for away in ({}, {number: 3600.0}))
+    assert whole.pull() == slept.pull() == Pulled(False, None, 0, "silence")
+    assert len(whole.calls) - 2 <= len(slept.calls) <= len(whole.calls)
+    in_call = ANSWER_SECONDS if isinstance(slept.steps[number - 1][1], float) else 2 * CALL_SECONDS_MAX
+    awake = slept.at - 1000.0 - 3600.0
+    assert GIVE_UP_SECONDS - in_call - 2 * LATE_SECONDS_MAX <= awake <= GIVE_UP_SECONDS + ANSWER_SECONDS
+
+
+def test_what_succeeds_only_after_waking_is_pulled() -> None:
+    """The network was gone with the machine: after an hour there is still time for the first call that gets through."""
+    hand = ByHand(lambda call: healthy(call) if hand.at > 4000.0 else NoAnswer("silence"), {2: 3600.0})
+    assert hand.pull() == Pulled(True, 0, 1, "silence")
+
+
+@pytest.mark.parametrize("number", [2, 4, 6])
+def test_a_tail_that_was_slept_through_is_kept_after_waking(number: int) -> None:
+    """S1, H24: it cancels at once, and again as long as what this machine held back may land."""
+    hand = ByHand(healthy, {number: 3600.0})
+    assert hand.pull(tail_seconds=8.0).verified_empty
+    (asked_at, pause), (woken_at, step) = hand.steps[number - 1 : number + 1]
+    assert not isinstance(pause, Call)
+    assert step == EVERYTHING
+    left_seconds = hand.steps[0][0] + 8.0 - asked_at - pause
+    last = max(at for at, step in hand.steps if step == EVERYTHING)
+    assert last - woken_at == pytest.approx(left_seconds, abs=2 * LATE_SECONDS_MAX)
+    assert min(hand.at_of(READ)) >= 3600.0 + 8.0 - LATE_SECONDS_MAX
+
+
+def test_lateness_that_a_busy_machine_has_is_time_all_the_same() -> None:
+    """It gives up in time where each pause ends a moment late and each call takes what it may."""
+    hand = ByHand(lambda _call: NoAnswer("silence"), {})
+    hand.away = {number: 3.9 if number % 2 else 0.09 for number in range(1, STEPS_MAX)}
+    assert not hand.pull().verified_empty
+    assert hand.at - 1000.0 <= GIVE_UP_SECONDS + 4.0
 
 
 @pytest.mark.parametrize(
