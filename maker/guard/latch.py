@@ -24,7 +24,7 @@ def read(folder: Path) -> str | None:
     path = f"{folder}/{KILL_FILE}"
     try:
         os.lstat(path)
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             said = json.loads(file.read(FILE_BYTES_MAX))
         return f"{said['sentence']} ({said['reason']}, {said['at']})"
     except FileNotFoundError:
@@ -33,6 +33,11 @@ def read(folder: Path) -> str | None:
         return f"the kill file cannot be read ({problem.strerror})"
     except (ValueError, KeyError, TypeError):
         return BY_HAND
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Open as `open` does, but wait for nobody to write into a pipe of that name."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write(folder: Path, reason: str, sentence: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from maker.guard import latch
+
+LOOK_SECONDS_MAX = 5.0  # reached only by a test that fails
 
 
 def test_what_is_written_is_read_until_cleared(tmp_path: Path) -> None:
@@ -40,6 +44,23 @@ def test_unreadable_counts(tmp_path: Path) -> None:
     """What cannot be read is no permission to quote."""
     (tmp_path / latch.KILL_FILE).mkdir()
     assert "cannot be read" in (latch.read(tmp_path) or "")
+
+
+@pytest.mark.parametrize("has_writer", [False, True])
+def test_a_pipe_of_that_name_counts_and_holds_up_nobody(tmp_path: Path, has_writer: bool) -> None:
+    """Whoever looks has more to do than to wait for someone to write into it."""
+    path = tmp_path / latch.KILL_FILE
+    os.mkfifo(path)
+    said: list[str | None] = []
+    looking = threading.Thread(target=lambda: said.append(latch.read(tmp_path)), daemon=True)
+    writer = os.open(path, os.O_RDWR) if has_writer else None
+    looking.start()
+    looking.join(LOOK_SECONDS_MAX)
+    assert said == [latch.BY_HAND]
+    if writer is not None:
+        os.close(writer)
+    assert latch.clear(tmp_path) == latch.BY_HAND
+    assert latch.read(tmp_path) is None
 
 
 def test_a_link_to_nowhere_counts(tmp_path: Path) -> None:
