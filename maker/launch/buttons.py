@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -62,6 +63,8 @@ def main(argv: list[str]) -> int:
     if "--help" in words or "-h" in words:
         sys.stdout.write(USAGES[name] + "\n")
         return CLEAN
+    if name == "cancel-all":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is gone must not end it: quotes may rest
     commands: dict[str, Callable[[Words], dict[str, Any]]] = {"cancel-all": cancel_all, "clear": clear}
     try:
         fields = commands[name](parse(name, words))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,14 @@ def the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_ENV, KEY)
 
 
+@pytest.fixture(autouse=True)
+def the_hang_up() -> Iterator[None]:
+    """A button decides for its process what a terminal that is gone means; this one is ours."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_latched_before_the_first_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Control 9 of the risk layer: a maker must not quote again behind the cancel-all."""
     latched: list[bool] = []
@@ -73,6 +84,33 @@ def test_latched_before_the_first_byte(tmp_path: Path, capsys: pytest.CaptureFix
     assert latched
     assert all(latched)
     assert "clear" in said["reason"]
+
+
+def test_a_terminal_that_is_gone_does_not_end_it(tmp_path: Path) -> None:
+    """S1: an ssh session breaks as the network does that the exchange is behind: its shell and its terminal go."""
+    ours, theirs = os.openpty()
+    open_terminal = 'exec "$@" <>"$0" >&0 2>&1'  # a new session's first becomes the one that is told when it goes
+    with ScriptedExchange([order()]) as exchange:
+
+        def hang_up(_request: Request) -> Say | None:
+            if len(exchange.requests) == 1:
+                os.close(ours)
+            return Say(503) if len(exchange.requests) <= 2 else None
+
+        exchange.script = hang_up
+        words = [sys.executable, "-m", "maker", "cancel-all", str(conf(tmp_path, exchange.url, give_up="20"))]
+        pressed = subprocess.Popen(
+            ["sh", "-c", open_terminal, os.ttyname(theirs), *words], cwd=PROJECT_FOLDER, start_new_session=True
+        )
+        os.close(theirs)
+        assert pressed.wait(30) == 0
+        assert exchange.resting == []
+
+
+def test_to_clear_a_latch_is_ended_as_any_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = conf(tmp_path, "https://api.ocx.global")
+    press(capsys, "clear", str(path))
+    assert signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
 
 def test_two_reads_a_moment_apart_come_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
