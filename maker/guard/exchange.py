@@ -82,6 +82,7 @@ class Exchange:
         self.headers = {"x-api-key": key, "content-type": "application/json", "connection": "close"}
         self.addresses: list[tuple[Any, ...]] = []
         self.first: tuple[Any, ...] = ()  # the one of them that the next call begins with
+        self.after_this: tuple[Any, ...] = ()  # the one after an address that took us and has not answered yet
         self.looked_up_at = float("-inf")  # when the last look-up began, whoever wanted it
         self.date = ""  # the exchange's clock at its last answer, as HTTP spells it
         self.silent_seconds_max: float | None = None  # of each read, for `attempt`; `call` has an alarm for all of them
@@ -117,6 +118,7 @@ class Exchange:
                 connection.request(method, self.path + path, None if body is None else json.dumps(body), self.headers)
                 with connection.getresponse() as answer:
                     content = answer.read(ANSWER_BYTES_MAX)
+                self.after_this = ()
                 self.date = answer.headers.get("date") or ""
                 return believed(f"{method} {path}", answer.status, answer.headers.get("retry-after") or "", content)
         except (OSError, http.client.HTTPException, ValueError) as problem:
@@ -124,8 +126,9 @@ class Exchange:
             raise NoAnswer(f"{type(problem).__name__}: {said}") from None
 
     def connect(self) -> socket.socket:
-        """Connect to the first address that takes us: from the last that did, else from the next. Raises OSError."""
+        """Connect to an address: the last that took us and answered is the first, else the next. Raises OSError."""
         problem = OSError(f"no address for {self.host} is known")
+        self.first, self.after_this = self.after_this or self.first, ()
         known = self.addresses  # a look-up may replace the list meanwhile, but changes none
         at = known.index(self.first) if self.first in known else 0
         for number in range(at, at + len(known)):
@@ -136,7 +139,7 @@ class Exchange:
             except OSError as error:
                 problem = error
             else:
-                self.first = address
+                self.first, self.after_this = address, self.first
                 return connection
         raise problem
 

@@ -67,6 +67,25 @@ def test_an_address_behind_two_black_holes_is_reached(
         assert exchange.first == good
 
 
+def test_an_address_that_takes_us_and_never_answers_is_not_kept(
+    venue: ScriptedExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H10, F8: half of a cluster is dead behind its doors. An answer, whatever it says, keeps its address."""
+    monkeypatch.setattr(room, "CALL_SECONDS_MAX", 0.3)
+    with ScriptedExchange(script=lambda _request: Say(hang=True)) as mute:
+        exchange = Exchange(venue.url, KEY)
+        good, deaf = (row(("127.0.0.1", int(one.url.rpartition(":")[2]))) for one in (venue, mute))
+        exchange.addresses = [deaf, good]
+        with pytest.raises(NoAnswer, match="within"):
+            exchange.cancel_all()
+        exchange.cancel_all()
+        venue.script = lambda _request: Say(503)
+        with pytest.raises(Refused):
+            exchange.cancel_all()
+        assert exchange.first == good
+        assert len(mute.requests) == 1
+
+
 class Dialling(Exchange):
     """Notes which addresses it dials; `answers` says what comes of it."""
 
@@ -81,10 +100,11 @@ class Dialling(Exchange):
         return self.answers(address[0])
 
     def dials(self) -> str:
-        """The addresses that one attempt to connect dials, in order."""
+        """The addresses that one call dials, in order; whoever takes it answers."""
         self.dialled = ""
         with contextlib.suppress(OSError, NoAnswer):
             self.connect().close()
+            self.after_this = ()
         return self.dialled
 
 
