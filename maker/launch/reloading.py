@@ -218,7 +218,7 @@ def answer_of(data: bytes) -> dict[str, Any] | None:
             "sentence": str(said["sentence"]),
             "sha256": str(said["sha256"]),
         }
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
 
 

@@ -258,7 +258,18 @@ def test_a_file_that_hangs_is_given_up() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"[]", b"null", b'{"reloaded": "x"}', b'{"epoch": "e", "in_flight": 0}', answer(2), answer()[:-3]],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"reloaded": "x"}',
+        b'{"epoch": "e", "in_flight": 0}',
+        answer(2),
+        answer()[:-3],
+        answer().replace(b"1", b"Infinity", 1),
+        answer().replace(b"1", b"NaN", 1),
+    ],
 )
 def test_what_is_no_answer_to_this_reload_is_left_to_others(data: bytes) -> None:
     """A heartbeat, another number, nonsense: the judge of heartbeats gets it, and calls babble by its name."""
