@@ -23,7 +23,10 @@ import select
 import signal
 import socket
 import time
+import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,7 @@ from maker.launch.fire_drill import fire_drill
 from maker.launch.lock import Lock
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
-from maker.launch.start import Refusal, Status, Venue, end, log, pidfd, start_maker, start_venue, write_status
+from maker.launch.start import Refusal, Status, Venue, end, killed, log, pidfd, start_maker, start_venue, write_status
 from maker.launch.terminal import can_draw
 from maker.launch.threads import in_thread
 from maker.launch.watching import Watch, read_available
@@ -112,10 +115,15 @@ def run_in(
     watch.routine, watch.say = lambda: routine(exchange, venue), log
     conductor = Conductor(wanted, exchange, link.send, status, log)
     watch.reload, watch.tend, watch.takes = conductor.asked, conductor.look, conductor.heard
-    ended = watch.run()
-    for one in locks:
-        one.describe(ending=True, started=True)
-    return conclude(wanted, exchange, ended, maker.pid, maker.wait())
+    beside: list[Callable[[], object]] = [partial(one.describe, ending=True, started=True) for one in locks]
+    try:
+        ended = watch.run()
+        verdict = report.judge(ended, killed(maker, 0.0), wanted.guard.tail_seconds, seconds_now())
+    except Exception as problem:  # noqa: BLE001 - a bug of ours ends the maker, and its quotes are pulled as ever
+        beside.append(partial(traceback.print_exception, problem))
+        ended = watch.kill(f"its guard failed ({problem!r})")
+        verdict = report.judge(ended, killed(maker, 0.0), wanted.guard.tail_seconds, seconds_now())
+    return conclude(wanted, exchange, ended, verdict, maker.pid, beside)
 
 
 def a_companion(wanted: settings.ParentSettings, status: Status, *, draws_status: bool) -> Companion:
@@ -194,15 +202,23 @@ def routine(exchange: Exchange, venue: Venue | None) -> None:
 
 
 def conclude(
-    wanted: settings.ParentSettings, exchange: Exchange, ended: Ended, maker_pid: int, exit_code: int
+    wanted: settings.ParentSettings,
+    exchange: Exchange,
+    ended: Ended,
+    verdict: report.Verdict,
+    maker_pid: int,
+    beside: list[Callable[[], object]],
 ) -> report.Report:
-    """Pull what a maker may have left that did not prove its end, and say how far that came."""
-    verdict = report.judge(ended, exit_code, wanted.guard.tail_seconds, seconds_now())
+    """Pull what a maker may have left that did not prove its end, and say how far that came.
+
+    `beside` is what else there is to do; disk and log may hang, so that nothing of it comes before a cancel-all (S10).
+    """
     if not verdict.pulls:
+        in_threads(beside)
         return verdict.report
     reason = verdict.report.fields["reason"]
-    log("pulling", f"{reason}; cancelling everything until the exchange reads empty.")
-    incident = Incident(wanted, reason, ended, maker_pid, is_death=verdict.is_death)
+    said = partial(log, "pulling", f"{reason}; cancelling everything until the exchange reads empty.")
+    incident = Incident(wanted, reason, ended, maker_pid, [said, *beside], is_death=verdict.is_death)
     began = seconds_now()
     pulled = pull(exchange, verdict.tail_seconds, wanted.guard.give_up_seconds, incident.open)
     last, sentence = report.after_pull(verdict, pulled, seconds_now() - began)
@@ -211,13 +227,26 @@ def conclude(
     return last
 
 
+def in_threads(beside: list[Callable[[], object]]) -> None:
+    """Do each in a thread of its own: one that hangs holds up no other."""
+    for one in beside:
+        in_thread(one)
+
+
 class Incident:
     """A file for people about one pull of ours; written beside it in threads that may hang, and never before it."""
 
     def __init__(
-        self, wanted: settings.ParentSettings, reason: str, ended: Ended, maker_pid: int, *, is_death: bool
+        self,
+        wanted: settings.ParentSettings,
+        reason: str,
+        ended: Ended,
+        maker_pid: int,
+        beside: list[Callable[[], object]],
+        *,
+        is_death: bool,
     ) -> None:
-        self.wanted, self.is_death = wanted, is_death
+        self.wanted, self.beside, self.is_death = wanted, beside, is_death
         now = datetime.now(UTC)
         self.path = wanted.state_folder / INCIDENTS / f"{now:%Y%m%dT%H%M%S.%f}Z-{maker_pid}.json"
         beat_age = {"seconds_since_last_write": None}
@@ -234,8 +263,9 @@ class Incident:
         }
 
     def open(self) -> None:
-        """Note it, and count it if it was a death, while the pulling goes on."""
+        """Note it, and count it if it was a death, while the pulling goes on; and whatever else there is to do."""
         self.thread = in_thread(self.begin)
+        in_threads(self.beside)
 
     def begin(self) -> None:
         if self.is_death:

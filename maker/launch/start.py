@@ -31,7 +31,9 @@ VENUE_STOP_SECONDS_MAX = 5.0  # it only has to write its files
 PIPE_READ_BYTES = 1 << 16  # a pipe holds no more
 MESSAGE_BYTES_MAX = 1 << 20  # a ready line has 200 bytes
 LOG_LINE_BYTES_MAX = 4096  # a pipe that polls writable takes this much without blocking (PIPE_BUF)
+KILLED_SECONDS_MAX = 2.0  # SIGKILL ends a process within milliseconds, and one that waits for a disk that hangs never
 STATUS_SECONDS_MAX = 0.5  # for somebody who is writing run.json to a disk that hangs
+REMOVE_SECONDS_MAX = 2.0  # to take it away, that wait included
 OOM_SCORE = "500"  # when memory runs out the kernel takes the maker, and we are left to pull its quotes
 
 Process = subprocess.Popen[bytes]
@@ -140,11 +142,22 @@ class Status:
                 log("no status", f"cannot write {self.path}: {problem.strerror}.")
 
     def end(self) -> None:
-        """Take it away, for good. Raises OSError."""
+        """Take it away, for good, and within its time: a disk that hangs must not hold the exit code."""
         self.is_over = True
+        thread = threading.Thread(target=self.remove, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # none is to be had now
+            self.remove()
+        else:
+            thread.join(REMOVE_SECONDS_MAX)
+
+    def remove(self) -> None:
         held = self.writing.acquire(timeout=STATUS_SECONDS_MAX)
         try:
             self.path.unlink(missing_ok=True)
+        except OSError as problem:  # whoever reads it looks whether its processes live
+            log("no status", f"cannot remove {self.path}: {problem.strerror}.")
         finally:
             if held:
                 self.writing.release()
@@ -190,10 +203,22 @@ def end(process: Process, grace_seconds: float) -> None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_seconds)
-    process.kill()
-    process.wait()
+    killed(process, KILLED_SECONDS_MAX)
     if process.stdout is not None:
         process.stdout.close()
+
+
+def killed(process: Process, seconds: float) -> int:
+    """Kill a process that has not ended, and return its exit code; it is waited for this long, and never again.
+
+    One that is still there then (it waits for a disk that hangs) counts as killed: nothing of its program runs again.
+    """
+    process.kill()
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.returncode = -signal.SIGKILL  # known from here on: no later call sends or waits
+        return process.returncode
 
 
 def log(event: str, sentence: str, *, level: str = "info", process: str = "guard") -> None:

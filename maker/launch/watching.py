@@ -5,6 +5,7 @@ What to make of what is seen is `maker.guard.watch.Judge`'s to say; here are its
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -18,6 +19,7 @@ from maker.guard import latch
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import Ended, Judge
 from maker.launch.reloading import RELOAD_SIGNAL
+from maker.launch.start import KILLED_SECONDS_MAX
 
 ROUTINE_SECONDS = 60.0  # between two looks at the exchange's name
 MESSAGE_BYTES_MAX = 4096  # a heartbeat has 100
@@ -57,14 +59,22 @@ class Watch:
                 return self.judge.ended(self.written, "")
             now = seconds_now()
             if trouble := self.judge.trouble(now, suspended_seconds() - slept):
-                signal.pidfd_send_signal(self.maker, signal.SIGKILL)
-                select.select([self.maker], [], [])
-                return self.judge.ended(b"", trouble)
+                return self.kill(trouble)
             self.pass_on(now)
             self.tend()
             if now >= routine_at:
                 routine_at = now + ROUTINE_SECONDS
                 self.routine()
+
+    def kill(self, why: str) -> Ended:
+        """Kill the maker, and return how it ended: within its time, also when it cannot end (a disk hangs).
+
+        Nothing of its program runs again after SIGKILL; what it had on the wire is for the tail of the pull.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.maker, signal.SIGKILL)
+        select.select([self.maker], [], [], KILLED_SECONDS_MAX)
+        return self.judge.ended(b"", why)
 
     def hear(self) -> bool:
         """Answer every heartbeat that is there; False at the end of the link."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def wait_for(name):
 def main(argv):
     conf = Path(argv[1] if argv[0] == "maker-process" else value("--conf")).read_text()
     Path(f"pid_of_{argv[0]}").write_text(str(os.getpid()))
+    Path(f"blocked_of_{argv[0]}").write_text(json.dumps(sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))))
     behaviour = [line.split('"')[1] for line in conf.splitlines() if line.startswith("behaviour")][0]
     venue = [line.split('"')[1] for line in conf.splitlines() if line.startswith("venue_behaviour")]
     return globals()[argv[0].replace("-", "_")](venue[0] if argv[0] == "venue" and venue else behaviour)
@@ -111,6 +112,8 @@ def maker_process(behaviour):
         return 0
     if behaviour == "fails":
         return report(70, reason="a task failed")
+    if behaviour == "fails in letters":
+        return report(70, reason="caf\\u00e9 \\u2026 \\udc80")
     if behaviour == "large":
         return report(0, reason="x" * 300_000)
     if behaviour == "unverified":
@@ -243,7 +246,7 @@ class ScriptedRun:
                 "import sys",
                 "from maker import __main__ as command",
                 "from maker.guard import watch",
-                "from maker.launch import companion, fire_drill, lock, parent, start",
+                "from maker.launch import companion, fire_drill, lock, parent, report, start",
                 limits,
             ]
             program = ["-c", "\n".join([*lines, "command.leave(command.main(sys.argv[1:]))"])]
@@ -274,6 +277,9 @@ class ScriptedRun:
         while not (self.folder / name).exists():
             assert time.monotonic() < deadline, f"{name} did not appear"
             select.select([], [], [], 0.002)
+
+
+Scripted = Callable[..., ScriptedRun]
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any]]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +21,13 @@ from maker.launch import start
 from maker.launch.key import Key, spell
 from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.running import keys_in_use
-from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
+from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, Scripted, ScriptedRun, finish, is_alive
 from tests.support.venue_script import Request, Say, ScriptedExchange, order
 
-Scripted = Callable[..., ScriptedRun]
 DOCUMENTED = {
     "reason", "exit_code", "verified_empty", "open_orders", "quotes_sent", "fills", "position", "pnl", "halts",
     "attribution",
 }  # fmt: skip
-
-
-@pytest.fixture
-def exchange() -> Iterator[ScriptedExchange]:
-    with ScriptedExchange() as one:
-        yield one
-
-
-@pytest.fixture
-def scripted(tmp_path: Path, exchange: ScriptedExchange) -> Iterator[Scripted]:
-    made: list[ScriptedRun] = []
-
-    def make(behaviour: str, **more: Any) -> ScriptedRun:
-        made.append(ScriptedRun(tmp_path, behaviour, exchange, **more))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.clean_up()
 
 
 def test_the_makers_result_is_the_last_line_and_the_exit_code(scripted: Scripted) -> None:
