@@ -6,13 +6,19 @@ result to stdout.
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] in ([], ["run"], ["--json"]):
+    # The guard. A stop signal waits from here on until it is listened to (maker.launch.parent.catch_signals): for an
+    # empty handler it would be lost, and to a container's first process, while it has none, it is not even sent.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+
 import contextlib
 import importlib
 import json
 import os
 import re
-import signal
-import sys
 import traceback
 from pathlib import Path
 from typing import NoReturn

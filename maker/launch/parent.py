@@ -136,7 +136,10 @@ def a_companion(wanted: settings.ParentSettings, status: Status, *, draws_status
 
 
 def catch_signals(stack: contextlib.ExitStack) -> int:
-    """Turn signals into bytes in a pipe, so that one poll waits for everything, and return its reader."""
+    """Turn signals into bytes in a pipe, so that one poll waits for everything, and return its reader.
+
+    Stop signals that were blocked until now (maker.__main__) are in it.
+    """
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
@@ -144,6 +147,7 @@ def catch_signals(stack: contextlib.ExitStack) -> int:
     for number in (*STOP_SIGNALS, RELOAD_SIGNAL):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             stack.callback(signal.signal, number, signal.signal(number, lambda _number, _frame: None))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     return reader
 
 
