@@ -16,6 +16,7 @@ if __name__ == "__main__" and sys.argv[1:2] in ([], ["run"], ["--json"]):
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import re
@@ -41,6 +42,9 @@ class UsageError(Exception):
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code. Without a command: `run conf/paper.toml`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that its encoding lacks must not cost the exit code
+            stream.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("run", "--json"):
         return run(argv[1:] if argv[:1] == ["run"] else argv)
     if argv[0] == "drill":
@@ -113,7 +117,8 @@ def run(words: list[str]) -> int:
     except Exception as problem:  # noqa: BLE001 - the top of this process: a bug of ours ends it, and is no clean end
         traceback.print_exc()
         ended = report.without_maker(report.UNVERIFIED, f"the parent process failed, quotes may rest: {problem!r}")
-    text = json.dumps(ended.fields, ensure_ascii=False) if "--json" in words else report.for_people(ended)
+    # JSON in ASCII: what another encoding lacks would be spelled in a way that JSON has not.
+    text = json.dumps(ended.fields) if "--json" in words else report.for_people(ended)
     # Nobody reads our stdout, or its pipe is full: the exit code still tells, and in time (H16).
     with contextlib.suppress(OSError, NoAnswer), within(PRINT_SECONDS_MAX):
         print(text, flush=True)
@@ -155,7 +160,8 @@ def leave(code: int) -> NoReturn:
     reader that has gone or a pipe that is full would change a code that was earned, or hold it back.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, NoAnswer), within(PRINT_SECONDS_MAX):
+        # Not a stream at all: we were started with it closed.
+        with contextlib.suppress(AttributeError, OSError, ValueError, NoAnswer), within(PRINT_SECONDS_MAX):
             stream.flush()
     os._exit(code)
 

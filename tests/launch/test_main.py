@@ -1,4 +1,4 @@
-"""`python -m maker run`: stop signals before anybody listens."""
+"""`python -m maker run`: stop signals before anybody listens, and the last line whatever stdout is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from maker.guard.watch import STOP_SIGNALS
 from maker.launch.reloading import RELOAD_SIGNAL
 from tests.launch.scripted import WAIT_SECONDS_MAX, Scripted, finish
+
+LETTERS = "caf\u00e9 \u2026 \udc80"  # as the script has them
 
 
 def opened(pipe: Path) -> int:
@@ -86,3 +89,28 @@ def test_nothing_is_started_with_a_signal_blocked_that_it_waits_for(scripted: Sc
     assert [line.split()[1] for line in lines if line.startswith("SigBlk")] == ["0" * 16]
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_letters_that_stdout_lacks_change_no_exit_code(scripted: Scripted, encoding: str, words: list[str]) -> None:
+    """A reason may hold what its encoding, or none, can spell."""
+    run = scripted("fails in letters")
+    ended = subprocess.run(
+        [sys.executable, "-m", "maker", "run", "conf.toml", *words],
+        cwd=run.folder,
+        env=run.environment() | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert ended.returncode == 70, ended.stderr
+    if words:
+        assert json.loads(ended.stdout)["reason"] == LETTERS
+    else:
+        assert ended.stdout.startswith(f"Stopped: {LETTERS}.".encode(encoding, errors="backslashreplace"))
+
+
+def test_a_stdout_closed_from_the_start_changes_no_exit_code(scripted: Scripted) -> None:
+    run = scripted("fails")
+    program = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "maker", "run", "conf.toml"]
+    ended = subprocess.run(program, cwd=run.folder, env=run.environment(), stderr=subprocess.PIPE)
+    assert ended.returncode == 70, ended.stderr
