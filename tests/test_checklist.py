@@ -45,8 +45,8 @@ from maker.desk.units import BPS, SUBTICKS, Side
 from maker.edge.journal import SqliteJournal
 from maker.edge.records import LadderIntent, Run, StateChange
 from maker.errors import ConfigError, ExitCode
-from maker.guard import latch
 from maker.guard.watch import Judge
+from maker.launch import latch
 from maker.launch.lock import Lock, Taken
 from maker.launch.running import LOSSES_FILE
 from maker.paper.order_path import Call, perform

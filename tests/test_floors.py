@@ -165,8 +165,8 @@ def test_little_of_the_guard_is_shared() -> None:
     """The application reads configuration and key as its guard does, obeys the same kill file, shares its terminal."""
     beside = {"guard", "launch", "watcher"}
     seen = {name for room in rooms("app") for name in ours(room) if name.split(".")[1] in beside}
-    launch = {f"maker.launch.{name}" for name in ("settings", "key", "running", "terminal")}
-    assert seen <= {*launch, "maker.guard.latch", "maker.watcher.bounds"}
+    launch = {f"maker.launch.{name}" for name in ("settings", "key", "running", "terminal", "latch")}
+    assert seen <= {*launch, "maker.watcher.bounds"}
 
 
 def test_nurseries_open_only_where_they_may() -> None:

@@ -31,8 +31,7 @@ from maker.edge.endpoint import resolve
 from maker.edge.lane import Connection, Lane, NotSent
 from maker.edge.session import Standby
 from maker.errors import ConfigError, ExitCode
-from maker.guard import latch
-from maker.launch import running
+from maker.launch import latch, running
 from maker.wire import ocx
 
 RESOLVE_SECONDS_MAX: Final = 10.0

@@ -23,7 +23,7 @@ from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
 from maker.edge.answer import Answer
 from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled, Unauthorized
-from maker.guard import latch
+from maker.launch import latch
 from maker.wire import ocx, reads
 
 WARM_UP_SECONDS_MAX: Final = 5.0  # for reading candles: who has none yet learns by watching

@@ -24,7 +24,7 @@ from maker.app.feeds import Inlet
 from maker.app.record import Recorder
 from maker.desk.deadman import Reason, Trip
 from maker.edge.lane import boot_seconds
-from maker.guard import latch
+from maker.launch import latch
 
 WATCH_SECONDS: Final = 0.2  # between two looks of the watch, at the kill file too: five times a second
 BEAT_SECONDS: Final = 0.05  # between two beats of the loop

@@ -43,7 +43,7 @@ from maker.edge.endpoint import Endpoint, resolve
 from maker.edge.lane import Connection, Lane
 from maker.edge.session import Session, Standby
 from maker.errors import StreamFault
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.key import Key
 from maker.wire import limits, ocx
 

@@ -2,5 +2,4 @@
 
 watch     what to make of one maker: armed, heartbeats, kill file, told to stop, to be killed
 exchange  cancel-all and "what rests", until it reads empty
-latch     the kill file: while it exists nothing quotes and nothing starts
 """

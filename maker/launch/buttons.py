@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maker.guard import latch
 from maker.guard.exchange import READ_GAP_SECONDS, Exchange, NoAnswer, Refused, pull, seconds_now
-from maker.launch import running, sparing
+from maker.launch import latch, running, sparing
 from maker.launch.account import REFUSED, Account, Stopped, account, load
 from maker.launch.lock import CRASHES
 

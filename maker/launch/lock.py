@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.settings import ParentSettings
 
 LOCK_FOLDERS = ("/run/lock", tempfile.gettempdir())  # of this machine, for every user: the first that can be used
@@ -67,7 +67,7 @@ class Lock:
     def holder(self) -> dict[str, object]:
         return holder(self.path)
 
-    def describe(self, *, ending: bool, started: bool) -> None:
+    def describe(self, *, ending: bool, started: bool = True) -> None:
         """Write who holds it, and whether a maker of his was started; one that somebody else owns stays as it is."""
         with contextlib.suppress(OSError):
             self.path.write_text(json.dumps({"pid": os.getpid(), "ending": ending, "started": started}) + "\n")

@@ -30,10 +30,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maker.guard import latch
 from maker.guard.exchange import Exchange, pull, seconds_now
 from maker.guard.watch import STOP_SIGNALS, Ended
-from maker.launch import key, lock, report, settings
+from maker.launch import key, latch, lock, report, settings
 from maker.launch.companion import Companion
 from maker.launch.conductor import Conductor
 from maker.launch.fire_drill import fire_drill
@@ -97,7 +96,7 @@ def run_in(
     command += [] if for_seconds is None else ["--for", f"{for_seconds:.3f}s"]
     command += [] if venue is None else ["--venue-url", venue.venue_url, "--reference-url", venue.reference_url]
     for one in locks:
-        one.describe(ending=False, started=True)
+        one.describe(ending=False)
     maker = start_maker(command, (result_writer, makers_end.fileno(), *(one.descriptor for one in locks)))
     stack.callback(end, maker, MAKER_STOP_SECONDS_MAX)
     os.close(result_writer)
@@ -115,7 +114,7 @@ def run_in(
     watch.routine, watch.say = lambda: routine(exchange, venue), log
     conductor = Conductor(wanted, exchange, link.send, status, log)
     watch.reload, watch.tend, watch.takes = conductor.asked, conductor.look, conductor.heard
-    beside: list[Callable[[], object]] = [partial(one.describe, ending=True, started=True) for one in locks]
+    beside: list[Callable[[], object]] = [partial(one.describe, ending=True) for one in locks]
     try:
         ended = watch.run()
         verdict = report.judge(ended, killed(maker, 0.0), wanted.guard.tail_seconds, seconds_now())

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from maker.guard import latch
 from maker.guard.exchange import seconds_now
 from maker.guard.watch import Ended, Judge
+from maker.launch import latch
 from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.start import KILLED_SECONDS_MAX
 

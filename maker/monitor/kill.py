@@ -20,7 +20,7 @@ import msgspec
 import trio
 
 from maker.edge.http_messages import Request, Response
-from maker.guard import latch
+from maker.launch import latch
 
 TOKEN_FILE: Final = "monitor.token"  # noqa: S105 - a file's name
 TOKEN_BYTES: Final = 32

@@ -24,7 +24,7 @@ from maker.app.config import Config
 from maker.edge.datagrams import Receiver
 from maker.edge.http_listener import serve_tcp
 from maker.edge.lane import boot_seconds
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.running import MONITOR_SOCKET
 from maker.monitor import manners
 from maker.monitor.exchange import ExchangeReader

@@ -9,7 +9,7 @@ from maker.app import losses as losses_file
 from maker.app.config import Config
 from maker.desk.breakers import Losses
 from maker.errors import ExitCode
-from maker.guard import latch as kill_file
+from maker.launch import latch as kill_file
 from maker.launch import lock as locks
 from maker.launch.settings import ParentSettings
 from maker.preflight.verdict import Finding, failed, ok, warning

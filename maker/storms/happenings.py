@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import attrs
 import trio
 
-from maker.guard import latch
+from maker.launch import latch
 from maker.paper.marketplace import TAKERS
 from maker.paper.orders import OrderRequest
 from maker.paper.rejection import Rejection

@@ -19,9 +19,8 @@ import trio
 
 from maker.errors import ExitCode
 from maker.guard import exchange as guard
-from maker.guard import latch
 from maker.guard.watch import Judge
-from maker.launch import report
+from maker.launch import latch, report
 from maker.launch.reloading import DENIED, Keys, Reloading, Report, State
 from maker.storms import record as r
 from maker.storms.machine import Clocks, Port

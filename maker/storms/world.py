@@ -28,7 +28,7 @@ from maker.app.config import Config
 from maker.app.result import Result
 from maker.edge.journal import MemoryJournal
 from maker.edge.records import Run as RunRow
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.key import Key
 from maker.launch.reloading import Keys
 from maker.paper.keys import PAPER_TRADE_SECRET

@@ -18,7 +18,7 @@ from maker.desk.deadman import Reason, Trip
 from maker.desk.margin import FlattenPolicy
 from maker.desk.units import Side
 from maker.errors import ExitCode
-from maker.guard import latch
+from maker.launch import latch
 from maker.wire import ocx
 from tests.app.practising import Practice
 from tests.app.runs import CONFIG, a_run

@@ -20,7 +20,7 @@ from maker.desk.deadman import Reason
 from maker.desk.units import Side
 from maker.edge.lasting import DirectFile
 from maker.errors import ExitCode, StartRefused
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.running import LOSSES_FILE
 from tests.app.site import a_recorder
 from tests.app.whole import World, config, running

@@ -22,8 +22,7 @@ from maker.desk.events import BudgetSeen
 from maker.desk.units import Side
 from maker.edge.journal import MemoryJournal
 from maker.errors import ExitCode
-from maker.guard import latch
-from maker.launch import key
+from maker.launch import key, latch
 from maker.wire import ocx
 from tests.app.site import BALANCES, Seen, reset, saying
 from tests.app.whole import WALL, World, config, http_date, running

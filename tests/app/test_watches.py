@@ -15,7 +15,7 @@ from maker.app import watches
 from maker.app.watches import PANIC, QUOTING, WATCH, Pulse, Skew, Watch, measure_lag
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import PlaceLadder
-from maker.guard import latch
+from maker.launch import latch
 from tests.app.site import staged
 from tests.app.test_quoter import quoting
 from tests.app.whole import WALL, http_date

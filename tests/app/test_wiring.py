@@ -20,7 +20,7 @@ from maker.desk.budget import RESERVE_CALLS
 from maker.desk.deadman import Reason, Trip
 from maker.edge.endpoint import resolve
 from maker.errors import ExitCode
-from maker.guard import latch
+from maker.launch import latch
 from tests.app.runs import ASKED, BUG, CONFIG, ENDPOINT, FORBIDDEN, GROUP, a_run, exposed
 from tests.app.site import KEY, a_recorder, staged
 from tests.desk.scripted import BTC, Desk

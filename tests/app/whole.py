@@ -49,7 +49,7 @@ from maker.edge.endpoint import Endpoint
 from maker.edge.lane import Connection
 from maker.edge.lasting import DirectFile
 from maker.errors import StreamBroken, StreamFault
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.key import Key, digest
 from maker.wire import ocx
 from tests.app.site import KEY, MARKET, STATS, Seen, Site, Told, a_recorder, saying

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from maker.guard import latch
-from maker.launch import account, buttons
+from maker.launch import account, buttons, latch
 from maker.launch.lock import CRASHES
 from maker.launch.running import LOSSES_FILE
 from maker.launch.settings import PROJECT_FOLDER

@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from maker.drills.processes import MakerRun, cleaned, now_ms, start_maker, until
-from maker.guard import latch
+from maker.launch import latch
 from tests.live.looking import healthy, look, monitored, open_pages, press, quoting
 from tests.live.stage import paper_conf
 from tests.live.support import measure

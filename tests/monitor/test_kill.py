@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from maker.edge.http_messages import Response
-from maker.guard import latch
+from maker.launch import latch
 from maker.monitor.kill import TOKEN_FILE, WRONG_AT_ONCE_MAX, WRONG_SECONDS, Killer
 from tests.monitor.observed import asked
 

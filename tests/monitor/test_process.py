@@ -20,7 +20,7 @@ import trio.testing
 from maker.app.config import load
 from maker.edge.datagrams import Receiver, Sender
 from maker.edge.lane import boot_seconds
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch.key import Key
 from maker.launch.running import MONITOR_SOCKET, RUN_FILE
 from maker.monitor import process

@@ -20,7 +20,7 @@ from maker.app import cli
 from maker.app.feeds import Door
 from maker.app.references import Venue
 from maker.errors import ExitCode
-from maker.guard import latch
+from maker.launch import latch
 from maker.preflight import command, local, rehearsal
 from maker.preflight.sequence import Sequence
 from maker.preflight.setting import THIS_WAY, Ways

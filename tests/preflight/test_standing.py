@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maker.errors import ExitCode
-from maker.guard import latch
+from maker.launch import latch
 from maker.launch import lock as locks
 from maker.launch.lock import CRASHES, Lock, is_held
 from maker.launch.settings import ParentSettings, parent_settings

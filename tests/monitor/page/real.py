@@ -32,7 +32,7 @@ import trio
 
 from maker.drills.processes import MakerRun, NotSeen, cleaned, start_maker
 from maker.errors import ExitCode
-from maker.guard import latch
+from maker.launch import latch
 from tests.live.looking import READY_SECONDS_MAX, quoting
 from tests.live.stage import paper_conf
 from tests.live.support import PROJECT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maker.guard import latch
+from maker.launch import latch
 
 LOOK_SECONDS_MAX = 5.0  # reached only by a test that fails
 
