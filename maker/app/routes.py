@@ -19,23 +19,19 @@ from maker.desk.events import OrderSeen
 from maker.wire import ocx
 
 Build = Callable[[str, str, bytes], bytes]  # method, path and body -> a request's bytes
-Request = Callable[[], bytes]  # made anew for each attempt: a quoteId is never sent twice, not even by a hedge
+Request = Callable[[], bytes]  # made anew for each attempt: the key may change, and no quoteId is ever sent twice
 Seen = tuple[OrderSeen, ...] | None  # by the last read back; None: it got no answer
 
 
 @attrs.define
 class Routes:
-    """What the routes need to know of the account."""
+    """What the routes need to know of the account. No request is kept: it would carry the key of when it was made."""
 
     build: Build
     markets: tuple[str, ...] = ()  # ours
     may_rest: Callable[[], Iterable[str]] = lambda: ()  # clientOrderIds, should no read tell
     new_quote_id: Callable[[], str] | None = None  # for an empty ladder; None: that route is closed
     named: int = 0  # orders named so far: where the next round of them begins
-    market_requests: dict[str, bytes] = attrs.field(init=False, repr=False)  # prebuilt: they carry the key
-
-    def __attrs_post_init__(self) -> None:
-        self.market_requests = {market_id: self.scoped(market_id=market_id) for market_id in self.markets}
 
     def scoped(self, *, market_id: str | None = None, client_order_id: str | None = None) -> bytes:
         body = ocx.CancelAllRequest(market_id=market_id, client_order_id=client_order_id)
@@ -46,7 +42,7 @@ class Routes:
         return (self.by_market, self.by_order, self.by_ladder)
 
     def by_market(self, seen: Seen) -> tuple[list[Request], bool]:
-        return [partial(self.one_market, one) for one in self.where(seen)], True
+        return [partial(self.scoped, market_id=one) for one in self.where(seen)], True
 
     def by_order(self, seen: Seen) -> tuple[list[Request], bool]:
         """A limited number at a time, each round going on where the last one ended."""
@@ -64,9 +60,6 @@ class Routes:
         if self.new_quote_id is None:
             return [], False
         return [partial(self.empty_ladder, one, self.new_quote_id) for one in self.where(seen)], True
-
-    def one_market(self, market_id: str) -> bytes:
-        return self.market_requests.get(market_id) or self.scoped(market_id=market_id)
 
     def empty_ladder(self, market_id: str, new_quote_id: Callable[[], str]) -> bytes:
         """It can create no order, so the latch does not bar it."""
