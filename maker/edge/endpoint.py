@@ -15,6 +15,8 @@ import math
 import re
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -43,7 +45,10 @@ Address = tuple[int, tuple[Any, ...]]  # family and socket address, as getaddrin
 
 @attrs.define(eq=False)
 class Turn:
-    """Which address the next dial tries first: the last that worked, else the one after the last that did not."""
+    """Which address the next dial tries first: the last that worked, else the one after the last that did not.
+
+    One that takes connections and answers nothing does not work: without this every lane would stay with it for good.
+    """
 
     first: int = 0
 
@@ -80,9 +85,15 @@ class Endpoint:
                     failures.append(f"{address[0]}: {error}")
                     continue
                 self.turn.first = index
+                connection.on_unanswered = partial(self.move_on, index)
                 return connection
             failures.append(f"{address[0]}: no connection within {ADDRESS_SECONDS_MAX} s")
         raise NotSent(f"cannot connect to {self.host} port {self.port}: {'; '.join(failures)}")
+
+    def move_on(self, index: int) -> None:
+        """Begin the next dial after this address, unless another is first by now: it left a request unanswered."""
+        if self.turn.first == index:
+            self.turn.first = (index + 1) % len(self.addresses)
 
 
 async def resolve(
@@ -134,7 +145,9 @@ async def look_up(host: str, port: int) -> tuple[Address, ...]:
     return tuple((family, address) for family, _, _, _, address in found[:ADDRESSES_MAX])
 
 
-async def dial_address(family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, host: str) -> Connection:
+async def dial_address(
+    family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, host: str
+) -> SocketConnection | TlsConnection:
     """Connect to one address; raise `OSError` (which includes `ssl.SSLError`). Leaves no descriptor behind."""
     raw = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -153,7 +166,21 @@ async def dial_address(family: int, address: tuple[Any, ...], tls: ssl.SSLContex
 
 
 @attrs.define(eq=False, repr=False)
-class SocketConnection:
+class Asked:
+    """A connection that tells, when it is closed, whether its last request went without a single byte of an answer."""
+
+    awaits: bool = attrs.field(init=False, default=False)  # something was sent, and nothing received since
+    on_unanswered: Callable[[], None] = attrs.field(init=False, default=lambda: None)
+
+    def end(self) -> None:
+        """Tell, once."""
+        if self.awaits:
+            self.awaits = False
+            self.on_unanswered()
+
+
+@attrs.define(eq=False, repr=False)
+class SocketConnection(Asked):
     """A TCP connection: sends without waiting on the plain socket, waits through Trio's view of the same one."""
 
     raw: socket.socket
@@ -167,6 +194,7 @@ class SocketConnection:
         except OSError:  # the buffer is full, the peer is gone, or we have closed
             return 0
         self.rest = (self.rest + data)[sent:]
+        self.awaits = True
         return max(0, sent - kept)
 
     async def send_rest(self) -> None:
@@ -175,7 +203,9 @@ class SocketConnection:
             self.rest = self.rest[sent:]
 
     async def receive_some(self) -> bytes:
-        return await self.waiting.recv(RECEIVE_BYTES_MAX)
+        received = await self.waiting.recv(RECEIVE_BYTES_MAX)
+        self.awaits = self.awaits and not received
+        return received
 
     def receive_nowait(self) -> bytes:
         """Return what is there, b"" at the end; raise `BlockingIOError` when nothing is, `OSError` when broken."""
@@ -191,12 +221,13 @@ class SocketConnection:
         return True  # an end, or bytes nobody asked for
 
     def close(self) -> None:
+        self.end()
         self.rest = b""
         self.waiting.close()
 
 
 @attrs.define(eq=False, repr=False)
-class TlsConnection:
+class TlsConnection(Asked):
     """TLS over a `SocketConnection` through memory buffers: encrypting waits for nobody."""
 
     plain: SocketConnection
@@ -229,6 +260,7 @@ class TlsConnection:
                 self.tls.write(data[start : start + RECEIVE_BYTES_MAX])  # at most one record: always whole
         except ssl.SSLError:
             return 0  # nothing is taken from `outgoing` any more: the lane closes what takes no byte
+        self.awaits = True
         return self.plain.send_nowait(self.outgoing.read())
 
     async def send_rest(self) -> None:
@@ -237,7 +269,9 @@ class TlsConnection:
     async def receive_some(self) -> bytes:
         while True:
             try:
-                return self.tls.read(RECEIVE_BYTES_MAX)  # b"" is the peer's signed end; a bare one raises SSLEOFError
+                received = self.tls.read(RECEIVE_BYTES_MAX)  # b"": the peer's signed end; a bare one is SSLEOFError
+                self.awaits = self.awaits and not received
+                return received
             except ssl.SSLZeroReturnError:
                 return b""
             except ssl.SSLWantReadError:
@@ -268,6 +302,7 @@ class TlsConnection:
         return True
 
     def close(self) -> None:
+        self.end()
         self.plain.close()
 
     async def receive_records(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import resource
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -208,6 +210,73 @@ async def test_an_address_that_does_not_answer_is_passed_over(autojump_clock: tr
             await endpoint.dial()
         assert await endpoint.dial() is good
         assert calls == ["hole", "good", "good", "hole", "good"]
+
+
+@pytest.mark.parametrize("end", ["ends it", "is given up"])
+@pytest.mark.parametrize("way", ["lane", "lane over TLS", "read"])
+async def test_an_address_that_connects_and_leaves_a_request_unanswered_is_not_tried_first_again(
+    way: str, end: str, certificates: Certificates
+) -> None:
+    """To be connected is not to be answered. Session tickets of TLS are no answer; an only address stays the first."""
+    asked = trio.Event()
+
+    async def mute(stream: trio.abc.Stream) -> None:
+        await read_request(stream)
+        asked.set()
+        if end == "is given up":
+            await trio.sleep_forever()
+
+    encrypted = way == "lane over TLS"
+    serve = partial(tls_loopback, certificates) if encrypted else loopback
+    tls = certificates.client if encrypted else None
+    async with serve(mute) as silent, serve(echo_path) as good:
+        addresses = tuple((LOOPBACK, ("127.0.0.1", one.port)) for one in (silent, good))
+
+        async def ask(endpoint: Endpoint) -> bytes:
+            nonlocal asked
+            asked, body = trio.Event(), b""
+            lane, client = lane_at(endpoint), Client("http://ocx.test", {}, None, dial=endpoint.dial)
+
+            async def give_up() -> None:
+                await asked.wait()
+                if end == "is given up":
+                    nursery.cancel_scope.cancel()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(give_up)
+                with contextlib.suppress(OutcomeUnknown):
+                    body = (await (client.get("/1") if way == "read" else lane.call("GET", "/1"))).body
+                nursery.cancel_scope.cancel()
+            lane.close()
+            await client.aclose()
+            return body
+
+        endpoint = Endpoint("ocx.test", good.port, tls, "", addresses)
+        assert [await ask(endpoint) for _ in range(3)] == [b"", b"/1", b"/1"]
+        assert silent.accepted == 1
+        alone = Endpoint("ocx.test", silent.port, tls, "", addresses[:1])
+        assert [await ask(alone) for _ in range(2)] == [b"", b""]
+        assert alone.turn.first == 0
+
+
+async def test_an_address_is_left_for_its_own_silence_alone() -> None:
+    """Unused, answered, or closed after another dial has moved on: none of these says anything against the first."""
+    async with loopback(echo_path) as exchange:
+        endpoint = Endpoint("ocx.test", 1, None, "", ((LOOPBACK, ("127.0.0.1", exchange.port)),) * 2)
+        lane = lane_at(endpoint)
+        await lane.connect()
+        lane.close()
+        await lane.call("GET", "/1")
+        lane.close()
+        assert endpoint.turn.first == 0
+        await lane.connect()
+        other = lane_at(endpoint)
+        await other.connect()
+        for one in (lane, other):
+            assert one.send_nowait("GET", "/2")
+        for one in (lane, other):
+            one.close()
+            assert endpoint.turn.first == 1
 
 
 async def test_a_full_descriptor_table_stops_new_connections_but_not_a_warm_one() -> None:
