@@ -130,7 +130,7 @@ class Skew:
         """Take an answer's `Date`, which counts whole seconds. A Trip when we can no longer claim to know the time."""
         try:
             said = parsedate_to_datetime(headers.get("date", "")).timestamp() + 0.5
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # overflow: of a zone with an absurd number of hours
             return None
         self.seconds = wall - said
         self.beyond = self.beyond + 1 if abs(self.seconds) > SKEW_SECONDS_MAX else 0

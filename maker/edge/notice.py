@@ -216,11 +216,10 @@ async def read_body(parser: h11.Connection, receive_some: Callable[[], Awaitable
 def asked(body: bytes) -> float | None:
     """The seconds a refusal's body asks to wait: Discord's `retry_after`, Telegram's `parameters.retry_after`."""
     try:
-        said = json.loads(body)
+        said = json.loads(body, parse_int=float)  # a whole number too large for a float is infinite, no OverflowError
     except (ValueError, RecursionError):
         return None
     found = said.get("retry_after") if isinstance(said, dict) else None
     if found is None and isinstance(said, dict) and isinstance(said.get("parameters"), dict):
         found = said["parameters"].get("retry_after")
-    fits = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
-    return float(found) if fits and found is not None else None
+    return found if isinstance(found, float) and math.isfinite(found) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -88,11 +89,12 @@ def expiry_claim(token: str) -> float | None:
     if len(parts) != 3:
         return None
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        text = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = json.loads(text, parse_int=float)  # a whole number too large for a float is infinite, no OverflowError
     except (ValueError, RecursionError):  # binascii.Error and UnicodeDecodeError among them
         return None
     found = claims.get("exp") if isinstance(claims, dict) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) and found > 0 else None
+    return found if isinstance(found, float) and math.isfinite(found) and found > 0 else None
 
 
 def new_key(body: bytes) -> NewKey:

@@ -8,7 +8,7 @@ Numbers are strings of fixed decimals both ways; `fixed` writes one and `maker.d
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -481,7 +481,7 @@ class Envelope(Wire, frozen=True, kw_only=True):
     event_id: str
     event_type: str
     event_seq: int
-    engine_ts: int
+    engine_ts: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # unix ms; beyond a counter's range it is no time
     source_ts: int | None = None
     payload: StreamPayload
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -187,7 +187,10 @@ def unix_ms(moment: str) -> int:
     parsed = datetime.fromisoformat(moment)
     if parsed.tzinfo is None:
         raise ValueError(f"a time without zone: {moment!r}")
-    return round(parsed.timestamp() * 1000)
+    try:
+        return round(parsed.astimezone(UTC).timestamp() * 1000)
+    except OverflowError as error:
+        raise ValueError(f"a time outside the calendar: {moment!r}") from error
 
 
 def stream_error(data: str) -> str:

@@ -223,7 +223,16 @@ def test_row_19_a_skewed_clock_warns_at_two_seconds_and_stops_at_five() -> None:
     assert trip.sentence == "this machine's clock is not the exchange's: ours differs by -8.5 s"
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2023 00:00:00 GMT", "0"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Tue, 99 Nov 2023 00:00:00 GMT",
+        "0",
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+    ],
+)
 def test_an_answer_without_a_date_says_nothing(date: str) -> None:
     skew = Skew()
     assert skew.seen({"date": date}, WALL) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,9 @@ def test_transcripts_are_read() -> None:
         ("astra_session=abc; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Max-Age=9", "abc", NOW + 7 * 86_400),
         (f"astra_session={jwt({'exp': 2_000_000})}; Max-Age=5", jwt({"exp": 2_000_000}), 2_000_000.0),
         (f"astra_session={jwt({'exp': 'soon'})}; Max-Age=5", jwt({"exp": "soon"}), NOW + 5),
+        (f"astra_session={jwt({'exp': 10**400})}; Max-Age=5", jwt({"exp": 10**400}), NOW + 5),
+        (f"astra_session={jwt({'exp': math.inf})}; Max-Age=5", jwt({"exp": math.inf}), NOW + 5),
+        (f"astra_session={jwt({'exp': True})}; Max-Age=5", jwt({"exp": True}), NOW + 5),
         (f"astra_session={jwt([1])}", jwt([1]), NOW + 7 * 86_400),
         ("astra_session=a.!.c", "a.!.c", NOW + 7 * 86_400),
     ],

@@ -394,6 +394,12 @@ def test_the_changed_event_itself_is_sound() -> None:
     assert isinstance(live(5).feed(changed("delta", 6, WHOLE, lambda _tree: None))[0], StreamDelta)
 
 
+@pytest.mark.parametrize("engine_ts", [10**400, -(10**400), 2**63, True, 1.5, "1"], ids=lambda value: str(value)[:9])
+def test_a_time_beyond_any_counter_breaks(engine_ts: object) -> None:
+    """Divided by a thousand it would be an OverflowError of ours."""
+    breaks(live(5), changed("delta", 6, WHOLE, putting(engine_ts, "engineTs")), StreamFault.MALFORMED)
+
+
 def test_a_snapshot_without_a_book_breaks() -> None:
     breaks(MarketStream(SPEC), event("snapshot", 5, ocx.StreamPayload(trades=[trade()])), StreamFault.MALFORMED)
 
@@ -636,3 +642,10 @@ def test_milliseconds_are_exact(moment: int) -> None:
 
     text = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03}Z"
     assert unix_ms(text) == moment
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_outside_the_calendar_is_none(text: str) -> None:
+    """In UTC it would be of the year 10000 or 0, which nothing here can spell for people."""
+    with pytest.raises(ValueError, match="outside the calendar"):
+        unix_ms(text)
