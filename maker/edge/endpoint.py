@@ -51,6 +51,7 @@ class Turn:
     """
 
     first: int = 0
+    answered: Address | None = None  # the last that answered a request: over TLS, the exchange and nobody else
 
 
 @attrs.frozen
@@ -85,14 +86,16 @@ class Endpoint:
                     failures.append(f"{address[0]}: {error}")
                     continue
                 self.turn.first = index
-                connection.on_unanswered = partial(self.move_on, index)
+                connection.on_settled = partial(self.learn, index)
                 return connection
             failures.append(f"{address[0]}: no connection within {ADDRESS_SECONDS_MAX} s")
         raise NotSent(f"cannot connect to {self.host} port {self.port}: {'; '.join(failures)}")
 
-    def move_on(self, index: int) -> None:
-        """Begin the next dial after this address, unless another is first by now: it left a request unanswered."""
-        if self.turn.first == index:
+    def learn(self, index: int, is_answered: bool) -> None:
+        """A request there was answered or not; if not, the next dial begins after it, unless it does so by now."""
+        if is_answered:
+            self.turn.answered = self.addresses[index]
+        elif self.turn.first == index:
             self.turn.first = (index + 1) % len(self.addresses)
 
 
@@ -101,7 +104,8 @@ async def resolve(
 ) -> Endpoint:
     """Look up the host of `base_url`; for https without a context, trust the machine's certificate store.
 
-    With `last_good` (of the same URL) its addresses are kept when the look-up fails or takes over LOOKUP_SECONDS_MAX.
+    With `last_good` (of the same URL) its addresses are kept when the look-up fails or takes over LOOKUP_SECONDS_MAX;
+    else the one that answered last stays behind what was found, which may be a captive portal's.
     Raises `ConfigError` for what is no base URL, `NotSent` when there is no address.
     """
     scheme, host, port, base_path = parse(base_url)
@@ -115,9 +119,14 @@ async def resolve(
         if last_good is None:
             raise NotSent(f"no address for {host}: {error}") from error
         addresses = last_good.addresses
+    else:
+        answered = last_good.turn.answered if last_good else None
+        if answered is not None and answered not in addresses:
+            addresses = (*addresses, answered)
     if last_good is not None and last_good.addresses == addresses:
         return attrs.evolve(last_good, tls=tls, base_path=base_path, turn=last_good.turn)
-    return Endpoint(host, port, tls, base_path, addresses)
+    turn = Turn(answered=last_good.turn.answered) if last_good else Turn()
+    return Endpoint(host, port, tls, base_path, addresses, turn=turn)
 
 
 def parse(base_url: str) -> tuple[str, str, int, str]:
@@ -167,16 +176,16 @@ async def dial_address(
 
 @attrs.define(eq=False, repr=False)
 class Asked:
-    """A connection that tells, when it is closed, whether its last request went without a single byte of an answer."""
+    """A connection that tells whether what was sent got an answer, be it a byte, or was still waiting at the close."""
 
     awaits: bool = attrs.field(init=False, default=False)  # something was sent, and nothing received since
-    on_unanswered: Callable[[], None] = attrs.field(init=False, default=lambda: None)
+    on_settled: Callable[[bool], None] = attrs.field(init=False, default=lambda _is_answered: None)
 
-    def end(self) -> None:
-        """Tell, once."""
+    def settle(self, *, is_answered: bool) -> None:
+        """Tell, once for what was sent."""
         if self.awaits:
             self.awaits = False
-            self.on_unanswered()
+            self.on_settled(is_answered)
 
 
 @attrs.define(eq=False, repr=False)
@@ -204,7 +213,8 @@ class SocketConnection(Asked):
 
     async def receive_some(self) -> bytes:
         received = await self.waiting.recv(RECEIVE_BYTES_MAX)
-        self.awaits = self.awaits and not received
+        if received:
+            self.settle(is_answered=True)
         return received
 
     def receive_nowait(self) -> bytes:
@@ -221,7 +231,7 @@ class SocketConnection(Asked):
         return True  # an end, or bytes nobody asked for
 
     def close(self) -> None:
-        self.end()
+        self.settle(is_answered=False)
         self.rest = b""
         self.waiting.close()
 
@@ -270,7 +280,8 @@ class TlsConnection(Asked):
         while True:
             try:
                 received = self.tls.read(RECEIVE_BYTES_MAX)  # b"": the peer's signed end; a bare one is SSLEOFError
-                self.awaits = self.awaits and not received
+                if received:
+                    self.settle(is_answered=True)
                 return received
             except ssl.SSLZeroReturnError:
                 return b""
@@ -302,7 +313,7 @@ class TlsConnection(Asked):
         return True
 
     def close(self) -> None:
-        self.end()
+        self.settle(is_answered=False)
         self.plain.close()
 
     async def receive_records(self) -> None:

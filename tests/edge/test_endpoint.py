@@ -24,7 +24,7 @@ import trio.testing
 from maker.edge import endpoint as endpoint_room
 from maker.edge.client import Client
 from maker.edge.endpoint import Endpoint, SocketConnection, TlsConnection, resolve
-from maker.edge.lane import Lane, LaneState, NotSent
+from maker.edge.lane import Connection, Lane, LaneState, NotSent
 from maker.errors import ConfigError, OutcomeUnknown
 from tests.support.wires import (
     LoopbackExchange,
@@ -163,6 +163,53 @@ async def test_a_hung_look_up_ends_with_its_deadline_and_leaves_trios_threads_al
         hung.set()
         while endpoint_room.LOOKUPS.borrowed_tokens:
             await trio.sleep(0.001)
+
+
+async def test_the_address_that_answered_last_stays_behind_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A captive portal or a split name service answers too. What it names is tried, and what is proven is not lost."""
+    found = ["good", "other"]
+
+    async def look_up(_host: str, port: int) -> tuple[tuple[int, tuple[Any, ...]], ...]:
+        return tuple((LOOPBACK, (name, port)) for name in found)
+
+    async def dial_address(family: int, address: tuple[Any, ...], tls: object, host: str) -> Connection:
+        if address[0] == "portal":
+            raise OSError("the certificate is another name's")
+        return await connect(LOOPBACK, ("127.0.0.1", exchange.port), None, host)
+
+    connect = endpoint_room.dial_address
+    monkeypatch.setattr(endpoint_room, "look_up", look_up)
+    monkeypatch.setattr(endpoint_room, "dial_address", dial_address)
+
+    async def again(endpoint: Endpoint) -> Endpoint:
+        """Look up once more; a call must be answered."""
+        endpoint = await resolve("http://ocx.test:1", last_good=endpoint)
+        lane = lane_at(endpoint)
+        assert (await lane.call("GET", "/1")).status == 200
+        lane.close()
+        return endpoint
+
+    def names(endpoint: Endpoint) -> list[str]:
+        return [address[0] for _, address in endpoint.addresses]
+
+    async with loopback(echo_path) as exchange:
+        endpoint = await resolve("http://ocx.test:1")
+        found[:] = ["third"]
+        endpoint = await resolve("http://ocx.test:1", last_good=endpoint)
+        assert names(endpoint) == ["third"], "nothing is proven yet"
+        found[:] = ["good", "other"]
+        endpoint = await again(endpoint)
+        assert names(endpoint) == ["good", "other"]
+        found[:] = ["portal"]
+        for _ in range(3):
+            endpoint = await again(endpoint)
+            assert names(endpoint) == ["portal", "good"]
+        assert endpoint.turn.first == 1
+        found[:] = ["moved"]
+        endpoint = await again(endpoint)
+        assert names(endpoint) == ["moved", "good"], "a name that leads elsewhere is followed"
+        endpoint = await again(endpoint)
+        assert names(endpoint) == ["moved"], "and what is proven there takes the place of the old"
 
 
 # -- dialling -----------------------------------------------------------------------------------------------------
