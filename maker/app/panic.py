@@ -11,6 +11,7 @@ on the other lane. Nothing here needs a pool, a limiter, a name look-up, a threa
 from __future__ import annotations
 
 import enum
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -39,6 +40,9 @@ LAST_TRY_SECONDS: Final = 1.0  # before the deadline, whatever a 429 asks: a can
 READ_GAP_SECONDS: Final = 0.25  # between the two empty reads
 WARM_SECONDS: Final = 5.0  # between two authenticated reads that keep the panic lanes warm, alternating
 WARM_READ_SECONDS_MAX: Final = 1.0  # for one of them: the lane is not idle meanwhile
+# Without a proof of key and route while orders may rest: a window of the rate limit (60 s), and some reads after it. An
+# outage is over sooner in this respect: its halt is verified, and nothing rests any more, or it ends the run.
+PROOF_SECONDS_MAX: Final = 90.0
 EMPTY_BODY: Final = b"{}"
 
 
@@ -73,7 +77,7 @@ class Panic:
 
     lanes: tuple[Lane, Lane]
     on_answer: Callable[[Answer], None] = lambda _answer: None  # rate-limit headers are seen here too
-    on_warmed: Callable[[], None] = lambda: None  # another round of `keep_warm` is done
+    on_warmed: Callable[[], None] = lambda: None  # `keep_warm` turns, and what may rest can be pulled
     on_orders: Callable[[tuple[OrderSeen, ...]], None] = lambda _orders: None  # what rests, as these reads show it
     budget: Budget | None = None  # told of what leaves, before any answer; None: nobody quotes beside us
     clock: Callable[[], float] = boot_seconds  # of the budget
@@ -86,6 +90,7 @@ class Panic:
     warming: trio.CancelScope | None = None  # of the read under way that keeps a lane warm
     resting: int | None = None  # orders seen by the last read back that was answered
     seen: tuple[OrderSeen, ...] | None = None  # by the last read back; None: it got no answer
+    proved_at: float = -math.inf  # the loop's clock: when these lanes were last answered with a success
     emptied_at: float | None = None  # `wall`: when the exchange was last verified empty
     failed_rounds: int = 0  # unscoped, in a row
     throttled_seconds: float = 0.0  # what the last 429 asked for
@@ -141,11 +146,17 @@ class Panic:
     async def take(self, lane: Lane) -> Answer:
         """The answer to what was put there. Raises what `Lane.answer` raises."""
         answer = await lane.answer()
+        self.prove(answer)
         try:
             self.learn(answer)
         except Exception as error:  # noqa: BLE001 - figures, and no reason to leave quotes resting: `halt` raises it
             self.trouble = self.trouble or error
         return answer
+
+    def prove(self, answer: Answer) -> None:
+        """A success proves key and route."""
+        if verdict(answer.status) is Said.DONE:
+            self.proved_at = trio.current_time()
 
     def learn(self, answer: Answer) -> None:
         """Note what an answer says of the rate limit."""
@@ -270,6 +281,7 @@ class Panic:
         async def read(lane: Lane) -> Said:
             with trio.move_on_after(ATTEMPT_SECONDS_MAX), suppress(*UNBELIEVABLE):
                 answer = await lane.call("GET", ocx.ORDERS)
+                self.prove(answer)
                 if answer.status == 200:
                     lists.append(open_orders(answer.body))
                     return Said.DONE
@@ -301,6 +313,7 @@ class Panic:
 
     async def keep_warm(self) -> None:
         """Prove key and route again and again, one lane after the other, so that one is always idle."""
+        self.proved_at = max(self.proved_at, trio.current_time())  # the start has a deadline of its own
         while True:
             for lane in self.lanes:
                 with (
@@ -308,11 +321,13 @@ class Panic:
                     suppress(NotSent, OutcomeUnknown, trio.BusyResourceError),
                 ):
                     answer = await lane.call("GET", ocx.ORDERS)  # a lane that fails closes itself and is dialled anew
+                    self.prove(answer)
                     if answer.status == 200:
                         with suppress(ValueError):
                             self.on_orders(open_orders(answer.body))
                 self.warming = None
-                self.on_warmed()
+                if trio.current_time() - self.proved_at < PROOF_SECONDS_MAX or not any(self.routes.may_rest()):
+                    self.on_warmed()
                 await trio.sleep(WARM_SECONDS / len(self.lanes))
 
     def close(self) -> None:

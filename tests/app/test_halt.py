@@ -28,6 +28,7 @@ from maker.app.halt import TAIL_SECONDS, HaltReport, Latched, Switch, halt, last
 from maker.app.panic import Panic
 from maker.app.routes import Routes
 from maker.app.startup import sweep
+from maker.app.watches import PANIC, WITHIN_SECONDS
 from maker.app.wiring import Route as Place
 from maker.app.wiring import wire
 from maker.desk.budget import RESERVE_CALLS, SCOPED_ORDERS_MAX, TAIL_CALLS, Budget
@@ -1555,6 +1556,66 @@ async def test_a_halt_beside_the_warm_reads(tripped_at: float, autojump_clock: C
         assert report.verified_empty
         assert report.seconds < 2.0
         assert world.exchange.cancel_alls[0].began == pytest.approx(tripped_at)
+
+
+def warmed(world: World, resting: list[str]) -> list[float]:
+    """Keep the lanes warm while these rest; the list gets each time that a watcher hears all is well."""
+    heard: list[float] = []
+    world.panic.on_warmed = lambda: heard.append(trio.current_time())
+    world.panic.routes.may_rest = lambda: resting
+    world.nursery.start_soon(world.panic.keep_warm)
+    return heard
+
+
+@pytest.mark.parametrize("how", ["no connection", "silent", 401, 429, 503])
+async def test_a_way_to_pull_that_stays_unproven_is_no_longer_vouched_for(
+    how: str | int, autojump_clock: Clock
+) -> None:
+    """SAFETY 5: heartbeats are held back then, and the guard pulls; a proof is an order read that is answered 200."""
+    async with a_world() as world:
+        await trio.sleep(HEALED_AT + 1)
+        heard = warmed(world, ["mk-1"])
+        await trio.sleep(10)
+        failed_at = trio.current_time()
+        world.exchange.always_read = refusing(how) if isinstance(how, int) else silent
+        for route in world.routes:
+            route.down = how == "no connection"
+            if route.down:
+                world.panic.close()
+        await trio.sleep(300)
+        assert failed_at + room.PROOF_SECONDS_MAX - room.WARM_SECONDS <= heard[-1]
+        assert heard[-1] <= failed_at + room.PROOF_SECONDS_MAX
+        world.exchange.always_read = None
+        for route in world.routes:
+            route.down = False
+        mended_at = trio.current_time()
+        await trio.sleep(room.WARM_SECONDS)
+        assert heard[-1] > mended_at
+
+
+@pytest.mark.parametrize(
+    ("rests", "seconds", "proof"),
+    [(True, 66.0, ""), (False, 3600.0, ""), (True, 300.0, "read back"), (True, 300.0, "cancel-all")],
+    ids=["a minute of 429", "an hour with nothing resting", "read back by halts", "pulled by halts"],
+)
+async def test_what_the_run_rides_out_is_vouched_for(
+    rests: bool, seconds: float, proof: str, autojump_clock: Clock
+) -> None:
+    """A throttled minute, any outage with nothing resting, and halts that prove the lanes themselves."""
+    async with a_world() as world:
+        await trio.sleep(HEALED_AT + 1)
+        heard = warmed(world, ["mk-1"] if rests else [])
+        await trio.sleep(10)
+        until = trio.current_time() + seconds
+        while trio.current_time() < until:
+            world.exchange.always_read = None
+            if proof == "read back":
+                assert await world.panic.read_back() == 0
+            if proof == "cancel-all":
+                await world.panic.cancel_all()
+            world.exchange.always_read = refusing(429)
+            await trio.sleep(33)
+        assert max(then - now for now, then in itertools.pairwise(heard)) < WITHIN_SECONDS[PANIC]
 
 
 # -- the sweep at the start ---------------------------------------------------------------------------------------
