@@ -16,6 +16,9 @@ CREDENTIALS = 77
 REFUSED_TO_START = 78
 
 
+SECONDS_MAX = 1e12  # of this machine's clock: more is no moment of it
+
+
 class Report(NamedTuple):
     """One run's end: `fields` is the JSON object for stdout, always with at least the documented keys."""
 
@@ -65,7 +68,9 @@ def from_maker(result: bytes, maker_exit_code: int) -> Told | str:
     if fields.get("exit_code") != maker_exit_code:
         return f"the maker reported exit code {fields.get('exit_code')} but {how}"
     unknown_at = fields.pop("unknown_write_at", None)
-    unknown_at = float(unknown_at) if isinstance(unknown_at, int | float) else 0.0
+    unknown_at = unknown_at if isinstance(unknown_at, int | float) else 0.0
+    if not abs(unknown_at) < SECONDS_MAX:  # a NaN is not, either
+        return f"the maker reported a last write at {str(unknown_at)[:20]} s"
     placed = fields.pop("may_have_placed", True) is not False
     if_empty = fields.pop("exit_code_if_empty", None)
     if_empty = if_empty if isinstance(if_empty, int) else FAILED_EMPTY

@@ -70,6 +70,14 @@ def test_a_result_that_cannot_be_read_is_a_death() -> None:
     assert (seen.pulls, seen.is_death) == (True, True)
 
 
+@pytest.mark.parametrize("moment", ["NaN", "Infinity", "-Infinity", "1" + "0" * 400])
+def test_a_result_with_a_moment_that_cannot_be_is_a_death(moment: str) -> None:
+    """S1: it counts how long a write may still land."""
+    said = f'{{"exit_code": 0, "verified_empty": true, "unknown_write_at": {moment}}}'.encode()
+    seen = report.judge(Ended(said, "", True, {}), 0, TAIL_SECONDS, NOW)
+    assert (seen.pulls, seen.is_death, seen.tail_seconds) == (True, True, TAIL_SECONDS)
+
+
 def test_read_back_empty_earns_the_makers_code() -> None:
     before = verdict({"verified_empty": False, "exit_code": 75, "exit_code_if_empty": 0}, 75)
     last, sentence = report.after_pull(before, Pulled(True, 0, 3, ""), 1.25)
