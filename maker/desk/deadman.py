@@ -152,6 +152,11 @@ class Reason(enum.Enum):
     def latched(self) -> bool:
         return self.value.latched
 
+    @property
+    def weight(self) -> int:
+        """Which reason is told while quotes are pulled for another: one that asks for more."""
+        return 0 if self.recoverable else 2 if self.latched else 1
+
 
 @attrs.frozen
 class Trip:

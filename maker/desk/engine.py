@@ -41,7 +41,7 @@ from maker.desk.events import (
 )
 from maker.desk.fair import FairValue, NoFair
 from maker.desk.market import MarketDesk
-from maker.desk.risk import ApprovedLadder, Refused, beyond_limit
+from maker.desk.risk import ApprovedLadder, Refused
 from maker.desk.staleness import judge, saw, urgency
 from maker.desk.state import DeskState
 from maker.desk.units import SUBTICKS, Side
@@ -83,27 +83,20 @@ class Engine(DeskState):
                 return trip
 
     def broken(self, now: float) -> Trip | None:
-        """The limits on money and positions that no decision may have broken, after a fact that could show it."""
+        """The limits on money and positions that no decision may have broken, after a fact that could show it.
+
+        All of them, also once one is broken: a latched reason among them is owed to whoever starts next.
+        """
         pulled: Trip | None = None
         for market in self.markets.values():
-            account = market.account
-            if account.overfilled:
-                return self.trip(Reason.OVERFILLED, f"{market.market_id}: {account.overfilled}")
-            burst = market.burst.exceeded()
-            if burst is not None:
-                reason, what = burst
-                trip = self.trip(reason, f"{market.market_id}: {what}")
-                if not reason.recoverable:
-                    return trip
-                market.burst.freeze(what, now)  # also where nothing is left to pull
-                pulled = pulled or trip
-            beyond = beyond_limit(account, market.limits)
-            if beyond:
-                return self.trip(Reason.POSITION_LIMIT, f"{market.market_id}: {beyond}")
+            for reason, what in market.broken():
+                pulled = self.trip(reason, f"{market.market_id}: {what}") or pulled
+                if reason is Reason.BURST:
+                    market.burst.freeze(what, now)  # also where nothing is left to pull
         if all(market.worth.known(market.fair, now) for market in self.markets.values()):
             lost = self.losses.judge(self.equity_change(), self.exchange_ms, self.equity_start())
             if lost is not None:
-                return self.trip(*lost)
+                pulled = self.trip(*lost) or pulled
         return pulled
 
     def jumped(self, markets: Iterable[MarketDesk], now: float) -> Trip | None:

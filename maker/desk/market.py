@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import attrs
@@ -10,6 +11,7 @@ from maker.desk.account import MarketAccount
 from maker.desk.allocation import Looked, Shape
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
+from maker.desk.deadman import Reason
 from maker.desk.events import Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
 from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
@@ -19,7 +21,7 @@ from maker.desk.ladder import Ladder, LadderSettings
 from maker.desk.margin import worst_lots
 from maker.desk.pricing import Pricing
 from maker.desk.profit import BookedFill
-from maker.desk.risk import Limits
+from maker.desk.risk import Limits, beyond_limit
 from maker.desk.setbacks import Setbacks
 from maker.desk.spread import SpreadModel
 from maker.desk.terms import Terms
@@ -142,6 +144,17 @@ class MarketDesk:
         """The fair value in subticks; None where there is none."""
         fair = self.fair.value(now)
         return fair.subticks if isinstance(fair, FairValue) else None
+
+    def broken(self) -> Iterator[tuple[Reason, str]]:
+        """Its limits that are broken, and by what; the position's may be, and the fills that made it so too."""
+        if self.account.overfilled:
+            yield Reason.OVERFILLED, self.account.overfilled
+        burst = self.burst.exceeded()
+        if burst is not None:
+            yield burst
+        beyond = beyond_limit(self.account, self.limits)
+        if beyond:
+            yield Reason.POSITION_LIMIT, beyond
 
     # -- its listing
 

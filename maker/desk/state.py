@@ -96,10 +96,11 @@ class DeskState:
     def trip(self, reason: Reason, detail: str, *, exposed: bool | None = None) -> Trip | None:
         """Start holding. None when it holds already, or when nothing of ours rests: there is nothing to pull.
 
-        A reason that ends the run needs nothing resting, and is told though the quotes are being pulled already.
+        A reason that ends the run needs nothing resting, and is told though the quotes are being pulled already; so is
+        one that survives a restart (S21) though the run is ending for another: nobody may start after it unseen.
         """
         final = not reason.recoverable
-        if self.holding is not None and not (final and self.holding.reason.recoverable):
+        if self.holding is not None and reason.weight <= self.holding.reason.weight:
             return None
         if not final and not (self.exposed if exposed is None else exposed):
             return None

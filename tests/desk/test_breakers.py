@@ -10,7 +10,7 @@ from maker.desk.deadman import Reason
 from maker.desk.events import MarketStats
 from maker.desk.units import Side
 
-from .scripted import ALL_MARKETS, BTC, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market, spec
+from .scripted import ALL_MARKETS, BTC, ETH, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market, spec
 from .scripted import LIMITS as LIMITS_OF_MARKET
 
 LIMITS = attrs.evolve(ALL_MARKETS, drawdown_max=dec("100"), daily_loss_max=dec("150"))
@@ -244,6 +244,21 @@ def test_row_4_a_burst_hides_no_loss() -> None:
     trip = desk.delta(fills=(fill,), positions=(at_position(100),))
     assert trip is not None
     assert trip.reason is Reason.DRAWDOWN
+
+
+def test_s21_a_position_beyond_its_limit_hides_no_burst_of_another_market() -> None:
+    """S21: the first ends the run and may start again; the fills that come while it ends are for a person."""
+    limits = attrs.evolve(market().limits, burst_fills_max=3)
+    desk = Desk.ready(*(attrs.evolve(market(name), limits=limits) for name in (BTC, ETH)))
+    trip = desk.delta(fills=(a_fill("b1", Side.BUY, 250),), positions=(at_position(250),))
+    assert trip is not None
+    assert trip.reason is Reason.POSITION_LIMIT
+    for number in range(4):
+        fills = (a_fill(f"e{number}", Side.BUY, 1, market_id=ETH),)
+        trip = desk.delta(ETH, fills=fills, positions=(at_position(number + 1, market_id=ETH),))
+        assert (trip is not None) == (number == 3)
+    assert trip is not None
+    assert trip.reason is Reason.REPEATED_EXECUTION
 
 
 # -- what was filled against what was asked

@@ -70,6 +70,27 @@ def test_a_trip_comes_once() -> None:
     assert desk.watch() is None
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "told_too"),
+    [
+        (Reason.STREAM_BROKEN, Reason.POSITION_LIMIT, True),
+        (Reason.STREAM_BROKEN, Reason.DRAWDOWN, True),
+        (Reason.POSITION_LIMIT, Reason.DRAWDOWN, True),
+        (Reason.POSITION_LIMIT, Reason.JOURNAL_LOST, False),
+        (Reason.POSITION_LIMIT, Reason.STREAM_BROKEN, False),
+        (Reason.DRAWDOWN, Reason.POSITION_LIMIT, False),
+        (Reason.DRAWDOWN, Reason.OVERFILLED, False),
+    ],
+)
+def test_s21_a_reason_that_asks_for_more_is_told_while_it_holds(first: Reason, then: Reason, told_too: bool) -> None:
+    """S21: one that survives a restart is not lost because the run was ending already."""
+    desk = quoted()
+    assert desk.engine.trip(first, "") is not None
+    assert (desk.engine.trip(then, "") is not None) == told_too
+    assert desk.engine.holding is not None
+    assert desk.engine.holding.reason is (then if told_too else first)
+
+
 # -- money and messages
 
 
