@@ -90,6 +90,7 @@ class Executed:
     """One fill as a burst counts it."""
 
     at_ms: int  # exchange's unix time
+    told_at: float  # our clock
     side: Side
     lots: int
     value: Decimal  # quote
@@ -108,12 +109,22 @@ class Burst:
     frozen_until: float = 0.0  # our clock
     froze: str = ""  # what for
 
-    def add(self, fill: Fill) -> None:
-        """Count a fill; forget those an interval older than the newest."""
-        self.fills.append(Executed(fill.at_ms, fill.side, fill.lots, self.grid.notional(fill.ticks, fill.lots)))
-        newest = max(one.at_ms for one in self.fills)
-        oldest_ms = newest - self.limits.burst_seconds * 1000
-        self.count(deque(one for one in self.fills if one.at_ms > oldest_ms))
+    def add(self, fill: Fill, exchange_ms: int | None, now: float) -> None:
+        """Count a fill; forget those an interval older than the newest.
+
+        None is later than `exchange_ms`, the exchange's time as it told the fill (None: it has not told the time): one
+        stamped ahead, or stamped before the exchange set its clock back, would keep all that follow from counting. What
+        was told an interval ago was traded before that, whatever its stamp says.
+        """
+        seconds = self.limits.burst_seconds
+        value = self.grid.notional(fill.ticks, fill.lots)
+        self.fills.append(Executed(fill.at_ms, now, fill.side, fill.lots, value))
+        latest_ms = fill.at_ms if exchange_ms is None else exchange_ms
+        fills = [
+            attrs.evolve(one, at_ms=min(one.at_ms, latest_ms)) for one in self.fills if now - one.told_at < seconds
+        ]
+        oldest_ms = max(one.at_ms for one in fills) - seconds * 1000
+        self.count(deque(one for one in fills if one.at_ms > oldest_ms))
 
     def count(self, fills: deque[Executed]) -> None:
         self.fills = fills

@@ -120,6 +120,7 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
     except Exception:
         market.live = False  # in the same step as the discovery; whoever feeds us then says StreamLost
         raise
+    market.engine_ms, market.engine_at = event.engine_ms, now
     for fill in event.fills:
         book_fill(desk, market, fill, now)
     if isinstance(event, StreamSnapshot):
@@ -130,7 +131,6 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
             account.position(seen)
         account.positions_removed(event.removed_position_ids)
     account.heard(event.engine_ms, now)
-    market.engine_ms, market.engine_at = event.engine_ms, now
     desk.exchange_ms = max(desk.exchange_ms or 0, event.engine_ms)
     if account.explained:
         market.unexplained_since = market.unexplained_read_at = None

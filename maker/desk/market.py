@@ -124,6 +124,10 @@ class MarketDesk:
         """The position in base units, signed."""
         return self.account.spec.grid.size.text(self.account.position_lots)
 
+    def exchange_ms(self, now: float) -> int | None:
+        """The exchange's time now, by what its stream told last; None before that."""
+        return self.engine_ms + int((now - self.engine_at) * 1000) if self.engine_ms else None
+
     # -- fills
 
     def filled(self, fill: Fill, now: float) -> BookedFill | None:
@@ -132,7 +136,7 @@ class MarketDesk:
         if not self.account.fill(fill):
             return None
         self.disturbed = "filled"
-        self.burst.add(fill)
+        self.burst.add(fill, self.exchange_ms(now), now)
         fair = self.fair.value(now)
         if isinstance(fair, FairValue):
             self.pricing.filled(fair, fill)

@@ -161,8 +161,10 @@ def a_burst(**changes: object) -> Burst:
     return Burst(spec().grid, limits)
 
 
-def filled(burst: Burst, lots: int, at_ms: int, side: Side = Side.BUY) -> bool:
-    burst.add(attrs.evolve(a_fill("t", side, lots), at_ms=at_ms))
+def filled(burst: Burst, lots: int, at_ms: int, side: Side = Side.BUY, *, told_ms: int | None = None) -> bool:
+    """Whether a fill is one too many; told at `told_ms` by both clocks, else at once."""
+    told_ms = at_ms if told_ms is None else told_ms
+    burst.add(attrs.evolve(a_fill("t", side, lots), at_ms=at_ms), told_ms, told_ms / 1000)
     return burst.exceeded() is not None
 
 
@@ -179,8 +181,53 @@ def test_row_4_a_burst_is_what_was_traded_within_its_interval() -> None:
 def test_row_4_old_fills_told_late_and_out_of_order_are_no_burst() -> None:
     """After a reconnection a minute of fills comes in one read: they were traded a minute apart."""
     burst = a_burst()
-    assert not any(filled(burst, 60, at_ms) for at_ms in (60_000, 0, 40_000, 20_000))
+    assert not any(filled(burst, 60, at_ms, told_ms=61_000) for at_ms in (60_000, 0, 40_000, 20_000))
     assert burst.lots == 60
+
+
+def test_row_4_a_burst_told_late_is_one_all_the_same() -> None:
+    """A stream was away for a minute: what was traded at its beginning, within a moment, is counted."""
+    burst = a_burst()
+    assert not filled(burst, 60, 0, told_ms=60_000)
+    assert filled(burst, 60, 1_000, told_ms=60_000)
+
+
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 10**15])
+def test_row_4_a_fill_stamped_ahead_blinds_nobody(ahead_ms: int) -> None:
+    """It is counted as of when it was told; those that follow count as well."""
+    burst = a_burst()
+    assert not filled(burst, 60, ahead_ms, told_ms=0)
+    assert not filled(burst, 40, 9_000)
+    assert filled(burst, 1, 9_999)
+    assert not filled(burst, 59, 10_001), "the first one is an interval away"
+
+
+def test_row_4_an_exchange_that_sets_its_clock_back_blinds_nobody() -> None:
+    """By our clock nothing is kept for longer than an interval; until then what came before the step counts."""
+    burst = a_burst()
+
+    def an_hour_earlier(lots: int, now: float) -> bool:
+        burst.add(attrs.evolve(a_fill("t", Side.BUY, lots), at_ms=round(now * 1000)), round(now * 1000), 3_600 + now)
+        return burst.exceeded() is not None
+
+    assert not filled(burst, 60, 3_600_000)
+    assert not an_hour_earlier(40, 1.0)
+    assert an_hour_earlier(1, 2.0)
+    assert not an_hour_earlier(59, 10.0), "the first one is an interval away"
+    assert an_hour_earlier(1, 10.5)
+
+
+def test_row_4_a_fill_stamped_ahead_switches_no_breaker_off() -> None:
+    """The first of thirty says that it was traded in an hour."""
+    desk = Desk.ready(attrs.evolve(market(), limits=attrs.evolve(market().limits, burst_fills_max=5)))
+    trip = None
+    for number in range(6):
+        ahead_ms = 3_600_000 if number == 0 else number
+        fill = attrs.evolve(a_fill(f"t{number}", Side.BUY, 1), at_ms=START_MS + ahead_ms)
+        trip = desk.delta(fills=(fill,), positions=(at_position(number + 1),))
+        assert (trip is not None) == (number == 5)
+    assert trip is not None
+    assert trip.reason is Reason.REPEATED_EXECUTION
 
 
 def test_row_4_value_counts_beside_size() -> None:
