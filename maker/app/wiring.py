@@ -113,7 +113,8 @@ class Run:
             self.latch(trip)
 
     def keep(self, now: float) -> None:
-        """Put down what outlives the run, and look whether its key does."""
+        """Put down what outlives the run, and look whether its key does; tell the desk what this machine's time is."""
+        self.engine.unix_ahead_seconds = self.pulse.wall() - now
         if self.expiry is not None:
             self.expiry.look()
         for keeper in (self.losses, self.budget_keeper):
@@ -233,6 +234,7 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     lane = partial(lane_of, route, headers=headers, host=host)
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
+    engine.unix_ahead_seconds = host.wall() - host.boot()
     recorder.engine = engine
     lanes = lane("panic-1"), lane("panic-2")
     routes = Routes(lanes[0].build, tuple(config.markets), partial(may_rest, engine), identity.quote_id)

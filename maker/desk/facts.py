@@ -41,7 +41,9 @@ from maker.errors import StreamBroken, StreamFault
 
 HALTED_CODE = "MARKET_HALTED"
 POSITION_READ_SECONDS = 2.0  # a fill and its position may come in different reads: until then it is read again
-OLD_SECONDS = 60.0  # a snapshot older than what was heard is refused for so long; then the exchange set its clock back
+# A snapshot older than what was heard is refused for so long; then the exchange set its clock back. An event further
+# ahead than that of what it can be is none at all.
+OLD_SECONDS = 60.0
 POSITION_REREAD_SECONDS = 0.5  # between two of those reads
 
 
@@ -105,6 +107,10 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
     account = market.account
     if isinstance(event, StreamDelta):
         start_again(market)
+    latest_ms = latest(desk, market, now)
+    if latest_ms is not None and event.engine_ms > latest_ms:
+        market.live = False
+        raise StreamBroken(StreamFault.MALFORMED, f"an event of {event.engine_ms}, when it cannot be past {latest_ms}")
     if isinstance(event, StreamDelta) and not market.live:
         raise StreamBroken(StreamFault.GAP, "a change came while a snapshot is due")
     is_old = isinstance(event, StreamSnapshot) and event.engine_ms < market.engine_ms
@@ -137,6 +143,19 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
     elif market.unexplained_since is None:
         market.unexplained_since = now
     return None
+
+
+def latest(desk: DeskState, market: MarketDesk, now: float) -> int | None:
+    """The latest exchange time that an event may bear now; None where nothing is known of it.
+
+    By what the stream told last or by this machine's clock, whichever allows more: ours stands still while a virtual
+    machine does. What was believed would end the day whose losses are counted, and no day would begin for a long time.
+    """
+    told_ms, unix_ahead = market.exchange_ms(now), desk.unix_ahead_seconds
+    known = [told_ms] if told_ms is not None else []
+    if unix_ahead is not None:
+        known.append(int((now + unix_ahead) * 1000))
+    return max(known) + int(OLD_SECONDS * 1000) if known else None
 
 
 def stream_lost(desk: DeskState, market: MarketDesk, event: StreamLost) -> Trip | None:

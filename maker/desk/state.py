@@ -42,6 +42,7 @@ class DeskState:
     account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
     unvalued: str = ""  # why no loss limit can be judged, once that has lasted too long to quote any market
     exchange_ms: int | None = None  # the exchange's clock, as its streams told it
+    unix_ahead_seconds: float | None = None  # this machine's unix time less our clock; None: nobody has told it
     losses: Losses = attrs.field(init=False)
     margin: Margin = attrs.field(init=False)
     balance: Decimal | None = None  # perps bucket, as last read in passing

@@ -115,6 +115,16 @@ async def test_a_latched_reason_latches_whatever_came_before_it(
         assert stage.switch.final
 
 
+async def test_the_desk_is_told_what_this_machines_time_is_again_and_again(autojump_clock: Clock) -> None:
+    """An event of the exchange is held against it; this machine's clock may be set meanwhile."""
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        for wall in (5_000.0, 7_000.0):
+            run.pulse.wall = lambda wall=wall: wall  # type: ignore[misc]
+            run.keep(1_000.0)
+            assert run.engine.unix_ahead_seconds == wall - 1_000.0
+
+
 # -- errors of services
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import attrs
 import pytest
 
 from maker.desk.deadman import Reason, Trip
@@ -10,6 +13,7 @@ from maker.desk.events import (
     LadderPlaced,
     LadderUnknown,
     LadderUnsent,
+    MarketStats,
     OpenOrdersRead,
     PlaceLadder,
     ReadAccount,
@@ -23,13 +27,15 @@ from maker.desk.events import (
 from maker.desk.facts import OLD_SECONDS, POSITION_READ_SECONDS, POSITION_REREAD_SECONDS
 from maker.desk.setbacks import MARGIN_REFUSALS_MAX, MARKET_HOLD_SECONDS
 from maker.desk.units import Side
-from maker.errors import StreamBroken
+from maker.errors import StreamBroken, StreamFault
 
 from .scripted import (
+    ALL_MARKETS,
     BTC,
     ETH,
     FAIR_TICKS,
     START,
+    START_MS,
     VENUE,
     Desk,
     a_fill,
@@ -109,6 +115,48 @@ def test_an_exchange_that_set_its_clock_back_is_believed_after_a_while() -> None
     desk.lost()
     desk.stream_ms -= 3_600_000
     desk.now += OLD_SECONDS + 1
+    desk.snapshot()
+    assert desk.market().live
+
+
+def test_row_16_an_event_far_ahead_is_a_broken_stream_and_nothing_of_it_is_booked() -> None:
+    """F24: one stamp in microseconds would end the day, and none would begin again: no daily loss could be seen."""
+    desk = Desk.ready(limits=attrs.evolve(ALL_MARKETS, daily_loss_max=dec("150"), drawdown_max=dec("100000")))
+    desk.delta(fills=(a_fill("t1", Side.BUY, 100),), positions=(at_position(100),))
+    desk.stats("48600")
+    before = desk.engine.exchange_ms
+    with pytest.raises(StreamBroken, match="malformed: an event of") as broken:
+        desk.delta(fills=(a_fill("t2", Side.BUY, 1),), engine_ms=START_MS * 1000)
+    assert broken.value.fault is StreamFault.MALFORMED
+    assert not desk.market().live
+    assert (desk.engine.exchange_ms, desk.market().account.fills) == (before, 1)
+    trip = desk.apply(MarketStats(BTC, dec("48490"), dec("48490"), dec("0")))
+    assert trip is not None
+    assert trip.reason is Reason.DAILY_LOSS
+
+
+@pytest.mark.parametrize(("ahead_ms", "believed"), [(0, True), (1, False)])
+def test_an_event_may_be_ahead_by_as_much_as_a_snapshot_may_be_old(ahead_ms: int, believed: bool) -> None:
+    """By what the stream told last and the time since: an hour without an event is no step of a clock."""
+    desk = Desk.ready()
+    told_ms = desk.market().engine_ms
+    desk.later(3_600)
+    latest_ms = told_ms + 3_600_000 + int(OLD_SECONDS * 1000)
+    with contextlib.nullcontext() if believed else pytest.raises(StreamBroken):
+        desk.delta(engine_ms=latest_ms + ahead_ms)
+    assert desk.market().live == believed
+
+
+def test_the_first_event_is_held_against_this_machines_clock() -> None:
+    """Nothing was told before it. Later on that clock may allow more: ours stood still with a virtual machine."""
+    desk = Desk.of()
+    desk.baseline()
+    desk.engine.unix_ahead_seconds = START_MS / 1000 - START
+    desk.stream_ms = START_MS + 3_600_000
+    with pytest.raises(StreamBroken):
+        desk.snapshot()
+    assert desk.engine.exchange_ms is None
+    desk.engine.unix_ahead_seconds += 3_600
     desk.snapshot()
     assert desk.market().live
 
