@@ -74,7 +74,6 @@ class Quoter:
     pulse: Pulse = attrs.field(factory=Pulse)
     leave: Callable[[Trip], None] = lambda _trip: None
     pulled_at: deque[float] = attrs.field(factory=deque)  # the loop's clock: pulls of the last minute
-    seen_resting: str = ""  # while latched: orders that a read beside the halt has shown
     change: Prepared | None = None  # of parameters or key, to be applied between two turns
     apply: Callable[[Prepared], Trip | None] = lambda _change: None
 
@@ -91,7 +90,7 @@ class Quoter:
     def look_for_strangers(self, orders: tuple[OrderSeen, ...]) -> None:
         """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests.
 
-        After a pull whatever rests is strange: `recover` pulls again before it quotes.
+        After a pull whatever rests is strange: `recover` pulls again before it quotes, and no end calls that empty.
         """
         latched, is_ours = self.switch.latched, self.engine.identity.is_ours
         strange = [one for one in orders if latched or not is_ours(one.client_order_id)]
@@ -99,7 +98,7 @@ class Quoter:
             return
         names = ", ".join(f"{one.market_id} {one.client_order_id or one.order_id}" for one in strange[:3])
         if latched:
-            self.seen_resting = names
+            self.engine.seen_resting, self.engine.seen_after = names, self.switch.panic.emptied_at
             return
         trip = self.engine.trip(Reason.ORDERS_DISAGREE, names, exposed=True)
         if trip is not None:
@@ -252,8 +251,9 @@ class Quoter:
         From the beginning when an order was seen meanwhile: then the exchange is no longer as it was read back.
         """
         await self.pulled()
-        while self.seen_resting and not self.switch.final:
-            sentence = f"seen after the exchange was read back empty: {self.seen_resting}: everything is pulled again"
+        while self.engine.seen_resting and not self.switch.final:
+            seen = self.engine.seen_resting
+            sentence = f"seen after the exchange was read back empty: {seen}: everything is pulled again"
             self.recorder.state("maker", "not empty", sentence, alarming=True)
             await self.pulled()
         if self.switch.final:
@@ -272,7 +272,7 @@ class Quoter:
             self.pulse.check_in(QUOTING, self.halt_settings.halt_seconds_max + SLACK_SECONDS)
             with trio.move_on_after(self.halt_settings.halt_seconds_max):
                 await halt(self.switch, self.halt_settings.tail_seconds_max, report)
-        self.seen_resting = ""
+        self.engine.seen_resting = ""
         self.recorder.halted(report)
         self.engine.account_read_due = self.engine.account_read_due or "quotes were pulled"
         self.inlet.deliver(ReadEmpty())

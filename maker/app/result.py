@@ -25,7 +25,7 @@ class Result:
     reason: str = "not started"
     exit_code: int = ExitCode.REFUSED_TO_START
     verified_empty: bool = False
-    open_orders: int | None = None  # None: never read back
+    open_orders: int | None = None  # None: never read back, or no longer as it was then
     quotes_sent: int = 0
     fills: int = 0
     position: dict[str, str] = attrs.field(factory=dict)  # market -> signed base units
@@ -42,9 +42,10 @@ def conclude(run: Run, error: BaseException | None) -> Result:
     """The result: 0 only when stopped as asked AND read back empty; 75 whenever quotes may rest."""
     engine, report = run.engine, run.report
     made = engine.attribution()
+    seen = engine.seen_resting if engine.seen_after == run.switch.panic.emptied_at else ""  # since the last read back
     result = Result(
-        verified_empty=report.verified_empty,
-        open_orders=report.open_orders,
+        verified_empty=report.verified_empty and not seen,
+        open_orders=None if seen else report.open_orders,
         quotes_sent=engine.ladders_placed,
         fills=sum(market.account.fills for market in engine.markets.values()),
         position={market_id: market.position_text for market_id, market in engine.markets.items()},
@@ -77,11 +78,12 @@ def conclude(run: Run, error: BaseException | None) -> Result:
             result.exit_code = ExitCode.CREDENTIALS
         if cause is None:
             result.reason += " before anything was placed"
-    elif not report.verified_empty:
+    elif not result.verified_empty:
         result.exit_code = ExitCode.UNVERIFIED
         failed = code is None or (error is not None and code == ExitCode.CLEAN)
         result.exit_code_if_empty = ExitCode.FAILED_EMPTY if failed or code is None else code
-        result.reason += "; the exchange could not be read back empty: quotes may rest"
+        why = f"{seen} was seen after the exchange was read back empty" if report.verified_empty else ""
+        result.reason += f"; {why or 'the exchange could not be read back empty'}: quotes may rest"
     else:
         result.exit_code = ExitCode.FAILED_EMPTY if code is None else code
         if error is not None and result.exit_code == ExitCode.CLEAN:

@@ -37,6 +37,8 @@ class DeskState:
     margin_settings: MarginSettings
     markets: dict[str, MarketDesk] = attrs.field(factory=dict)
     holding: Trip | None = None
+    seen_resting: str = ""  # while pulled: orders that a read beside the halt has shown ...
+    seen_after: float | None = None  # ... after this read back, as `Panic.emptied_at`
     emptied: bool = False  # since `holding` began, the exchange was read back empty
     account_read_due: str = "the account has not been read yet"  # empty: not due
     account_read_after: float = 0.0  # our clock: not before this, while reads are repeated

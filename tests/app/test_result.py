@@ -9,11 +9,15 @@ import pytest
 import trio
 import trio.testing
 
+from maker.app.halt import halt
+from maker.app.quoter import Quoter
 from maker.app.result import conclude
 from maker.desk.deadman import Reason, Trip
+from maker.desk.units import Side
 from maker.errors import ExitCode, StartRefused
-from tests.app.runs import ASKED, BUG, FORBIDDEN, GROUP, a_run, exposed
+from tests.app.runs import ASKED, BUG, CONFIG, FORBIDDEN, GROUP, a_run, exposed
 from tests.app.site import staged
+from tests.desk.scripted import resting
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
 
@@ -62,6 +66,34 @@ async def test_the_exit_code_of_every_end(
         assert error is None
     if stop is ASKED and error is BUG and verified:
         assert "ZeroDivisionError: a bug" in result.reason  # S14: no cause is lost
+
+
+async def test_s3_an_order_seen_after_the_exchange_was_read_back_empty_is_no_clean_end(autojump_clock: Clock) -> None:
+    """S3: by the reads that keep the lanes warm, until the very end. What a later read back proved gone is gone."""
+    async with staged(exposed()) as stage:
+        run = a_run(stage, armed=True)
+        quoter = Quoter(
+            run.engine,
+            stage.switch,
+            run.quoting_lane,
+            stage.reader,
+            run.recorder,
+            {},
+            CONFIG.halt,
+            run.rng,
+            run.on_answer,
+        )
+        run.leave(ASKED)
+        await halt(stage.switch, 0.0, run.report)
+        assert (conclude(run, None).exit_code, run.report.verified_empty) == (ExitCode.CLEAN, True)
+        quoter.look_for_strangers(resting([("late", Side.BUY, 1, 1)]).orders)
+        result = conclude(run, None)
+        assert (result.exit_code, result.exit_code_if_empty) == (ExitCode.UNVERIFIED, ExitCode.CLEAN)
+        assert (result.verified_empty, result.open_orders) == (False, None)
+        assert result.reason.endswith("BTC-PERP late was seen after the exchange was read back empty: quotes may rest")
+        await trio.sleep(1.0)
+        await halt(stage.switch, 0.0, run.report)
+        assert conclude(run, None).exit_code is ExitCode.CLEAN
 
 
 @pytest.mark.parametrize("reason", list(Reason))
