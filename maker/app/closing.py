@@ -2,8 +2,9 @@
 
 The same halt as everywhere else comes first (unscoped, hedged, read back twice), then `positions/close` and, for what
 that leaves, one immediate-or-cancel, reduce-only order at a price no further from the book than the collar. None of
-these can open a position: each only reduces, so one that was sent and not answered may be sent again. Last comes the
-tail: a ladder that a dead maker had on its way may still land, and even fill.
+these can open a position: each only reduces, so one that was sent and not answered may be sent again. Then comes the
+tail: a ladder that a dead maker had on its way may still land, and even fill. Whatever is sent for that, the last word
+is the exchange read back empty.
 """
 
 from __future__ import annotations
@@ -97,7 +98,10 @@ class Flattening:
         self.tell(f"Looking on for {tail_seconds:.0f} s: a ladder may still be on its way.")
         self.switch.unknown_write_at = self.switch.clock()
         await self.pull(tail_seconds)
+        sent = self.sent
         await self.close_all()  # a late ladder may have filled
+        if self.sent > sent:  # since it was read back empty
+            await self.pull(0.0)
         left = await self.positions()
         self.outcome.position, self.outcome.flat = texts(left), not left
         if left:

@@ -221,6 +221,33 @@ async def test_a_ladder_that_lands_and_fills_during_the_tail_is_closed_too(autoj
         assert len(stage.site.seen(ocx.POSITIONS_CLOSE)) == 2
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_s3_what_is_sent_after_the_tail_is_read_back_too(cancelled: bool, autojump_clock: Clock) -> None:
+    """S3: how positions/close works is not documented: what it leaves resting is pulled before "nothing rests"."""
+    async with staged() as stage:
+        account = Account(stage.site, {})
+
+        async def rests(seen: Seen, stream: ServerEnd) -> None:
+            stage.site.resting.append(order_row("theirs"))
+            if not cancelled:
+                stage.site.usual[ocx.CANCEL_ALL] = saying({"error": "X"}, 503)
+            await account.close(seen, stream)
+
+        async def late() -> None:
+            await trio.sleep(3.0)
+            account.held[BTC] = Decimal("-0.1")
+
+        stage.site.usual[ocx.POSITIONS_CLOSE] = rests
+        stage.nursery.start_soon(late)
+        if cancelled:
+            assert (await flatten(stage)).exit_code is ExitCode.CLEAN
+            assert stage.site.resting == []
+            return
+        with pytest.raises(Stopped, match="QUOTES MAY REST") as stopped:
+            await flatten(stage)
+        assert stopped.value.exit_code is ExitCode.UNVERIFIED
+
+
 @pytest.mark.parametrize("path", [ocx.CANCEL_ALL, ocx.POSITIONS_CLOSE, ocx.POSITIONS])
 async def test_a_key_that_is_not_accepted_ends_it_soon(path: str, autojump_clock: Clock) -> None:
     """F27: nothing but a better key helps, and whoever pressed the button must know at once."""
