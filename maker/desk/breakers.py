@@ -6,6 +6,9 @@ would begin every time with a whole allowance. A run begins with what the one be
 fall of the account's equity counts as lost too, whatever caused it, money taken out included, as it does within a run;
 a rise does not count, so that a deposit buys no new allowance. `clear` forgets all of it.
 
+One reading of a mark that no fair value confirms is neither a loss nor a best moment: of what the profit can be, by it
+and by the reading before, the nearest to what it was is judged. A crash is seen with the next reading all the same.
+
 Fills are counted as Deribit's market-maker protection counts them: size and value traded on both sides within an
 interval, by the exchange's own time, so that a late report of old fills is no burst. Beyond either the market is pulled
 and frozen for a time, or until a person clears it. Too many fills on one side always wait for a person (RTS 6 15(3)).
@@ -44,6 +47,7 @@ class Losses:
     peak: Decimal = Decimal(0)
     day: int | None = None  # days since 1970; None: the exchange has not told the time yet
     day_start: Decimal = Decimal(0)
+    profit: Decimal = Decimal(0)  # as last judged
     before: Lost | None = None  # of the run before, not counted in yet: that needs our equity now
     counted: Lost | None = None  # as of the last judgement
 
@@ -56,11 +60,16 @@ class Losses:
         """What is to be kept for the next run; None before anything was judged."""
         return self.counted
 
+    def nearest(self, least: Decimal, most: Decimal, equity_start: Decimal) -> Decimal:
+        """Of what the profit can be now, the nearest to what it was."""
+        was = self.profit if self.before is None else self.before.equity - equity_start
+        return max(least, min(most, was))
+
     def judge(
         self, profit: Decimal, exchange_ms: int | None, equity_start: Decimal = Decimal(0)
     ) -> tuple[Reason, str] | None:
         """Take the profit as it is now; the reason to stop when it is one. `equity_start`: of the account, quote."""
-        equity = equity_start + profit
+        self.profit, equity = profit, equity_start + profit
         if self.before is not None:
             self.carry(self.before, profit, equity)
         day = None if exchange_ms is None else exchange_ms // DAY_MS

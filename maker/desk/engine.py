@@ -94,7 +94,9 @@ class Engine(DeskState):
                 if reason is Reason.BURST:
                     market.burst.freeze(what, now)  # also where nothing is left to pull
         if all(market.worth.known(market.fair, now) for market in self.markets.values()):
-            lost = self.losses.judge(self.equity_change(), self.exchange_ms, self.equity_start())
+            start = self.equity_start()
+            profit = self.losses.nearest(*self.equity_range(now), start)
+            lost = self.losses.judge(profit, self.exchange_ms, start)
             if lost is not None:
                 pulled = self.trip(*lost) or pulled
         return pulled

@@ -198,6 +198,13 @@ class DeskState:
         with exact():
             return sum((market.worth.equity_change for market in self.markets.values()), -self.funding_paid())
 
+    def equity_range(self, now: float) -> tuple[Decimal, Decimal]:
+        """The same, the least and the most that it can be by marks that nothing confirms and those before them."""
+        doubts = [market.worth.doubt(market.fair, now) for market in self.markets.values()]
+        with exact():
+            least = sum((doubt for doubt in doubts if doubt < 0), self.equity_change())
+            return least, least + sum((abs(doubt) for doubt in doubts), Decimal(0))
+
     def equity_start(self) -> Decimal:
         """The account's equity when the run began, in quote currency: balance, and positions at their first mark."""
         with exact():

@@ -11,7 +11,7 @@ from decimal import Decimal
 import attrs
 
 from maker.desk.account import MarketAccount
-from maker.desk.fair import FairValueEstimator, beyond
+from maker.desk.fair import FairValue, FairValueEstimator, NoFair, beyond
 from maker.desk.profit import AttributionBook, BookedFill, Markouts
 from maker.desk.units import exact
 
@@ -22,6 +22,7 @@ class Worth:
 
     account: MarketAccount
     mark: Decimal | None = None
+    mark_before: Decimal | None = None  # the reading before that
     mark_start: Decimal | None = None  # the first one seen
     attribution: AttributionBook = attrs.field(init=False)
     markouts: Markouts = attrs.field(init=False)
@@ -37,7 +38,7 @@ class Worth:
 
     def marked(self, mark: Decimal) -> None:
         """Take the exchange's mark."""
-        self.mark = mark
+        self.mark_before, self.mark = self.mark, mark
         if self.mark_start is None:
             self.mark_start = mark
         self.attribution.marked(mark)
@@ -55,6 +56,16 @@ class Worth:
         with exact():
             position = self.account.spec.grid.size.value(self.account.position_lots)
             return self.cash_from_flat + position * (self.mark or Decimal(0))
+
+    def doubt(self, fair: FairValueEstimator, now: float) -> Decimal:
+        """What the profit would be more by at the mark of the reading before; 0 where a fair value confirms the last.
+
+        Mark and index come in one row, so both may be wrong. Where there is a fair value, other venues agree with them.
+        """
+        if self.mark is None or self.mark_before is None or isinstance(fair.value(now), FairValue):
+            return Decimal(0)
+        with exact():
+            return self.account.spec.grid.size.value(self.account.position_lots) * (self.mark_before - self.mark)
 
     @property
     def unexplained_value(self) -> Decimal:
@@ -107,11 +118,16 @@ class Worth:
             return account.spec.grid.size.value(account.position_lots) * gained
 
     def known(self, fair: FairValueEstimator, now: float) -> bool:
-        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
+        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by.
+
+        A first mark is not, unless a fair value confirms it.
+        """
         if not self.account.explained or (self.account.position_start_lots and self.mark_start is None):
             return False
         if not self.account.position_lots:
             return True
         if fair.index_subticks is None or fair.mark_subticks is None or not fair.index_fresh(now):
+            return False
+        if self.mark_before is None and isinstance(fair.value(now), NoFair):
             return False
         return not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)

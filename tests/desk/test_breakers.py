@@ -153,6 +153,60 @@ def test_row_16_a_position_told_before_its_fill_is_no_profit_to_lose_again() -> 
     assert desk.delta(fills=(a_fill("t1", Side.BUY, 100),)) is None
 
 
+def readings(desk: Desk, *prices: str) -> list[Reason | None]:
+    """What each reading of mark and index, both at the same price, is told to be."""
+    trips = [desk.apply(attrs.evolve(stats(), mark=dec(price), index=dec(price))) for price in prices]
+    return [None if trip is None else trip.reason for trip in trips]
+
+
+def test_row_16_one_wrong_row_is_no_loss() -> None:
+    """Mark and index come in one row: other venues stand where they stood, and nothing is sold for it."""
+    desk = long_desk()
+    assert readings(desk, "5000", "50000", "5000", "50000", "50000") == [None] * 5
+    assert desk.delta(fills=(a_fill("t2", Side.SELL, 1),), positions=(at_position(99),)) is None
+    assert desk.engine.losses.peak == 0
+
+
+def test_row_16_one_wrong_row_is_no_best_moment() -> None:
+    """Else the way back from it would be a loss."""
+    desk = long_desk()
+    assert readings(desk, "500000", "50000", "50000") == [None] * 3
+    assert desk.engine.losses.peak == 0
+
+
+def test_row_16_news_between_two_readings_confirms_nothing() -> None:
+    """The stream goes on: the same wrong row is judged again and again, and is still one."""
+    desk = long_desk()
+    assert readings(desk, "5000") == [None]
+    for number in range(3):
+        fills = (a_fill(f"s{number}", Side.SELL, 1, ticks=FAIR_TICKS),)
+        assert desk.delta(fills=fills, positions=(at_position(99 - number),)) is None
+    assert readings(desk, "50000") == [None]
+
+
+@pytest.mark.parametrize("prices", [("45000", "45000"), ("45000", "40000"), ("45000", "49000")])
+def test_row_16_a_crash_that_no_venue_confirms_is_a_loss_with_the_next_reading(prices: tuple[str, str]) -> None:
+    """The references are silent, or slower: a second is all they can cost."""
+    assert readings(long_desk(), *prices) == [None, Reason.DRAWDOWN]
+
+
+def test_row_16_a_crash_that_the_venues_confirm_is_a_loss_at_once() -> None:
+    desk = long_desk()
+    desk.reference(450_000)
+    assert readings(desk, "45000") == [Reason.DRAWDOWN]
+
+
+def test_row_16_a_new_run_does_not_begin_with_a_wrong_row() -> None:
+    """Long 0.1 from an earlier run, with 10000 in the balance: one row at 5000 is no fall between the two."""
+    desk = Desk.of(limits=attrs.evolve(ALL_MARKETS, drawdown_max=dec("10")))
+    desk.engine.losses.restore(Lost(dec("10000"), fallen=dec("5"), day=None, today=dec("0")))
+    desk.baseline(positions=(at_position(100),))
+    desk.snapshot(positions=(at_position(100),))
+    assert readings(desk, "5000", "50000", "50000", "50000") == [None] * 4
+    kept = desk.engine.losses.snapshot()
+    assert kept == Lost(dec("10000"), dec("5"), START_MS // DAY_MS, dec("0"))
+
+
 # -- bursts
 
 

@@ -130,6 +130,7 @@ def test_row_16_an_event_far_ahead_is_a_broken_stream_and_nothing_of_it_is_booke
     assert broken.value.fault is StreamFault.MALFORMED
     assert not desk.market().live
     assert (desk.engine.exchange_ms, desk.market().account.fills) == (before, 1)
+    desk.stats("48490")
     trip = desk.apply(MarketStats(BTC, dec("48490"), dec("48490"), dec("0")))
     assert trip is not None
     assert trip.reason is Reason.DAILY_LOSS

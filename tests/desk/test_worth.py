@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from maker.desk.events import BalanceRead
+from maker.desk.events import BalanceRead, ReferenceLost
 from maker.desk.units import Side, exact
 
-from .scripted import Desk, a_fill, at_position, dec
+from .scripted import VENUE, Desk, a_fill, at_position, dec
 
 
 def test_the_balance_change_of_fills_is_realised_profit_less_fees() -> None:
@@ -43,6 +43,7 @@ def test_a_price_of_many_digits_is_not_rounded() -> None:
 def test_what_is_worth_something_is_judged_by_a_mark_that_we_would_quote_by() -> None:
     """An old one, or one far from its index, is none; without a position none is needed."""
     desk = Desk.ready()
+    desk.stats()
     each = desk.market()
     assert each.worth.known(each.fair, desk.now + 3600)
     desk.delta(fills=(a_fill("t1", Side.BUY, 10),), positions=(at_position(10),))
@@ -62,6 +63,11 @@ def test_nothing_is_judged_by_half_of_the_news_or_before_there_is_a_mark() -> No
     assert not each.worth.known(each.fair, desk.now), "what it was worth at the start is not known"
     desk.snapshot(positions=(at_position(10),))
     desk.stats()
+    assert not each.worth.known(each.fair, desk.now), "one mark alone, that no venue confirms"
+    desk.reference()
     assert each.worth.known(each.fair, desk.now)
+    desk.apply(ReferenceLost(VENUE, "reset"))
+    desk.stats()
+    assert each.worth.known(each.fair, desk.now), "two in a row"
     desk.delta(positions=(at_position(20),))
     assert not each.worth.known(each.fair, desk.now)
