@@ -74,6 +74,7 @@ class Quoter:
     pulse: Pulse = attrs.field(factory=Pulse)
     leave: Callable[[Trip], None] = lambda _trip: None
     pulled_at: deque[float] = attrs.field(factory=deque)  # the loop's clock: pulls of the last minute
+    strays: set[str] = attrs.field(factory=set)  # orders of our prefix that the last such read showed and nobody knows
     change: Prepared | None = None  # of parameters or key, to be applied between two turns
     apply: Callable[[Prepared], Trip | None] = lambda _change: None
 
@@ -91,8 +92,18 @@ class Quoter:
         """Pull for orders that are not ours (H28): the reads that keep the panic lanes warm show all that rests.
 
         After a pull whatever rests is strange: `recover` pulls again before it quotes, and no end calls that empty.
+        Orders of our prefix that the desk does not know, of a run before or by an answer that was not true, are read
+        back when two of these reads in a row show them. A name comes up before its ladder leaves and is given up only
+        once the order is gone, and never comes up again: one read may be older than that. The next was asked for after
+        the first was looked at, when the name was given up already: what it shows is there.
         """
         latched, is_ours = self.switch.latched, self.engine.identity.is_ours
+        strays = set[str]() if latched else self.engine.strays(orders)
+        again, self.strays = strays & self.strays, strays
+        if again:
+            for market in self.engine.markets.values():
+                market.orders_known = False
+            self.wake()
         strange = [one for one in orders if latched or not is_ours(one.client_order_id)]
         if not strange:
             return

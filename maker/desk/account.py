@@ -206,6 +206,11 @@ class MarketAccount:
             if passed:
                 del self.superseded[client_order_id]
 
+    def knows(self, client_order_id: str) -> bool:
+        """Whether an order of this name may rest, or a read may show it though it was filled."""
+        places = (self.resting, self.pending, self.superseded, self.finished.known)
+        return any(client_order_id in names for names in places)
+
     def nothing_rests(self) -> None:
         """Verified empty: no order of ours can fill any more (fills not yet reported come by trade id)."""
         self.resting.clear()

@@ -7,6 +7,7 @@ changes is in `maker.desk.facts`, what follows from all of it in `maker.desk.eng
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import attrs
@@ -15,7 +16,7 @@ from maker.desk.allocation import TokenPrice
 from maker.desk.breakers import Losses
 from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
-from maker.desk.events import AccountRead, BalanceRead, Fill
+from maker.desk.events import AccountRead, BalanceRead, Fill, OrderSeen
 from maker.desk.fair import FairValueEstimator
 from maker.desk.identity import Identity
 from maker.desk.margin import Allowed, Margin, MarginSettings, Reading, stake, worst_lots
@@ -88,6 +89,12 @@ class DeskState:
         self.money_read(read, now)
         self.funding.begin(read.balance)
         self.account_read_due = ""
+
+    def strays(self, orders: Iterable[OrderSeen]) -> set[str]:
+        """Of orders that a read shows, the names of ours that no market knows."""
+        names = {order.client_order_id for order in orders if self.identity.is_ours(order.client_order_id)}
+        accounts = [market.account for market in self.markets.values()]
+        return {name for name in names if name is not None and not any(one.knows(name) for one in accounts)}
 
     # -- holding back
 

@@ -29,6 +29,7 @@ from maker.desk.events import (
     LadderUnknown,
     LadderUnsent,
     OpenOrdersRead,
+    OrderSeen,
     PlaceLadder,
     ReadEmpty,
     StreamLost,
@@ -557,6 +558,51 @@ async def test_an_order_seen_during_the_recovery_is_pulled_before_quoting_again(
         assert not one.stage.switch.latched
         once = [ocx.CANCEL_ALL, ocx.ORDERS, ocx.ORDERS, ocx.POSITIONS, ocx.TRADES, ocx.BALANCES, ocx.POSITIONS]
         assert one.stage.site.paths == [*once, *once]
+
+
+def shown(one: Quoting, *names: str) -> tuple[OrderSeen, ...]:
+    """What rests as the desk has it, and orders of these names."""
+    own = one.engine.markets[BTC].account.resting.values()
+    known = [(order.client_order_id, order.side, order.ticks, order.lots) for order in own]
+    return resting([*known, *((name, Side.BUY, 490_000, 1) for name in names)]).orders
+
+
+@pytest.mark.parametrize("market_id", [BTC, "DOGE-PERP"])
+async def test_an_order_of_our_prefix_that_nobody_knows_is_pulled_when_two_reads_show_it(
+    market_id: str, autojump_clock: Clock
+) -> None:
+    """S6, S12: a replace left an order resting, or an earlier run's ladder landed late: its name says it is ours."""
+    async with quoting() as one:
+        await one.quoter.step()
+        stray = {"id": "id-stray", "marketId": market_id, "clientOrderId": "mk-earlier-1", "side": "buy"}
+        one.stage.site.resting.append({**stray, "price": "49000", "quantity": "0.1", "status": "open"})
+        orders = tuple(
+            attrs.evolve(order, market_id=market_id) for order in resting([("mk-earlier-1", Side.BUY, 1, 1)]).orders
+        )
+        one.quoter.look_for_strangers(orders)
+        await one.quoter.step()
+        assert one.inlet.of(OpenOrdersRead) == []
+        one.quoter.look_for_strangers(orders)
+        await one.quoter.step()
+        assert one.stage.switch.tripped is not None
+        assert one.stage.switch.tripped.reason is Reason.ORDERS_DISAGREE
+        assert "mk-earlier-1" in one.stage.switch.tripped.detail
+
+
+async def test_reads_that_are_older_than_what_became_of_an_order_read_nothing_back(autojump_clock: Clock) -> None:
+    """A replace and a fill, each while such a read was on its way: what one shows alone is no stray."""
+    async with quoting() as one:
+        await one.quoter.step()
+        account = one.engine.markets[BTC].account
+        first, second, *_ = list(account.resting)
+        for step in range(6):
+            one.quoter.look_for_strangers(shown(one, *(["mk-7-late"] if step % 2 else [])))
+        account.superseded[first] = account.resting.pop(first)
+        account.finished.is_new(account.resting.pop(second).client_order_id)
+        for _ in range(3):
+            one.quoter.look_for_strangers(shown(one, first, second))
+        one.quoter.look_for_strangers(shown(one, "mk-7-late"))
+        assert one.engine.markets[BTC].orders_known
 
 
 async def test_a_forbidden_read_during_the_recovery_leaves_it_latched(autojump_clock: Clock) -> None:

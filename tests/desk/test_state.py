@@ -9,7 +9,7 @@ from maker.desk.deadman import Reason
 from maker.desk.events import AccountRead, BalanceRead, PlaceLadder, ReadEmpty, ReferenceLost
 from maker.desk.units import Side
 
-from .scripted import FIRST, VENUE, Desk, a_fill, at_position, dec, quoted, told, why_not
+from .scripted import FIRST, VENUE, Desk, a_fill, at_position, dec, quoted, resting, told, why_not
 
 # -- the start
 
@@ -27,6 +27,29 @@ def test_the_trades_before_the_start_are_not_ours_to_count_again() -> None:
     assert account.cash == 0
     assert desk.engine.equity_change() == 0
     assert isinstance(desk.decide(), PlaceLadder)
+
+
+def test_a_name_of_ours_is_known_from_before_its_ladder_leaves_until_its_order_is_gone() -> None:
+    """In flight, resting, replaced and not yet passed by the stream, filled: no stray. Names of others never are."""
+    desk = Desk.ready()
+
+    def strays(*names: str) -> set[str]:
+        return desk.engine.strays(resting([(name, Side.BUY, 1, 1) for name in names]).orders)
+
+    ladder = desk.place()
+    names = [order.client_order_id for order in ladder.orders]
+    assert strays(*names) == set()
+    desk.placed(ladder)
+    assert strays(*names, "theirs") == set()
+    assert strays(*names, "mk-earlier-1") == {"mk-earlier-1"}
+    first, *others = ladder.orders
+    filled = a_fill("t1", first.side, first.lots, client_order_id=first.client_order_id)
+    desk.delta(fills=(filled,), positions=(at_position(first.side.sign * first.lots),))
+    desk.later(10)
+    desk.quote()
+    assert strays(*names) == set()
+    desk.delta()
+    assert strays(*names) == {order.client_order_id for order in others}
 
 
 # -- holding back
