@@ -84,7 +84,7 @@ async def test_quotes_that_stay_are_a_failure(tmp_path: Path, monkeypatch: pytes
     settings = prepare(CONF / "live.example.toml")
     row = await perform(Drill("stays", nothing_happens), settings, tmp_path, lambda: None)
     assert not row.passed
-    assert row.sentence == "not within 0.5 s: nothing rests at the exchange"
+    assert row.sentence == "not within 0.5 s: a cancel-all, and nothing that rests"
     assert "FAIL" in row.line()
 
 
