@@ -40,8 +40,8 @@ LAST_TRY_SECONDS: Final = 1.0  # before the deadline, whatever a 429 asks: a can
 READ_GAP_SECONDS: Final = 0.25  # between the two empty reads
 WARM_SECONDS: Final = 5.0  # between two authenticated reads that keep the panic lanes warm, alternating
 WARM_READ_SECONDS_MAX: Final = 1.0  # for one of them: the lane is not idle meanwhile
-# Without a proof of key and route while orders may rest: a window of the rate limit (60 s), and some reads after it. An
-# outage is over sooner in this respect: its halt is verified, and nothing rests any more, or it ends the run.
+# Without a proof of key and route while orders rest that nobody pulls: a window of the rate limit (60 s), and some reads
+# after it. In an outage they are being pulled, for as long as it lasts.
 PROOF_SECONDS_MAX: Final = 90.0
 EMPTY_BODY: Final = b"{}"
 
@@ -90,7 +90,7 @@ class Panic:
     warming: trio.CancelScope | None = None  # of the read under way that keeps a lane warm
     resting: int | None = None  # orders seen by the last read back that was answered
     seen: tuple[OrderSeen, ...] | None = None  # by the last read back; None: it got no answer
-    proved_at: float = -math.inf  # the loop's clock: when these lanes were last answered with a success
+    proved_at: float = -math.inf  # the loop's clock: when these lanes last were answered with a success, or pulled
     emptied_at: float | None = None  # `wall`: when the exchange was last verified empty
     failed_rounds: int = 0  # unscoped, in a row
     throttled_seconds: float = 0.0  # what the last 429 asked for
@@ -218,6 +218,7 @@ class Panic:
             self.warming.cancel(reason="the lane is needed")
         pause = RETRY_SECONDS_MIN
         while True:
+            self.proved_at = trio.current_time()  # a pull that goes on says by itself whether it can
             began = trio.current_time() if self.fired is None else self.fired_at
             said = await self.hedged(partial(self.ask, lambda: self.request))
             if said is Said.DONE:
