@@ -40,8 +40,8 @@ LAST_TRY_SECONDS: Final = 1.0  # before the deadline, whatever a 429 asks: a can
 READ_GAP_SECONDS: Final = 0.25  # between the two empty reads
 WARM_SECONDS: Final = 5.0  # between two authenticated reads that keep the panic lanes warm, alternating
 WARM_READ_SECONDS_MAX: Final = 1.0  # for one of them: the lane is not idle meanwhile
-# Without a proof of key and route while orders rest that nobody pulls: a window of the rate limit (60 s), and some reads
-# after it. In an outage they are being pulled, for as long as it lasts.
+# Without a proof of key and route while orders rest that nobody pulls: a window of the rate limit (60 s), and some
+# reads after it. In an outage they are being pulled, for as long as it lasts.
 PROOF_SECONDS_MAX: Final = 90.0
 EMPTY_BODY: Final = b"{}"
 

@@ -217,7 +217,7 @@ def test_the_parent_waits_longer_than_services_may_take() -> None:
 FAILS_ONCE_IT_IS_THERE = """
 import pathlib, time
 def fail(watch):
-    while not pathlib.Path("monitor_ready").exists():
+    while not all(pathlib.Path(name).exists() for name in ("monitor_ready", "maker_ready")):
         time.sleep(0.01)
     raise ZeroDivisionError("as scripted")
 parent.Watch.run = fail
