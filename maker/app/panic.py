@@ -41,8 +41,9 @@ READ_GAP_SECONDS: Final = 0.25  # between the two empty reads
 WARM_SECONDS: Final = 5.0  # between two authenticated reads that keep the panic lanes warm, alternating
 WARM_READ_SECONDS_MAX: Final = 1.0  # for one of them: the lane is not idle meanwhile
 # Without a proof of key and route while orders rest that nobody pulls: a window of the rate limit (60 s), and some
-# reads after it. In an outage they are being pulled, for as long as it lasts.
+# reads after it. In an outage they are being pulled.
 PROOF_SECONDS_MAX: Final = 90.0
+PULL_SECONDS_MAX: Final = 900.0  # in vain; then the guard tries, from a process of its own
 EMPTY_BODY: Final = b"{}"
 
 
@@ -91,6 +92,7 @@ class Panic:
     resting: int | None = None  # orders seen by the last read back that was answered
     seen: tuple[OrderSeen, ...] | None = None  # by the last read back; None: it got no answer
     proved_at: float = -math.inf  # the loop's clock: when these lanes last were answered with a success, or pulled
+    pulling_since: float | None = None  # the loop's clock: since then nothing was read back empty; None: it was
     emptied_at: float | None = None  # `wall`: when the exchange was last verified empty
     failed_rounds: int = 0  # unscoped, in a row
     throttled_seconds: float = 0.0  # what the last 429 asked for
@@ -217,8 +219,10 @@ class Panic:
         if self.warming is not None:
             self.warming.cancel(reason="the lane is needed")
         pause = RETRY_SECONDS_MIN
+        self.pulling_since = trio.current_time() if self.pulling_since is None else self.pulling_since
         while True:
-            self.proved_at = trio.current_time()  # a pull that goes on says by itself whether it can
+            if trio.current_time() - self.pulling_since < PULL_SECONDS_MAX:
+                self.proved_at = trio.current_time()  # a pull that goes on says by itself whether it can
             began = trio.current_time() if self.fired is None else self.fired_at
             said = await self.hedged(partial(self.ask, lambda: self.request))
             if said is Said.DONE:
@@ -303,7 +307,7 @@ class Panic:
         await trio.sleep(READ_GAP_SECONDS)
         if await self.read_back() != 0:
             return False
-        self.emptied_at = self.wall()
+        self.emptied_at, self.pulling_since = self.wall(), None
         return True
 
     def forget(self) -> None:

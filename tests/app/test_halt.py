@@ -1618,6 +1618,32 @@ async def test_what_the_run_rides_out_is_vouched_for(
         assert max(then - now for now, then in itertools.pairwise(heard)) < WITHIN_SECONDS[PANIC]
 
 
+async def test_a_pull_that_stays_in_vain_is_left_to_the_guard(autojump_clock: Clock) -> None:
+    """F1, S1: what ails this process, no free descriptor or a bad route, need not ail the guard's.
+
+    An outage is ridden out for as long as the guard would try, and half as long again.
+    """
+    async with a_world() as world:
+        await trio.sleep(HEALED_AT + 1)
+        heard = warmed(world, ["mk-1"])
+        for lap in range(2):
+            for route in world.routes:
+                route.down = True
+            world.panic.close()
+            failed_at = trio.current_time()
+            with trio.move_on_after(2_000):
+                await world.panic.cancel_all()
+            assert max(then - now for now, then in itertools.pairwise(one for one in heard if one >= failed_at)) < 10
+            ends_at = failed_at + room.PULL_SECONDS_MAX + room.PROOF_SECONDS_MAX
+            assert ends_at - 2 * room.WARM_SECONDS <= heard[-1] <= ends_at, lap
+            for route in world.routes:
+                route.down = False
+            await world.panic.cancel_all()
+            assert await world.panic.verified_empty()
+            heard.clear()
+            await trio.sleep(10)
+
+
 # -- the sweep at the start ---------------------------------------------------------------------------------------
 
 
