@@ -11,7 +11,7 @@ import pty
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,7 @@ import pytest
 
 from maker.launch import companion
 from maker.launch.start import Status
-from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, ScriptedRun, finish, is_alive
-from tests.support.venue_script import ScriptedExchange
-
-Scripted = Callable[..., ScriptedRun]
-
-
-@pytest.fixture
-def scripted(tmp_path: Path) -> Iterator[Scripted]:
-    made: list[ScriptedRun] = []
-    with ScriptedExchange() as exchange:
-
-        def make(behaviour: str, **more: Any) -> ScriptedRun:
-            made.append(ScriptedRun(tmp_path, behaviour, exchange, **more))
-            return made[-1]
-
-        yield make
-        for one in made:
-            one.clean_up()
+from tests.launch.scripted import KEY, WAIT_SECONDS_MAX, Scripted, ScriptedRun, finish, is_alive
 
 
 def status_with(run: ScriptedRun, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
