@@ -83,6 +83,23 @@ def rows(*orders: tuple[str, str]) -> bytes:
     return json.dumps([{"marketId": market, "clientOrderId": name} for market, name in orders]).encode()
 
 
+def scoped_only(resting: set[str], once: dict[str, Answer]) -> Callable[[Call], Answer]:
+    """403 to the unscoped cancel-all; a market's is answered by `once`, the first time, and else takes it away."""
+
+    def answer(call: Call) -> Answer:
+        if call == READ:
+            return rows(*((market, "") for market in sorted(resting)))
+        market = (call.body or {}).get("marketId")
+        if market is None:
+            return Refused("cancel-all", 403, 0.0)
+        if market in once:
+            return once.pop(market)
+        resting.discard(market)
+        return b"{}"
+
+    return answer
+
+
 def test_acknowledged_and_empty() -> None:
     """S3: the unscoped cancel-all, then two reads, a moment apart, and nothing else."""
     hand = ByHand(healthy)
@@ -129,20 +146,7 @@ def test_no_exchange_sends_the_guard_to_sleep() -> None:
 def test_other_routes_stop_at_a_429_and_wait_as_it_asks() -> None:
     """H26, F26: the rest of them would only be throttled too, and each would cost another request."""
     resting = {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
-    throttled = [Refused("cancel-all", 429, 7.0)]
-
-    def scoped_only(call: Call) -> Answer:
-        if call == READ:
-            return rows(*((market, "") for market in sorted(resting)))
-        market = (call.body or {}).get("marketId")
-        if market is None:
-            return Refused("cancel-all", 403, 0.0)
-        if market == "ETH-PERP" and throttled:
-            return throttled.pop()
-        resting.discard(market)
-        return b"{}"
-
-    hand = ByHand(scoped_only)
+    hand = ByHand(scoped_only(resting, {"ETH-PERP": Refused("cancel-all", 429, 7.0)}))
     assert (hand.pull().verified_empty, resting) == (True, set())
     markets = [(call.body or {}).get("marketId", "") if call.method == "POST" else None for call in hand.calls]
     assert markets[:5] == ["", None, "BTC-PERP", "ETH-PERP", ""], "nothing between the 429 and the next round"
@@ -193,23 +197,10 @@ def test_what_rests_after_an_acknowledged_cancel_all_goes_by_other_routes(works:
 def test_a_refusal_for_good_is_gone_around_and_a_refused_route_too() -> None:
     """F27, F29: 403 on the unscoped one, and 500 once on a market's: all is pulled, and the trouble is told."""
     resting = {"BTC-PERP", "ETH-PERP"}
-    asked: list[str] = []
-
-    def scoped_only(call: Call) -> Answer:
-        if call == READ:
-            return rows(*((market, "") for market in sorted(resting)))
-        market = (call.body or {}).get("marketId")
-        if market is None:
-            return Refused("cancel-all", 403, 0.0)
-        asked.append(market)
-        if asked.count(market) == 1 and market == "BTC-PERP":
-            return Refused("cancel-all", 500, 0.0)
-        resting.discard(market)
-        return b"{}"
-
-    hand = ByHand(scoped_only)
+    hand = ByHand(scoped_only(resting, {"BTC-PERP": Refused("cancel-all", 500, 0.0)}))
     seen = hand.pull()
     assert (seen.verified_empty, resting) == (True, set())
+    asked = [call.body["marketId"] for call in hand.calls if call.body]
     assert asked[:2] == ["BTC-PERP", "ETH-PERP"]
     assert seen.trouble == "cancel-all was answered 403"
 
