@@ -417,7 +417,7 @@ def test_there_is_no_fair_value_before_there_is_a_volatility() -> None:
     fair.stats(stats("50000"), START)
     for second in range(VOLATILITY.volatility_samples_min):
         fair.quote(quote("49999", "50001"), START + second)
-        assert f"{second} of 5 returns" in why_not(fair, START + second)
+        assert f"{second} of 5 prices" in why_not(fair, START + second)
     fair.quote(quote("49999", "50001"), START + 5)
     assert price(fair, START + 5) == 50_000
 

@@ -92,7 +92,7 @@ def test_across_a_gap_there_is_no_return() -> None:
     before = volatility.variance
     volatility.sample(price * 2, now + 60)
     assert volatility.variance == before
-    volatility.sample(price * 2, now + 61)
+    volatility.sample(price * 2 + 1, now + 61)
     assert volatility.variance is not None
     assert before is not None
     assert volatility.variance < before, "from there on it goes on"
@@ -104,6 +104,49 @@ def test_a_dead_market_is_at_the_floor() -> None:
     for second in range(40):
         volatility.sample(PRICE, START + second)
     assert volatility.sigma * math.sqrt(60) * 10_000 == pytest.approx(0.1)
+
+
+def moves_of_ten_bp(every: int, seconds: int, volatility: Volatility, *, seed: int = 5) -> float:
+    """A price that stands still but for moves of 10 bp either way, each second with equal chance; how volatile it is."""
+    rng, price = random.Random(seed), float(PRICE)
+    for second in range(seconds):
+        if rng.random() < 1 / every:
+            price *= math.exp(rng.choice((-1e-3, 1e-3)))
+        volatility.sample(round(price), START + second)
+    return 1e-3 / math.sqrt(every)
+
+
+@pytest.mark.parametrize("every", [2, 5, 18, 30, 60])
+def test_a_thin_market_is_as_volatile_as_its_rare_moves_make_it(every: int) -> None:
+    """With a return a grid step, fifteen of sixteen of them nothing, it would decay to the floor whatever the truth."""
+    volatility = Volatility(SETTINGS)
+    volatility.variance = (1e-3) ** 2 / every
+    sigma = moves_of_ten_bp(every, 7_200, volatility)
+    assert 0.5 * sigma < volatility.sigma < 1.6 * sigma
+
+
+def test_a_thin_market_begins_with_what_its_moves_say() -> None:
+    """No candles: the median is of returns, not of the steps between them, most of which are nothing."""
+    for seed in range(20):
+        volatility = Volatility(SETTINGS)
+        sigma = moves_of_ten_bp(3, 31, volatility, seed=seed)
+        assert not volatility.waiting
+        assert 0.5 * sigma < volatility.sigma < 3 * sigma
+
+
+def test_one_jump_in_a_dead_beginning_is_no_volatility() -> None:
+    volatility = Volatility(SETTINGS)
+    for second in range(31):
+        volatility.sample(PRICE if second < 17 else PRICE * 2, START + second)
+    assert volatility.variance == volatility.floor
+
+
+def test_candles_of_a_thin_market_warm_it_up() -> None:
+    """Three of four minutes close where the one before did."""
+    volatility = Volatility(SETTINGS)
+    closes = [(60.0 * minute, dec("50000") + 50 * (minute // 4 % 2)) for minute in range(60)]
+    assert volatility.warm_up(closes)
+    assert volatility.sigma * math.sqrt(240) == pytest.approx(1e-3 / math.sqrt(0.4549), rel=0.01)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.floats(-2, 2)), max_size=80))
