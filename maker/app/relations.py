@@ -13,6 +13,7 @@ from maker.desk.ladder import distances
 from maker.desk.margin import BALANCE_READ_SECONDS_MAX
 from maker.desk.spread import Fixed, Volatility
 from maker.errors import ConfigError
+from maker.wire.references import venues
 
 if TYPE_CHECKING:
     from maker.app.config import Config
@@ -23,6 +24,8 @@ LEVELS_MAX: Final = 20  # a side
 GROWTH_MAX: Final = 10  # of sizes from level to level
 HANG_SECONDS_MIN: Final = 1.0  # four heartbeats: less would kill a maker for one slow collection of garbage
 PREVIEW_SECONDS_MIN: Final = 5.0  # a read like any other, and yet one that the exchange has to reckon for
+PINGS_MIN: Final = 1.5  # between two pings and a lost one: a source that is alive is never stale
+FAIR_MAX: Final = {"index_stale_seconds_max": 15, "outlier_bps_max": 500, "basis_bps_max": 500, "mark_index_bps_max": 500}
 STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
 WINDOW_SECONDS_MAX: Final = 600.0  # ten minutes back; longer, and a collar is a price limit
 
@@ -258,7 +261,21 @@ def fair_relations(path: str, one: Market, references: Mapping[str, Reference]) 
             source.stale_seconds_max <= STALE_SECONDS_MAX,
             f"{where}.stale_seconds_max",
             f"must be at most {STALE_SECONDS_MAX}.",
-            "Try 2.",
+            "Try 3.",
+        )
+        speaks = venues.adapter(references[name].venue, name, (), references[name].described)
+        require(
+            speaks.ping is None or source.stale_seconds_max >= PINGS_MIN * speaks.ping_seconds,
+            f"{where}.stale_seconds_max",
+            f"must be at least {PINGS_MIN * speaks.ping_seconds:g}: a quiet venue is asked for a sign of life every "
+            f"{speaks.ping_seconds:g} s, and would be stale between two answers.",
+            "Try 3.",
+        )
+        require(
+            source.unchanged_seconds_max >= source.stale_seconds_max,
+            f"{where}.unchanged_seconds_max",
+            "must be at least stale_seconds_max.",
+            "Try 60; without it heartbeats vouch for a price however old.",
         )
     require(
         1 <= fair.sources_min <= len(fair.sources),
@@ -267,9 +284,10 @@ def fair_relations(path: str, one: Market, references: Mapping[str, Reference]) 
         "With three sources try 2.",
     )
     require(fair.index_weight >= 0, f"{path}.index_weight", "must not be negative.", "0: it only sets the basis.")
-    for name in ("outlier_bps_max", "index_stale_seconds_max", "basis_half_life_seconds", "basis_bps_max"):
-        require(getattr(fair, name) > 0, f"{path}.{name}", "must be above 0.", "")
-    require(fair.mark_index_bps_max > 0, f"{path}.mark_index_bps_max", "must be above 0.", "")
+    require(fair.basis_half_life_seconds > 0, f"{path}.basis_half_life_seconds", "must be above 0.", "")
+    for name, most in FAIR_MAX.items():
+        found = getattr(fair, name)
+        require(0 < found <= most, f"{path}.{name}", f"must be above 0 and at most {most}: beyond it guards nothing.", "")
     positive(one.volatility, path)
     require(
         one.volatility.volatility_half_life_seconds > one.volatility.volatility_grid_seconds,

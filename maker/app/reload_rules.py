@@ -48,7 +48,7 @@ LIMITS: Final = {
     "preview_seconds": FIXED,  # 0 is never: no direction is the tighter one
     "flatten": FIXED,
 }
-SOURCE: Final = {"symbol": FIXED, "stale_seconds_max": LOWER, "weight": FIXED}
+SOURCE: Final = {"symbol": FIXED, "stale_seconds_max": LOWER, "unchanged_seconds_max": FIXED, "weight": FIXED}
 MARKET: Final = {
     "model": FREE,
     # fair value

@@ -124,6 +124,7 @@ class ReferenceQuote:
     bid_size: Decimal
     ask: Decimal
     ask_size: Decimal
+    stated_at: float | None = None  # unix seconds by the venue's clock; None: it does not say
 
 
 @attrs.frozen

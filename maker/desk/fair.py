@@ -6,8 +6,9 @@ reference`. Of these prices the stale are left out, then the outliers, and the r
 `sources_min` reference venues left is no fair value. The index may count as one more source (`index_weight`). OCX's
 mark never enters: it follows the book we quote in. No price is better than a wrong price: NoFair says why.
 
-How unsure we are (`half_width`): the larger of half the range of the sources used and half the narrowest of their own
-spreads, plus sigma times the square root of their age.
+How unsure we are (`half_width`): the larger of how far the sources used are from what they say together and half the
+narrowest of their own spreads, plus sigma times the square root of their age. A quote is as old as its feed has been
+silent, and by how much later than usual it came (`lag`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import attrs
 
 from maker.desk.consensus import Combine, Priced, combined, outliers
 from maker.desk.events import MarketStats, ReferenceQuote
+from maker.desk.lag import Lag
 from maker.desk.units import BPS, Grid, bps_of
 from maker.desk.volatility import Volatility, VolatilitySettings
 
@@ -41,6 +43,7 @@ class SourceSettings:
     symbol: str  # what the venue calls it
     stale_seconds_max: float  # the venue's feed silent for so long, heartbeats included: left out
     weight: Decimal = Decimal(1)
+    unchanged_seconds_max: float = math.inf  # alive, and not one best bid or ask for so long: left out
 
 
 @attrs.frozen
@@ -97,10 +100,18 @@ class Source:
     price_subticks: int | None = None
     half_spread_subticks: int = 0
     heard_at: float | None = None  # our clock
+    quoted_at: float | None = None  # our clock; heartbeats do not count
+    lag: Lag = attrs.field(factory=Lag)
     basis_subticks: int | None = None
+    basis_at: float = -math.inf  # last compared with the index
 
     def fresh(self, now: float) -> bool:
-        return self.heard_at is not None and now - self.heard_at <= self.settings.stale_seconds_max
+        return self.heard_at is not None and self.age(now) <= self.settings.stale_seconds_max
+
+    def age(self, now: float) -> float:
+        """Seconds since the venue stated, or last vouched for, our price. It must have been heard of."""
+        assert self.heard_at is not None
+        return max(0.0, now - self.heard_at) + self.lag.left(now)
 
     def left_out(self, index: int, basis_bps_max: Decimal, now: float) -> str:
         """Why it cannot be used whatever the others say."""
@@ -108,17 +119,26 @@ class Source:
         if self.heard_at is None or self.price_subticks is None:
             return f"{self.name} has no price for {self.settings.symbol}"
         if not self.fresh(now):
-            most = self.settings.stale_seconds_max
+            most, late = self.settings.stale_seconds_max, self.lag.left(now)
+            if now - self.heard_at <= most:
+                return f"{self.name} reaches us {late:.1f} s later than usual (limit {most} s)"
             return f"{self.name} has been silent for {now - self.heard_at:.1f} s (limit {most} s)"
+        if self.stands_still(now):
+            most = self.settings.unchanged_seconds_max
+            return f"{self.name} is alive and its price has not changed for {most} s: its market may stand still"
         if self.basis_subticks is None or abs(self.basis_subticks) > limit:
             return f"{self.name} and index are more than {basis_bps_max} bp apart"
         if abs(self.price_subticks + self.basis_subticks - index) > limit:  # the slow basis hides a price that jumped
             return f"{self.name} plus its basis and index are more than {basis_bps_max} bp apart"
         return ""
 
+    def stands_still(self, now: float) -> bool:
+        """Whether its heartbeats vouch for a price that is too old to be one."""
+        return self.quoted_at is not None and now - self.quoted_at > self.settings.unchanged_seconds_max
+
     def silent(self, now: float) -> bool:
         """Whether it is left out for want of news."""
-        return not self.fresh(now)
+        return not self.fresh(now) or self.stands_still(now)
 
 
 @attrs.define
@@ -159,7 +179,8 @@ class FairValueEstimator:
         if source is None or source.settings.symbol != quote.symbol:
             return
         self.version += 1
-        source.heard_at = now
+        source.heard_at = source.quoted_at = now
+        source.lag.quoted(quote.stated_at, now)
         if not 0 < quote.bid < quote.ask or quote.bid_size < 0 or quote.ask_size < 0:
             source.price_subticks = None
             return
@@ -169,8 +190,9 @@ class FairValueEstimator:
             price = (quote.bid * quote.ask_size + quote.ask * quote.bid_size) / sizes
         source.price_subticks = self.grid.subticks(price)
         source.half_spread_subticks = self.grid.subticks((quote.ask - quote.bid) / 2)
-        if source.basis_subticks is None:
-            self.sample_basis(source, 1.0, now)
+        # A basis of before a long silence is as good as none, and the next look at the index may be a second away.
+        if source.basis_subticks is None or now - source.basis_at > self.settings.basis_half_life_seconds:
+            self.sample_basis(source, now)
         self.sample_volatility(now)
 
     def heard(self, name: str, now: float) -> None:
@@ -180,7 +202,7 @@ class FairValueEstimator:
             self.version += 1
             source.heard_at = now
             if source.basis_subticks is None:
-                self.sample_basis(source, 1.0, now)
+                self.sample_basis(source, now)
             self.sample_volatility(now)
 
     def lost(self, name: str) -> None:
@@ -192,18 +214,19 @@ class FairValueEstimator:
 
     def stats(self, stats: MarketStats, now: float) -> None:
         """Take OCX's index and mark, and sample each basis."""
-        elapsed = now - self.index_at if self.index_at is not None else 0.0
         self.version += 1
         self.index_subticks = self.grid.subticks(stats.index)
         self.mark_subticks = self.grid.subticks(stats.mark)
         self.index_at = now
-        weight = 1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds)
         for source in self.sources.values():
-            self.sample_basis(source, weight, now)
+            self.sample_basis(source, now)
         self.sample_volatility(now)
 
-    def sample_basis(self, source: Source, weight: float, now: float) -> None:
+    def sample_basis(self, source: Source, now: float) -> None:
         """Move a source's basis towards what index and reference say now. The first sample counts whole.
+
+        Any other counts by the time since this source's last one, however often the index was read while there was
+        none: after an outage of many half-lives it is all there is to go by.
 
         A sample beyond `basis_bps_max` is a moment at which one of the two had moved and the other had not: averaged
         in, it would spoil the fair value for half-lives after both have come to rest. So it teaches nothing; where
@@ -213,11 +236,13 @@ class FairValueEstimator:
             return
         if not source.fresh(now) or not self.index_fresh(now):
             return  # the difference of two moments is no basis
+        elapsed, source.basis_at = now - source.basis_at, now
         sample = self.index_subticks - source.price_subticks
         limit = bps_of(self.index_subticks, self.settings.basis_bps_max)
         if source.basis_subticks is None or abs(source.basis_subticks) > limit:
             source.basis_subticks = sample
         elif abs(sample) <= limit:
+            weight = 1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds)
             source.basis_subticks += round((sample - source.basis_subticks) * weight)
 
     def sample_volatility(self, now: float) -> None:
@@ -256,6 +281,8 @@ class FairValueEstimator:
         settings = self.settings
         if self.index_at is None or self.index_subticks is None:
             return NoFair("the exchange has not stated its index yet", stale=True)
+        if self.index_subticks <= 0:
+            return NoFair("the exchange states an index of nothing")
         if not self.index_fresh(now):
             most = settings.index_stale_seconds_max
             return NoFair(f"the index is {now - self.index_at:.1f} s old (limit {most} s)", stale=True)
@@ -269,8 +296,8 @@ class FairValueEstimator:
             few = f"{settings.sources_min} reference feeds are needed: " if settings.sources_min > 1 else ""
             return NoFair(f"{few}{'; '.join(left_out.values())}", stale)
         fair = combined(settings.combine, kept)
-        prices = [one.price for one in kept]
-        width = max((max(prices) - min(prices)) // 2, min(one.half_spread for one in kept if one.name))
+        apart = max(abs(one.price - fair) for one in kept)
+        width = max(apart, min(one.half_spread for one in kept if one.name))
         weights = sum(one.weight for one in kept)
         return fair, width, sum(one.age * one.weight for one in kept) / weights
 
@@ -287,9 +314,8 @@ class FairValueEstimator:
                 continue
             assert source.price_subticks is not None
             assert source.basis_subticks is not None
-            assert source.heard_at is not None
-            price, age = source.price_subticks + source.basis_subticks, max(0.0, now - source.heard_at)
-            kept.append(Priced(name, price, self.weights[name], source.half_spread_subticks, age))
+            price = source.price_subticks + source.basis_subticks
+            kept.append(Priced(name, price, self.weights[name], source.half_spread_subticks, source.age(now)))
         if self.index_weight:
             age = max(0.0, now - self.index_at)
             kept.append(Priced("", self.index_subticks, self.index_weight, 0, age))
@@ -309,7 +335,7 @@ class FairValueEstimator:
                 if one.price_subticks is None or one.basis_subticks is None
                 else one.price_subticks + one.basis_subticks,
                 one.basis_subticks,
-                None if one.heard_at is None else now - one.heard_at,
+                None if one.heard_at is None else one.age(now),
                 left_out.get(name, "" if self.index_at is not None else "the exchange has not stated its index yet"),
             )
             for name, one in self.sources.items()

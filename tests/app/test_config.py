@@ -228,6 +228,11 @@ BROKEN: list[tuple[str, Any]] = [
     (f"{BTC}.collar_bps", 12),  # as far as the skewed ladder reaches: 2 + 1.5 * 4 + 4
     (f"{BTC}.sources.alpha.stale_seconds_max", 0),
     (f"{BTC}.sources.alpha.stale_seconds_max", 11),
+    (f"{BTC}.sources.alpha.unchanged_seconds_max", 1.9),
+    (f"{BTC}.index_stale_seconds_max", 16),
+    (f"{BTC}.outlier_bps_max", 501),
+    (f"{BTC}.basis_bps_max", 501),
+    (f"{BTC}.mark_index_bps_max", 501),
     (f"{BTC}.sources.alpha.weight", 0),
     (f"{BTC}.sources.alpha.symbol", ""),
     (f"{BTC}.sources_min", 0),
@@ -567,10 +572,23 @@ def json_tree() -> Tree:
 def test_a_public_venue_needs_no_address(venue: str) -> None:
     tree = live_tree()
     tree["reference"]["alpha"] = {"silent_seconds_max": 5, "venue": venue}
+    for market in tree["market"].values():
+        market["sources"]["alpha"]["stale_seconds_max"] = 3
     found = check(tree).references["alpha"]
     assert found == Reference(5.0, venues.default_url(venue), venue=venue)
     put("reference.alpha.url", "wss://other.example")(tree)
     assert check(tree).references["alpha"].url == "wss://other.example"
+
+
+def test_a_source_is_not_stale_between_two_answers_to_our_pings() -> None:
+    """OKX is asked each 2 s for a sign of life: with a limit of 2 s each answer that is a little late would pull."""
+    tree = live_tree()
+    tree["reference"]["alpha"] = {"silent_seconds_max": 5, "venue": "okx"}
+    for market in tree["market"].values():
+        market["sources"]["alpha"]["stale_seconds_max"] = 3
+    place = f"{BTC}.sources.alpha.stale_seconds_max"
+    assert check(tree)
+    assert refused(tree, put(place, Decimal("2.9"))).field == place
 
 
 def test_a_described_feed() -> None:
@@ -608,6 +626,8 @@ def test_a_venue_that_cannot_be_spoken_to(path: str, value: Any) -> None:
     tree = json_tree() if "." in path else live_tree()
     if path == "silent_seconds_max":
         put("reference.alpha.venue", "okx")(tree)
+        for market in tree["market"].values():
+            market["sources"]["alpha"]["stale_seconds_max"] = 3
     error = refused(tree, put(f"reference.alpha.{path}", value))
     assert error.field == f"reference.alpha.{path}"
     assert error.fix

@@ -105,7 +105,7 @@ PLANTS: Final = {
     ),
     "watchdog instead of inline freshness": Plant(
         "maker/desk/fair.py",
-        "now - self.heard_at <= self.settings.stale_seconds_max",
+        "self.age(now) <= self.settings.stale_seconds_max",
         "True",
         "tests/desk/test_engine.py::test_no_ladder_is_ever_made_of_stale_inputs",
     ),

@@ -287,6 +287,91 @@ def test_a_stale_index_does_not_teach_the_basis() -> None:
     assert abs(price(fair, START + 240) - 50_200) < 1
 
 
+@pytest.mark.parametrize("is_index_first", [True, False])
+def test_after_an_outage_of_hours_the_basis_of_before_counts_for_nothing(*, is_index_first: bool) -> None:
+    """Index and references moved 30 bp apart meanwhile: taken from the old basis it would be wrong for half-lives.
+
+    Whether the index was read all the time, or again before the first quote or after it, makes no difference.
+    """
+    fair = ready()
+    fair.lost(VENUE)
+    back = START + 4 * 3600
+    for second in range(-5, 0):
+        fair.stats(stats("50150"), back + second)
+    if is_index_first:
+        fair.stats(stats("50150"), back)
+    fair.quote(quote("49999", "50001"), back + 0.2)
+    assert abs(price(fair, back + 0.2) - 50_150) < 1
+    fair.stats(stats("50150"), back + 1)
+    fair.quote(quote("50009", "50011"), back + 1)
+    assert abs(price(fair, back + 1) - 50_160) < 1
+
+
+# -- a feed that lives and says what is old
+
+
+def stated(bid: str, ask: str, at: float) -> ReferenceQuote:
+    """The venue's clock runs a thousand seconds ahead of ours."""
+    return attrs.evolve(quote(bid, ask), stated_at=at + 1000)
+
+
+def test_a_backlog_makes_quotes_old_that_have_just_arrived() -> None:
+    """Each comes 50 ms later than the one before: after a second that is the age, at the limit there is no price."""
+    fair = ready()
+    for tenth in range(100):
+        now = START + 0.1 * tenth
+        fair.stats(stats("50000"), now)
+        fair.quote(stated("49999", "50001", now - 0.05 * tenth), now)
+        late, value = 0.05 * tenth, fair.value(now)
+        if late < 1.99:
+            assert isinstance(value, FairValue)
+            assert value.age_seconds == pytest.approx(late, abs=1e-6)
+        elif late > 2.01:
+            assert "later than usual (limit 2.0 s)" in why_not(fair, now)
+            assert isinstance(value, NoFair)
+            assert value.stale
+
+
+def test_where_nothing_waits_any_more_nothing_is_late() -> None:
+    """The last quote came late, and then heartbeats alone: its price stands."""
+    fair = ready()
+    fair.quote(stated("49999", "50001", START), START)
+    fair.quote(stated("49999", "50001", START + 1), START + 4)
+    assert "later than usual" in why_not(fair, START + 4)
+    fair.heard(VENUE, START + 8.9)
+    assert "later than usual" in why_not(fair, START + 8.9)
+    fair.heard(VENUE, START + 9.1)
+    assert price(fair, START + 9.1) == 50_000
+
+
+def test_a_venue_whose_clock_was_set_back_is_late_for_ten_minutes_at_most() -> None:
+    fair, late = ready(), 0
+    for second in range(1200):
+        now, wrong = START + second, 30 if second > 100 else 0
+        fair.stats(stats("50000"), now)
+        fair.quote(stated("49999", "50001", now - wrong), now)
+        late += isinstance(fair.value(now), NoFair)
+    assert 250 < late <= 600
+    assert price(fair, START + 1199) == 50_000
+
+
+def test_heartbeats_vouch_for_a_price_as_long_as_the_configuration_says() -> None:
+    """The gateway answers while the market stands still, and the basis would follow the index all the way."""
+    sources = {VENUE: attrs.evolve(FAIR.sources[VENUE], unchanged_seconds_max=30.0)}
+    for settings, lasts in ((FAIR, 90), (attrs.evolve(FAIR, sources=sources), 30)):
+        fair = ready(settings)
+        for second in range(1, 90):
+            fair.heard(VENUE, START + second)
+            fair.stats(stats("50000"), START + second)
+            value = fair.value(START + second)
+            assert isinstance(value, FairValue if second <= lasts else NoFair)
+            if isinstance(value, NoFair):
+                assert "its market may stand still" in value.reason
+                assert value.stale
+        fair.quote(quote("49999", "50001"), START + 90)
+        assert price(fair, START + 90) == 50_000
+
+
 # -- several sources
 
 ONE, TWO, THREE = "one", "two", "three"
@@ -391,13 +476,22 @@ def test_each_source_has_its_own_basis() -> None:
 
 
 def test_disagreement_widens_the_fair_value() -> None:
-    """Half of the range of those that count: 40 apart is 20; the narrowest own spread is 2, half of it 1."""
+    """As far as the one that is furthest away; the narrowest own spread is 2, half of it 1."""
     value = told(several(1, 1, 1), "49980", "50000", "50020").value(START)
     assert isinstance(value, FairValue)
     assert value.half_width_subticks == 200 * SUBTICKS
     value = told(several(1, 1, 1), "50000", "50000", "50000").value(START)
     assert isinstance(value, FairValue)
     assert value.half_width_subticks == 10 * SUBTICKS
+    value = told(several(2, 1), "50000", "50070").value(START)
+    assert isinstance(value, FairValue)
+    assert value == attrs.evolve(value, subticks=500_000 * SUBTICKS, half_width_subticks=700 * SUBTICKS), "the heavier"
+
+
+def test_of_three_that_all_disagree_the_one_in_the_middle_is_no_more_right() -> None:
+    fair = told(several(1, 1, 1, sources_min=1), "49850", "50000", "50150")
+    assert "from the other sources" in why_not(fair)
+    assert all(state.left_out for state in fair.states(START))
 
 
 def test_age_widens_the_fair_value_by_what_may_have_happened_since() -> None:
@@ -425,14 +519,14 @@ def test_there_is_no_fair_value_before_there_is_a_volatility() -> None:
 @given(st.lists(st.tuples(st.integers(-400, 400), st.integers(1, 5)), min_size=1, max_size=3), st.sampled_from(Combine))
 @thorough
 def test_a_value_lies_within_the_sources_that_count(drawn: list[tuple[int, int]], combine: Combine) -> None:
-    """... and with none left out, half its width covers every one of them from the middle of their range."""
+    """... and its width reaches every one of them."""
     settings = several(*(weight for _, weight in drawn), sources_min=1, combine=combine)
     fair = told(settings, *(str(50_000 + away) for away, _ in drawn))
     value = fair.value(START)
     used = [one.price_subticks for one in fair.states(START) if not one.left_out and one.price_subticks is not None]
     if isinstance(value, FairValue):
         assert min(used) <= value.subticks <= max(used)
-        assert max(used) - min(used) <= 2 * value.half_width_subticks + 1
+        assert max(abs(one - value.subticks) for one in used) <= value.half_width_subticks
     else:
         assert not used
 

@@ -554,7 +554,7 @@ PLANTS: Final = {
     ),
     "a stale reference is a price": Plant(
         ("S4", "L1"),
-        (Edit(FAIR, "now - self.heard_at <= self.settings.stale_seconds_max", "True"),),
+        (Edit(FAIR, "self.age(now) <= self.settings.stale_seconds_max", "True"),),
         ("feed_silent",),
     ),
     "only a watchdog looks at the clock": Plant(
