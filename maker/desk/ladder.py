@@ -2,7 +2,8 @@
 
 Levels go outward from the innermost price of a side in steps of `level_step_bps`, each `step_growth` times the one
 before. All are moved out by how unsure the fair value is, bids rounded down and asks up, never nearer to fair than
-`edge_bps_min` plus the maker fee (a rebate is a negative fee), never through fair value or other people's best price.
+`edge_bps_min` plus the maker fee (a rebate is a negative fee), never through fair value or other people's best price:
+where one of these holds the innermost level out, the steps go outward from there.
 The side that adds to the position shrinks from the soft limit on to nothing at the limit; with `widen_bps` it first
 moves outward by as much, until halfway, and shrinks from there. Beyond the limit only the reducing side is left,
 reduce-only, never more than the position itself.
@@ -19,7 +20,7 @@ import attrs
 
 from maker.desk.events import MarketSpec
 from maker.desk.fair import FairValue
-from maker.desk.units import BPS, Side, bps_of, ticks_down, ticks_up
+from maker.desk.units import BPS, SUBTICKS, Side, bps_of, ticks_down, ticks_up
 
 SIZES_MAX: Final = 4096  # tables remembered: one for each size factor, that is for each position beyond the soft limit
 
@@ -159,12 +160,14 @@ def place(
     others = inputs.best_ask_of_others if side is Side.BUY else inputs.best_bid_of_others
     if others is not None:
         nearest = min(nearest, others - 1) if side is Side.BUY else max(nearest, others + 1)
-    unsure = inputs.fair.half_width_subticks
+    # Where a bound holds the innermost level out, the others keep their distance from it: at one price all of them
+    # would go to one taker, at the least edge there is.
+    first = innermost - sign * inputs.fair.half_width_subticks
+    first = min(first, nearest * SUBTICKS) if side is Side.BUY else max(first, nearest * SUBTICKS)
     outward = distances(settings.level_step_bps, settings.step_growth, settings.levels)
     levels: list[Level] = []
     for bps, lots in zip(outward, sizes, strict=False):
-        ticks = round_away(innermost - sign * (unsure + bps_of(fair, bps)), side)
-        ticks = min(ticks, nearest) if side is Side.BUY else max(ticks, nearest)
+        ticks = round_away(first - sign * bps_of(fair, bps), side)
         if levels:  # two levels never share a tick
             after = levels[-1].ticks - sign
             ticks = min(ticks, after) if side is Side.BUY else max(ticks, after)

@@ -237,9 +237,9 @@ def test_flat() -> None:
 
 
 def test_a_reservation_price_below_fair_moves_both_sides_down() -> None:
-    """5 bp, 250 ticks; the ask stops at the edge of 1 bp plus 1 bp of fee."""
+    """5 bp, 250 ticks; the ask stops at the edge of 1 bp plus 1 bp of fee, and the others keep their steps from it."""
     ladder = build(spec(), LADDER, attrs.evolve(WHOLE, reservation_subticks=499_750 * SUBTICKS))
-    assert prices(ladder) == ([499_500, 499_400, 499_300], [500_100, 500_101, 500_200])
+    assert prices(ladder) == ([499_500, 499_400, 499_300], [500_100, 500_200, 500_300])
 
 
 def test_between_ticks_a_bid_goes_down_and_an_ask_up() -> None:
@@ -255,9 +255,9 @@ def test_uncertainty_widens() -> None:
 
 
 def test_others_inside_push_the_ladder_outward_without_stacking_levels() -> None:
-    """Somebody offers 499700: all bids that would meet it stand below, each on its own tick."""
+    """Somebody offers 499600: the best bid stands below it, and the others their steps below that."""
     ladder = build(spec(), LADDER, attrs.evolve(WHOLE, best_ask_of_others=499_600))
-    assert prices(ladder)[0] == [499_599, 499_598, 499_550]
+    assert prices(ladder)[0] == [499_599, 499_499, 499_399]
 
 
 def test_without_a_step_levels_stand_on_neighbouring_ticks() -> None:
