@@ -25,7 +25,12 @@ GROWTH_MAX: Final = 10  # of sizes from level to level
 HANG_SECONDS_MIN: Final = 1.0  # four heartbeats: less would kill a maker for one slow collection of garbage
 PREVIEW_SECONDS_MIN: Final = 5.0  # a read like any other, and yet one that the exchange has to reckon for
 PINGS_MIN: Final = 1.5  # between two pings and a lost one: a source that is alive is never stale
-FAIR_MAX: Final = {"index_stale_seconds_max": 15, "outlier_bps_max": 500, "basis_bps_max": 500, "mark_index_bps_max": 500}
+FAIR_MAX: Final = {  # beyond these the guards of fair value guard nothing
+    "index_stale_seconds_max": 15,
+    "outlier_bps_max": 500,
+    "basis_bps_max": 500,
+    "mark_index_bps_max": 500,
+}
 STALE_SECONDS_MAX: Final = 10.0  # a reference price older than this is no price, whatever the configuration says
 WINDOW_SECONDS_MAX: Final = 600.0  # ten minutes back; longer, and a collar is a price limit
 
@@ -286,8 +291,7 @@ def fair_relations(path: str, one: Market, references: Mapping[str, Reference]) 
     require(fair.index_weight >= 0, f"{path}.index_weight", "must not be negative.", "0: it only sets the basis.")
     require(fair.basis_half_life_seconds > 0, f"{path}.basis_half_life_seconds", "must be above 0.", "")
     for name, most in FAIR_MAX.items():
-        found = getattr(fair, name)
-        require(0 < found <= most, f"{path}.{name}", f"must be above 0 and at most {most}: beyond it guards nothing.", "")
+        require(0 < getattr(fair, name) <= most, f"{path}.{name}", f"must be above 0 and at most {most}.", "")
     positive(one.volatility, path)
     require(
         one.volatility.volatility_half_life_seconds > one.volatility.volatility_grid_seconds,

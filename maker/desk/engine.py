@@ -133,6 +133,9 @@ class Engine(DeskState):
                 return self.trip(reason, f"{market.market_id}: {fair.reason}")
             if market.account.resting and now - market.quoted_at > QUOTE_AGE_PULL * self.cycle.quote_age_seconds_max:
                 return self.trip(Reason.QUOTES_TOO_OLD, market.market_id)
+            crossed = market.left_behind(fair, now) if isinstance(fair, FairValue) else ""
+            if crossed:
+                return self.trip(Reason.QUOTES_TOO_OLD, f"{market.market_id}: {crossed}")
             since = market.unexplained_since
             if since is not None and now - since > POSITION_GRACE_SECONDS:
                 return self.trip(Reason.POSITION_DISAGREES, market.market_id)

@@ -25,6 +25,7 @@ from maker.desk.risk import Limits, beyond_limit
 from maker.desk.setbacks import Setbacks
 from maker.desk.spread import SpreadModel
 from maker.desk.terms import Terms
+from maker.desk.units import SUBTICKS, ticks_down
 from maker.desk.volatility import VolatilitySettings
 from maker.desk.worth import Worth
 from maker.errors import MakerError
@@ -195,6 +196,21 @@ class MarketDesk:
         return target_lots(self.funding_rate, self.limit_lots, self.funding)
 
     # -- holding back
+
+    def left_behind(self, fair: FairValue, now: float) -> str:
+        """Say which of our orders fair value has passed while nothing may replace it; empty: none has.
+
+        What rests stays while a market is on hold, for a hold is short and a pull is everybody's; not at such a price.
+        """
+        held = self.setbacks.held(now)
+        if not held:
+            return ""
+        for order in self.account.resting.values():
+            if order.side.sign * (order.ticks * SUBTICKS - fair.subticks) >= 0:
+                price = self.account.spec.grid.price.text
+                passed = f"a {order.side.value} at {price(order.ticks)} rests, fair value is"
+                return f"{passed} {price(ticks_down(fair.subticks))}, and {held}"
+        return ""
 
     def margin_refused(self, now: float) -> str:
         """The next ladder is smaller, the same one is never sent again. Returns the sentence for the log."""

@@ -111,6 +111,13 @@ def cap_lots(
     return min(account.spec.grid.size.count_down(limits.position_limit * around.ramp), by_value)
 
 
+def order_lots_max(account: MarketAccount, ticks: int, limits: Limits) -> int:
+    """Lots that one order at a price may have at most, by size and by value; the exchange's minimum is no matter."""
+    grid = account.spec.grid
+    by_value = int(limits.order_value_max // grid.notional(ticks, 1))
+    return min(grid.size.count_down(limits.order_size_max), by_value)
+
+
 def room_lots(account: MarketAccount, limits: Limits, side: Side, cap: int) -> int:
     """Lots a ladder may have on one side now: what is left of the cap once everything that may fill has filled.
 

@@ -6,18 +6,31 @@ here is trusted: what comes out has passed `margin.refusal` and `risk.approve`, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
 import attrs
 
+from maker.desk.account import MarketAccount
 from maker.desk.events import Liquidity
 from maker.desk.fair import FairValue, NoFair
-from maker.desk.ladder import LadderInputs, build, in_band, whole_sizes
+from maker.desk.ladder import Ladder, LadderInputs, Level, build, in_band, whole_sizes
 from maker.desk.margin import EVERYTHING, Allowed, exits, refusal, side_room
 from maker.desk.market import MarketDesk
 from maker.desk.pricing import Quoted
-from maker.desk.risk import AccountLimits, ApprovedLadder, Refused, Surroundings, approve, cap_lots, room_lots
+from maker.desk.risk import (
+    AccountLimits,
+    ApprovedLadder,
+    Limits,
+    Refused,
+    Surroundings,
+    approve,
+    cap_lots,
+    order_lots_max,
+    outside_collars,
+    room_lots,
+)
 from maker.desk.units import Side, ticks_down
 
 
@@ -65,6 +78,7 @@ def want(
     ladder = build(spec, market.ladder_settings, inputs)
     if allowed.reducing_only:
         ladder = exits(ladder, account)
+    ladder = acceptable(ladder, account, fair, market.limits, around)
     market.nothing, market.outside_band = "", False
     if ladder.empty and not account.exposed:
         market.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
@@ -74,6 +88,23 @@ def want(
     if short:
         return Refused(short)
     return approve(ladder, account, fair, market.limits, limits, around)
+
+
+def acceptable(ladder: Ladder, account: MarketAccount, fair: FairValue, limits: Limits, around: Surroundings) -> Ladder:
+    """What of a ladder risk would take, level by level: none outside a collar, none larger than one order may be.
+
+    One level too far out must not cost the others: least of all those of the side that works the position off.
+    """
+
+    def kept(side: Side) -> Iterator[Level]:
+        for level in ladder.side(side):
+            if outside_collars(level.ticks, fair, limits, around):
+                return  # those after it are further out
+            lots = min(level.lots, order_lots_max(account, level.ticks, limits))
+            if lots >= max(1, account.spec.lots_min):
+                yield Level(level.ticks, lots)
+
+    return Ladder(tuple(kept(Side.BUY)), tuple(kept(Side.SELL)), ladder.reduce_only)
 
 
 def side_lots(market: MarketDesk, side: Side, cap: int, allowed: Allowed) -> int:

@@ -50,7 +50,7 @@ from maker.desk.events import (
 from maker.desk.fair import FairSettings, FairValue, PriceFrom, SourceSettings
 from maker.desk.identity import Identity
 from maker.desk.intensity import IntensitySettings
-from maker.desk.ladder import LadderSettings
+from maker.desk.ladder import Ladder, LadderSettings
 from maker.desk.margin import FlattenPolicy, MarginSettings
 from maker.desk.market import CycleSettings, MarketDesk, MarketSettings
 from maker.desk.pricing import Pricing
@@ -169,6 +169,11 @@ CYCLE: Final = CycleSettings(
 )
 FLAT: Final = tuple((60.0 * minute, dec("50000")) for minute in range(20))  # closing prices of a dead market
 BUDGET: Final = BudgetSettings(requests_per_minute=120, reserve_ratio=0.2, burst=10)
+
+
+def as_it_is(ladder: Ladder, *_: object) -> Ladder:
+    """In place of `wanting.acceptable`: what was built goes to risk with what risk does not take."""
+    return ladder
 
 
 def fair_at(ticks: int | Fraction = FAIR_TICKS, half_width_ticks: int = 0) -> FairValue:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from maker.desk import wanting
 from maker.desk.consensus import Combine
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import WORTH_SECONDS_MAX
@@ -26,6 +27,7 @@ from maker.desk.events import (
     Wait,
 )
 from maker.desk.fair import SourceSettings
+from maker.desk.ladder import Ladder, Level
 from maker.desk.setbacks import MARGIN_REFUSALS_MAX
 from maker.desk.units import Side
 
@@ -43,6 +45,7 @@ from .scripted import (
     VENUE,
     Desk,
     a_fill,
+    as_it_is,
     at_position,
     dec,
     lots_of,
@@ -415,8 +418,9 @@ def test_quotes_do_not_outlive_their_age_while_their_market_is_held_for_margin()
     assert "margin was refused repeatedly" in why_not(desk), "the market is held as well"
 
 
-def test_quotes_do_not_outlive_their_age_while_risk_refuses_every_new_ladder() -> None:
+def test_quotes_do_not_outlive_their_age_while_risk_refuses_every_new_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit that the ladder is not built to fit: what rests was approved at another price."""
+    monkeypatch.setattr(wanting, "acceptable", as_it_is)
     limits = attrs.evolve(LIMITS, order_value_max=dec("500.46"))
     desk = Desk.ready(attrs.evolve(market(), limits=limits))
     desk.quote()
@@ -427,6 +431,26 @@ def test_quotes_do_not_outlive_their_age_while_risk_refuses_every_new_ladder() -
     assert isinstance(desk.decide(), Wait)
     assert any("order_value_max" in note for note in desk.engine.take_notes())
     assert not too_old(desk, 2 * CYCLE.quote_age_seconds_max + 1)
+
+
+@pytest.mark.parametrize("moved", [-300, 300])
+def test_what_fair_value_has_passed_is_pulled_while_nothing_may_replace_it(
+    monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    """Risk refuses every new ladder while the old one, 2.5 bp from where fair value was, is 3.5 bp through it."""
+    desk = quoted()
+    desk.delta()
+    monkeypatch.setattr(wanting, "acceptable", lambda *_: Ladder((), (Level(1, 1),)))
+    desk.later(1)
+    desk.reference(FAIR_TICKS + moved // 2)
+    assert isinstance(desk.decide(), Wait)
+    assert desk.watch() is None, "on hold, and fair value has not come so far"
+    desk.reference(FAIR_TICKS + moved)
+    trip = desk.watch()
+    assert trip is not None
+    assert trip.reason is Reason.QUOTES_TOO_OLD
+    assert f"a {'buy' if moved < 0 else 'sell'} at" in trip.detail
+    assert "risk refused its ladder" in trip.detail
 
 
 def test_quotes_do_not_outlive_their_age_while_the_budget_is_empty() -> None:
@@ -692,7 +716,8 @@ def test_s24_nothing_but_reads_while_resync_unknown_or_halted_and_only_exits_bey
 # -- what risk refuses
 
 
-def test_a_risk_refusal_is_said_and_the_market_waits_a_moment() -> None:
+def test_a_risk_refusal_is_said_and_the_market_waits_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanting, "acceptable", as_it_is)
     limits = attrs.evolve(LIMITS, order_size_max=dec("0.009"))
     desk = Desk.ready(attrs.evolve(market(), limits=limits))
     assert isinstance(desk.decide(), Wait)

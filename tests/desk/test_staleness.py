@@ -30,6 +30,7 @@ from .scripted import (
     START,
     Desk,
     a_fill,
+    as_it_is,
     at_position,
     dec,
     market,
@@ -309,8 +310,9 @@ def test_none_starves_while_one_market_is_wild(seed: int, count: int) -> None:
     assert oldest <= CYCLE.quote_age_seconds_max + 0.25
 
 
-def test_risk_that_refuses_one_market_does_not_hurry_the_others() -> None:
+def test_risk_that_refuses_one_market_does_not_hurry_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A market without room asks for a look each second, never for a request."""
+    monkeypatch.setattr(wanting, "acceptable", as_it_is)
     nothing = market(BTC)
     nothing = attrs.evolve(nothing, limits=attrs.evolve(LIMITS, order_size_max=dec("0.009")))
     desk = Desk.ready(nothing, market(ETH), budget=attrs.evolve(BUDGET, burst=6))

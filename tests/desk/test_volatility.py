@@ -107,7 +107,7 @@ def test_a_dead_market_is_at_the_floor() -> None:
 
 
 def moves_of_ten_bp(every: int, seconds: int, volatility: Volatility, *, seed: int = 5) -> float:
-    """A price that stands still but for moves of 10 bp either way, each second with equal chance; how volatile it is."""
+    """A price that stands still but for moves of 10 bp either way, at random seconds; returns how volatile it is."""
     rng, price = random.Random(seed), float(PRICE)
     for second in range(seconds):
         if rng.random() < 1 / every:

@@ -10,6 +10,7 @@ from maker.desk.units import Side
 from .scripted import (
     ALL_MARKETS,
     FAIR_TICKS,
+    LIMITS,
     Desk,
     at_position,
     dec,
@@ -43,7 +44,7 @@ def test_own_orders_are_taken_out_of_the_book_before_the_crossing_check() -> Non
 def test_other_peoples_bid_holds_the_asks_above_it() -> None:
     desk = Desk.ready()
     desk.delta(asks=((FAIR_TICKS + 20, 0), (501_000, 1)), bids=((500_300, 1),))
-    assert told(desk.decide()).endswith("sell 10@500301 10@500351 10@500451")
+    assert told(desk.decide()).endswith("sell 10@500301 10@500401 10@500501")
 
 
 # -- caps and the ramp
@@ -88,6 +89,40 @@ def test_row_22_a_ramp_without_room_for_the_smallest_level_says_so() -> None:
     assert why_not(desk).endswith(
         "no room for a single level; the run has just begun, and they are at 0.1 of themselves"
     )
+
+
+# -- what one order may be
+
+
+def test_a_level_outside_a_collar_costs_that_level_alone() -> None:
+    """The bounds of LIMITS at 6 bp: of levels at 5, 7 and 9 bp a side one is left, and nothing is refused."""
+    limits = attrs.evolve(LIMITS, collar_bps=dec("6"))
+    desk = Desk.ready(attrs.evolve(market(), limits=limits))
+    assert told(desk.place()) == "place BTC-PERP (nothing rests): buy 10@499749 | sell 10@500251"
+    assert desk.engine.take_notes() == []
+
+
+def test_an_inventory_that_skews_one_side_out_of_the_collar_is_worked_off_by_the_other() -> None:
+    """A position of +150 of 200 moves both sides down by 7.5 bp: all bids are beyond 12 bp, asks stop at the edge."""
+    limits = attrs.evolve(LIMITS, collar_bps=dec("12"))
+    desk = Desk.of(attrs.evolve(market(), limits=limits))
+    desk.baseline(positions=(at_position(150),))
+    desk.snapshot(positions=(at_position(150),))
+    desk.stats()
+    desk.reference()
+    placed = desk.place()
+    assert {order.side for order in placed.orders} == {Side.SELL}
+    assert len(placed.orders) == 3
+    assert desk.engine.take_notes() == []
+
+
+def test_an_order_that_would_be_worth_too_much_is_made_smaller() -> None:
+    """10 lots at 50000 are 500; 9 are what 480 leaves room for. Below the exchange's minimum it is left out."""
+    limits = attrs.evolve(LIMITS, order_value_max=dec("480"), order_size_max=dec("0.009"))
+    desk = Desk.ready(attrs.evolve(market(), limits=limits))
+    assert {order.lots for order in desk.place().orders} == {9}
+    least = Desk.ready(attrs.evolve(market(market_spec=spec(lots_min=10)), limits=limits))
+    assert isinstance(least.decide(), Wait)
 
 
 # -- nothing to send
