@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import attrs
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maker.desk.events import PlaceLadder, SpecRead, Wait
 from maker.desk.units import Side
@@ -11,11 +15,13 @@ from .scripted import (
     ALL_MARKETS,
     FAIR_TICKS,
     LIMITS,
+    MODEL,
     Desk,
     at_position,
     dec,
     lots_of,
     market,
+    quick,
     spec,
     told,
     why_not,
@@ -123,6 +129,48 @@ def test_an_order_that_would_be_worth_too_much_is_made_smaller() -> None:
     assert {order.lots for order in desk.place().orders} == {9}
     least = Desk.ready(attrs.evolve(market(market_spec=spec(lots_min=10)), limits=limits))
     assert isinstance(least.decide(), Wait)
+
+
+@given(
+    st.integers(-LIMIT, LIMIT),
+    st.integers(-200, 200),
+    st.tuples(st.integers(1, 60), st.integers(1, 80), st.integers(1, 80)),
+    st.tuples(st.integers(1, 40), st.integers(0, 60), st.integers(0, 20)),
+    st.tuples(st.integers(50, 700), st.integers(1, 50)),
+)
+@quick
+def test_risk_never_refuses_what_was_built(
+    position: int, moved: int, collars: tuple[int, int, int], shape: tuple[int, int, int], largest: tuple[int, int]
+) -> None:
+    """Whatever collars, sizes, skew and position: levels are left out one by one, and nothing stops the market."""
+    (collar, index, window), (half, skew, step), (value, size) = collars, shape, largest
+    one = market()
+    rooms = attrs.evolve(
+        one,
+        model=attrs.evolve(MODEL, half_spread_bps=Decimal(half), skew_bps=Decimal(skew)),
+        ladder=attrs.evolve(one.ladder, level_step_bps=Decimal(step)),
+        limits=attrs.evolve(
+            LIMITS,
+            collar_bps=Decimal(collar),
+            index_collar_bps=Decimal(index),
+            window_collar_bps=Decimal(window),
+            order_value_max=Decimal(value),
+            order_size_max=Decimal(size).scaleb(-3),
+        ),
+    )
+    desk = Desk.of(rooms)
+    found = (at_position(position),) if position else ()
+    desk.baseline(positions=found)
+    desk.snapshot(positions=found)
+    desk.stats()
+    desk.reference()
+    for _ in range(2):
+        action = desk.decide()
+        assert not [note for note in desk.engine.take_notes() if "refused" in note]
+        if isinstance(action, PlaceLadder):
+            desk.placed(action)
+        desk.later(1)
+        desk.reference(FAIR_TICKS + moved)
 
 
 # -- nothing to send
