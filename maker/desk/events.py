@@ -215,6 +215,15 @@ class SpecRead:
     active: bool = True  # it trades
 
 
+@attrs.frozen
+class FeesRead:
+    """What fills in a market cost, read again: our tier, or what the listing says where no tier is ours."""
+
+    market_id: str
+    maker_fee_bps: Decimal  # negative: a rebate
+    taker_fee_bps: Decimal
+
+
 # -- outcomes of our own calls ------------------------------------------------------------------------------------
 
 
@@ -304,6 +313,7 @@ Event = (
     | PreviewRead
     | MarketStats
     | SpecRead
+    | FeesRead
     | LadderPlaced
     | LadderRefused
     | LadderThrottled

@@ -14,6 +14,7 @@ from maker.desk.events import (
     BalanceRead,
     BudgetSeen,
     Event,
+    FeesRead,
     Fill,
     LadderPlaced,
     LadderRefused,
@@ -39,6 +40,7 @@ from maker.desk.state import DeskState
 from maker.desk.units import exact
 from maker.errors import StreamBroken, StreamFault
 
+BAD_REQUEST = 400  # grid, band or fees may be others by now
 HALTED_CODE = "MARKET_HALTED"
 POSITION_READ_SECONDS = 2.0  # a fill and its position may come in different reads: until then it is read again
 # A snapshot older than what was heard is refused for so long; then the exchange set its clock back. An event further
@@ -73,6 +75,9 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             market.funding_rate = event.funding_rate
         case SpecRead():
             return listed(desk, event, now)
+        case FeesRead():
+            note = desk.markets[event.market_id].fees_read(event, desk.margin_settings.preview_seconds, now)
+            desk.notes.extend([note] if note else [])
         case BudgetSeen():
             desk.budget.seen(event.limit, event.remaining, event.reset_seconds, now)
         case OpenOrdersRead():
@@ -268,6 +273,7 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
 def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: float) -> Trip | None:
     """Refused whole. Whether the old ladder still rests is not documented: read it back."""
     market.ladder_refused()
+    desk.listing_due = desk.listing_due or event.status == BAD_REQUEST
     if event.code == MARGIN_CODE:
         return margin(desk, market, [market.margin_refused(now)])
     if event.code == HALTED_CODE:

@@ -12,7 +12,7 @@ from maker.desk.allocation import Looked, Shape
 from maker.desk.book import Book
 from maker.desk.breakers import Burst
 from maker.desk.deadman import Reason
-from maker.desk.events import Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
+from maker.desk.events import FeesRead, Fill, LadderPlaced, Liquidity, MarketSpec, PreviewRead
 from maker.desk.fair import FairSettings, FairValue, FairValueEstimator, NoFair
 from maker.desk.funding import NO_LEAN, FundingSettings, target_lots
 from maker.desk.intensity import IntensitySettings
@@ -183,6 +183,14 @@ class MarketDesk:
         """Take what an order of ours would take. Returns a sentence for the log when a fee is another one."""
         note = self.terms.learn(read, self.account.spec.fee_bps(read.liquidity), now)
         self.account.spec = self.at_previewed_fees(self.account.spec)
+        return note
+
+    def fees_read(self, read: FeesRead, preview_seconds: float, now: float) -> str:
+        """Take fees read with the listing. Returns a sentence for the log when one is another."""
+        note = self.terms.read(read, {one: self.account.spec.fee_bps(one) for one in Liquidity}, preview_seconds, now)
+        self.account.spec = self.at_previewed_fees(self.account.spec)
+        if note:
+            self.looked = None
         return note
 
     # -- margin and funding

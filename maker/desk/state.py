@@ -43,6 +43,7 @@ class DeskState:
     emptied: bool = False  # since `holding` began, the exchange was read back empty
     account_read_due: str = "the account has not been read yet"  # empty: not due
     account_read_after: float = 0.0  # our clock: not before this, while reads are repeated
+    listing_due: bool = False  # an order was refused in a way that the listing may explain: read it, and fees, now
     unvalued: str = ""  # why no loss limit can be judged, once that has lasted too long to quote any market
     exchange_ms: int | None = None  # the exchange's clock, as its streams told it
     unix_ahead_seconds: float | None = None  # this machine's unix time less our clock; None: nobody has told it

@@ -2,7 +2,8 @@
 
 A preview is asked for the innermost order of each side that adds to the position: now and then, and soon after
 something that changes its answer (the position turned or moved far, margin was refused). Nothing waits for it: without
-previews margin is reckoned by the configured ratio, and fees are those of the start.
+previews margin is reckoned by the configured ratio. Fees are read again with the listing too, which says less of one
+order than a preview of it does: for as long as previews are answered, they alone tell.
 
 Margin required is what an order takes *beside* all that rests. Where it nets against that, it takes less than it would
 alone, or nothing: of the two sides the larger ratio is the one that tells. A fee that differs from the one before may
@@ -11,13 +12,15 @@ not be in force yet, or not any more: until it was heard twice the edge uses the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
 import attrs
 
 from maker.desk.account import MarketAccount
-from maker.desk.events import Liquidity, PreviewOrder, PreviewRead
+from maker.desk.events import FeesRead, Liquidity, PreviewOrder, PreviewRead
 from maker.desk.ladder import Ladder
 from maker.desk.units import Side
 
@@ -32,6 +35,7 @@ class Terms:
 
     ratios: dict[Side, tuple[Decimal, float]] = attrs.field(factory=dict)  # margin to value, and our clock
     fees: dict[Liquidity, tuple[Decimal, Decimal]] = attrs.field(factory=dict)  # basis points: as heard before, and now
+    previewed_at: dict[Liquidity, float] = attrs.field(factory=dict)  # our clock: when a preview last told its fee
     volume_30d: Decimal | None = None  # quote, of the account
     asked_at: float | None = None
     asked_position_lots: int = 0
@@ -71,14 +75,23 @@ class Terms:
         elif read.margin_required == 0:
             self.ratios.pop(read.side, None)
         self.volume_30d = read.volume_30d
-        before = self.fee_bps(read.liquidity, listed)
-        self.fees[read.liquidity] = (before, read.fee_bps)
-        if before == read.fee_bps:
-            return ""
-        return (
-            f"{read.market_id}: the {read.liquidity.value} fee is now {read.fee_bps} bp, it was {before} bp; "
-            f"volume of 30 days {read.volume_30d:.0f}"
-        )
+        self.previewed_at[read.liquidity] = now
+        changed = self.heard_fee(read.liquidity, read.fee_bps, listed)
+        return f"{read.market_id}: {changed}; volume of 30 days {read.volume_30d:.0f}" if changed else ""
+
+    def read(self, read: FeesRead, listed: Mapping[Liquidity, Decimal], seconds: float, now: float) -> str:
+        """Take fees read with the listing; `seconds` as for `due`. Returns what changed as a sentence, or empty."""
+        stated = {Liquidity.MAKER: read.maker_fee_bps, Liquidity.TAKER: read.taker_fee_bps}
+        asked = {one: now - self.previewed_at.get(one, -math.inf) <= TEACHES_INTERVALS * seconds for one in stated}
+        changed = [self.heard_fee(one, fee, listed[one]) for one, fee in stated.items() if not asked[one]]
+        told = "; ".join(one for one in changed if one)
+        return f"{read.market_id}: {told}" if told else ""
+
+    def heard_fee(self, liquidity: Liquidity, fee_bps: Decimal, listed: Decimal) -> str:
+        """Remember a fee and the one before it. Returns what changed, empty if nothing did."""
+        before = self.fee_bps(liquidity, listed)
+        self.fees[liquidity] = (before, fee_bps)
+        return "" if before == fee_bps else f"the {liquidity.value} fee is now {fee_bps} bp, it was {before} bp"
 
     def margin_ratio(self, otherwise: Decimal, seconds: float, now: float) -> Decimal:
         """Initial margin to value of an order: the larger of what the sides lately taught, else the configured one."""

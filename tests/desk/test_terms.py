@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.events import Liquidity, PreviewOrder, PreviewRead, SpecRead
+from maker.desk.events import FeesRead, Liquidity, PreviewOrder, PreviewRead, SpecRead
 from maker.desk.ladder import Ladder
 from maker.desk.terms import PREVIEW_GAP_SECONDS, TEACHES_INTERVALS, Terms
 from maker.desk.units import Side
@@ -217,3 +217,42 @@ def test_another_market_learns_nothing() -> None:
     desk.apply(said(fee_bps="2"))
     assert desk.market(ETH).account.spec.maker_fee_bps == 1
     assert desk.market(ETH).terms == Terms()
+
+
+# -- fees read with the listing
+
+
+def test_a_fee_that_is_another_now_moves_the_edge_without_any_preview() -> None:
+    """10 bp of edge and 6 of fee stand off 800 ticks; and the worse of old and new, until it was read twice."""
+    desk = Desk.ready()
+    assert innermost(desk) == FAIR_TICKS - 550
+    desk.apply(FeesRead(BTC, dec("6"), dec("9")))
+    assert desk.engine.take_notes() == [
+        "BTC-PERP: the maker fee is now 6 bp, it was 1 bp; the taker fee is now 9 bp, it was 5 bp"
+    ]
+    assert innermost(desk) == FAIR_TICKS - 800
+    desk.apply(FeesRead(BTC, dec("-1"), dec("5")))
+    assert innermost(desk) == FAIR_TICKS - 800
+    desk.apply(FeesRead(BTC, dec("-1"), dec("5")))
+    assert innermost(desk) == FAIR_TICKS - 450, "a rebate"
+    told = desk.market().account.spec
+    assert (told.maker_fee_bps, told.taker_fee_bps) == (dec("-1"), dec("5"))
+
+
+def test_a_preview_of_an_order_of_ours_tells_more_than_the_list() -> None:
+    desk = Desk.ready(margin=ASKING)
+    desk.apply(said(fee_bps="3"))
+    desk.apply(FeesRead(BTC, dec("1"), dec("8")))
+    told = desk.market().account.spec
+    assert (told.maker_fee_bps, told.taker_fee_bps) == (dec("3"), dec("8"))
+    desk.now += TEACHES_INTERVALS * SECONDS + 1
+    desk.apply(FeesRead(BTC, dec("1"), dec("8")))
+    assert desk.market().account.spec.maker_fee_bps == 1
+
+
+def test_an_order_refused_with_400_has_the_listing_read_again() -> None:
+    """PRICING: a grid, a band or a fee may have changed."""
+    desk = Desk.ready()
+    assert not desk.engine.listing_due
+    desk.refused(desk.place(), "INVALID_PRICE", 400)
+    assert desk.engine.listing_due
