@@ -107,7 +107,7 @@ def found(tree: Any, path: str) -> Any:
 
 
 def shown(value: Any) -> str | None:
-    """A text as it is, anything else as JSON; None for MISSING."""
-    if value is MISSING:
+    """A text as it is, any other single value as JSON; None for MISSING, and for an object or a list."""
+    if value is MISSING or isinstance(value, dict | list):
         return None
     return value if isinstance(value, str) else written(value)

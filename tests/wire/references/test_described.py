@@ -103,6 +103,17 @@ def test_signs_of_life_are_as_described(alive: str, message: str | bytes) -> Non
     assert feed(attrs.evolve(FLAT, alive=alive)).parse(message) == (ReferenceHeard("main"),)
 
 
+@pytest.mark.parametrize("data", ['{"rate":0.0001}', "[0.0001]", '{"deep":[{"rate":1e-4}]}', "0.0001", "[]", "{}"])
+def test_a_value_that_is_no_single_one_is_no_sign_of_life(data: str) -> None:
+    """A fraction in it ended the maker: numbers are kept as they came, and JSON cannot be made of those."""
+    adapter = feed(attrs.evolve(FLAT, alive="data=pong"))
+    assert adapter.parse(f'{{"data":{data}}}') == ()
+    assert adapter.parse('{"data":"pong"}') == (ReferenceHeard("main"),)
+    assert feed(attrs.evolve(FLAT, alive=f"data={data}")).parse(f'{{"data":{data}}}') == (
+        (ReferenceHeard("main"),) if data == "0.0001" else ()
+    )
+
+
 @pytest.mark.parametrize("message", ['{"channel":"trades"}', '{"success":true,"s":"BTC-USD"}', "[]", "1", "null", "{}"])
 def test_what_is_not_described_says_nothing_of_the_price(message: str) -> None:
     """Its meaning is not known: an old price must grow old."""

@@ -12,11 +12,42 @@ from maker.desk.events import ReferenceHeard, ReferenceQuote
 from maker.wire.references import venues
 from maker.wire.references.adapter import PING_SECONDS, REASON_CHARACTERS_MAX
 from maker.wire.references.described import Described
-from tests.wire.references.torture import survives_anything
+from tests.wire.references import (
+    test_binance,
+    test_bybit,
+    test_coinbase,
+    test_described,
+    test_hyperliquid,
+    test_kraken,
+    test_okx,
+)
+from tests.wire.references.torture import survives_any_value, survives_anything
 
 DESCRIBED = Described("{symbol}", "s", "b", "bs", "a", "as")
+LISTED = '{"result":["bnbusdt@bookTicker"],"id":2}'
+REFUSED = '{"error":{"code":2,"msg":"Invalid request"},"code":2,"msg":"no","id":1}'
 ROOMS = Path(venues.__file__).parent
 BBO = '{"type":"bbo","symbol":"BTC-USD","bid":"50000.1","bidSize":"0.1","ask":"50000.2","askSize":"3"}'
+# The messages that each documents, as its own tests have them: with what they must be asked for to be read.
+DOCUMENTED: dict[str, tuple[str, list[str]]] = {
+    venues.PRACTICE: ("BTC-USD", [BBO, '{"type":"heartbeat","ts":1700000000000,"seq":2}']),
+    "binance": ("BNBUSDT", [test_binance.SPOT, LISTED, REFUSED]),
+    "binance-usdm": ("BNBUSDT", [test_binance.USDM, LISTED, REFUSED]),
+    "bybit": ("BTCUSDT", [test_bybit.SNAPSHOT, test_bybit.ACK, test_bybit.PONG]),
+    "coinbase": ("BTC-USD", [test_coinbase.TICKER, test_coinbase.HEARTBEAT, '{"type":"error","message":"no"}']),
+    "hyperliquid": ("BTC", [test_hyperliquid.BBO, test_hyperliquid.ACK, '{"channel":"error","data":"no"}']),
+    "kraken": ("ALGO/USD", [test_kraken.TICKER, test_kraken.ACK, test_kraken.REFUSAL, test_kraken.STATUS]),
+    "okx": ("BCH-USDT-SWAP", [test_okx.BBO, test_okx.ACK, test_okx.REFUSAL, test_okx.NOTICE]),
+    venues.JSON: ("BTC-USD", [test_described.DEEP_QUOTE, '{"channel":"heartbeat","error":{"message":null}}']),
+}
+
+
+@pytest.mark.parametrize("venue", venues.VENUES)
+def test_any_value_in_any_documented_place(venue: str) -> None:
+    """An error of another kind would end the maker, at a message of somebody else's."""
+    symbol, messages = DOCUMENTED[venue]
+    described = test_described.DEEP if venue == venues.JSON else None
+    survives_any_value(lambda: venues.adapter(venue, "main", (symbol,), described), messages)
 
 
 @pytest.mark.parametrize("venue", venues.VENUES)

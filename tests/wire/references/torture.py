@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,18 @@ Make = Callable[[], Adapter]
 NO_PRICE = (Decimal(0), Decimal(0))
 NOT_NUMBERS: list[Any] = ["NaN", "inf", "-Infinity", "+1", "01", "1_0", " 1", "٣", "9" * 41, None, True, ["1"], {}]
 NOT_STRINGS: list[Any] = [1, 0.5, "1e5", "", *NOT_NUMBERS]  # for venues that document strings without exponent
+# Numbers of every size and kind, beside all that is no number; a float may come out as Infinity, which is no JSON.
+ANY_JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**63, 2**64, -(2**64), 10**40, 10**400])
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["", "0", "1.5", "-1", "1e5", "pong", "heartbeat", "snapshot", "delta", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
 
 
 def facts_or_broken(adapter: Adapter, message: str | bytes) -> tuple[Fact, ...] | StreamBroken:
@@ -89,6 +101,29 @@ def each_field_is_needed(make: Make, quote: str, paths: list[tuple[str | int, ..
         for value in wrong:
             parent[path[-1]] = value
             broken_by(make(), tree)
+
+
+def survives_any_value(make: Make, messages: Sequence[str]) -> None:
+    """Any JSON in place of any value of these messages, alone or two at once: facts or StreamBroken."""
+
+    @settings(max_examples=150, deadline=None, database=None)
+    @given(st.sampled_from(messages), st.data())
+    def replaced(message: str, data: st.DataObject) -> None:
+        tree = json.loads(message)
+        for _ in range(data.draw(st.integers(1, 2))):
+            *above, last = data.draw(st.sampled_from(list(places(tree))))
+            at(tree, tuple(above))[last] = data.draw(ANY_JSON)
+        facts_or_broken(make(), json.dumps(tree))
+
+    replaced()
+
+
+def places(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where something stands in a message, from the outside in."""
+    if isinstance(tree, dict | list):
+        for step in list(tree) if isinstance(tree, dict) else range(len(tree)):
+            yield (*path, step)
+            yield from places(tree[step], (*path, step))
 
 
 def at(tree: Any, path: tuple[str | int, ...]) -> Any:
