@@ -2,7 +2,8 @@
 
 https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker (and /heartbeat, /status, /ping beside it).
 Numbers are read digit by digit (`exact`). A change of size alone is not sent, so sizes may be older than prices. A
-heartbeat comes every second in which nothing else does. Symbols are "BTC/USD", not "XBT/USD".
+heartbeat comes every second in which nothing else does, on the whole connection: beside a busy symbol a quiet one hears
+none, so we ping. {"method":"ping"} is answered by {"method":"pong"}. Symbols are "BTC/USD", not "XBT/USD".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from maker.wire.references.adapter import Adapter, Fact, written
 from maker.wire.references.exact import exact_raw
 
 TICKER: Final = "ticker"
+PING: Final = written({"method": "ping"})
 ONLINE: Final = "online"  # the others (cancel_only, maintenance, post_only): nothing is matched, so prices say nothing
 
 
@@ -66,6 +68,10 @@ class Kraken(Adapter):
     """Spot."""
 
     url: ClassVar[str] = "wss://ws.kraken.com/v2"
+
+    @property
+    def ping(self) -> str | None:
+        return PING
 
     def opening(self) -> tuple[str, ...]:
         wanted = {"channel": TICKER, "symbol": self.symbols, "event_trigger": "bbo", "snapshot": True}

@@ -25,6 +25,9 @@ REFUSAL = (
     '{"error":"Currency pair not supported XBT/USD","method":"subscribe","success":false,"symbol":"XBT/USD",'
     '"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}'
 )
+PONG = (  # spot-websocket-v2/ping, without the id that we do not send
+    '{"method":"pong","time_in":"2023-09-24T14:10:23.799685Z","time_out":"2023-09-24T14:10:23.799703Z"}'
+)
 STATUS = (  # spot-websocket-v2/status
     '{"channel":"status","data":[{"api_version":"v2","connection_id":13834774380200032777,"system":"online",'
     '"version":"2.0.0"}],"type":"update"}'
@@ -67,7 +70,12 @@ def test_what_we_ask_for() -> None:
         '{"method":"subscribe","params":{"channel":"ticker","symbol":["ALGO/USD"],"event_trigger":"bbo",'
         '"snapshot":true}}',
     )
-    assert kraken().ping is None
+
+
+def test_a_quiet_symbol_beside_a_busy_one_is_asked_for() -> None:
+    """Heartbeats come only where the connection is silent: the busy one's prices kept them from the quiet one."""
+    assert kraken().ping == '{"method":"ping"}'
+    assert kraken().parse(PONG) == (ReferenceHeard("main"),)
 
 
 @pytest.mark.parametrize("message", ['{"channel":"heartbeat"}', ACK, '{"method":"pong","req_id":101}'])

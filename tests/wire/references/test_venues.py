@@ -36,7 +36,7 @@ DOCUMENTED: dict[str, tuple[str, list[str]]] = {
     "bybit": ("BTCUSDT", [test_bybit.SNAPSHOT, test_bybit.ACK, test_bybit.PONG]),
     "coinbase": ("BTC-USD", [test_coinbase.TICKER, test_coinbase.HEARTBEAT, '{"type":"error","message":"no"}']),
     "hyperliquid": ("BTC", [test_hyperliquid.BBO, test_hyperliquid.ACK, '{"channel":"error","data":"no"}']),
-    "kraken": ("ALGO/USD", [test_kraken.TICKER, test_kraken.ACK, test_kraken.REFUSAL, test_kraken.STATUS]),
+    "kraken": ("ALGO/USD", [test_kraken.TICKER, test_kraken.ACK, test_kraken.PONG, test_kraken.STATUS]),
     "okx": ("BCH-USDT-SWAP", [test_okx.BBO, test_okx.ACK, test_okx.REFUSAL, test_okx.NOTICE]),
     venues.JSON: ("BTC-USD", [test_described.DEEP_QUOTE, '{"channel":"heartbeat","error":{"message":null}}']),
 }
