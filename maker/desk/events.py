@@ -204,7 +204,7 @@ class MarketStats:
     market_id: str
     mark: Decimal
     index: Decimal
-    funding_rate: Decimal
+    funding_rate: Decimal | None  # fraction of value that longs pay shorts a period; None: not stated, or none is paid
 
 
 @attrs.frozen

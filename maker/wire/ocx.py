@@ -115,12 +115,15 @@ class OrderBook(Wire, frozen=True, kw_only=True):
 
 
 class MarketStats(Wire, frozen=True, kw_only=True):
-    """One market of GET /perps/market-stats. ASSUMED names for mark and index; the rest is the older site's."""
+    """One market of GET /perps/market-stats. ASSUMED names for mark and index; the rest is the older site's.
+
+    ASSUMED: a market without funding, as a dated future is, states no rate, or null, or an empty text.
+    """
 
     market_id: str
     mark_price: str
     index_price: str
-    funding_rate: str
+    funding_rate: str | None = None
     next_funding_at: str | None = None
     open_interest: str | None = None
     last: str | None = None
@@ -128,6 +131,12 @@ class MarketStats(Wire, frozen=True, kw_only=True):
     low24h: str | None = msgspec.field(default=None, name="low24h")
     volume24h: str | None = msgspec.field(default=None, name="volume24h")
     change24h: str | None = msgspec.field(default=None, name="change24h")
+
+
+class MarketStatsOf(Wire, frozen=True, kw_only=True):
+    """Whose a row of GET /perps/market-stats is, whatever else is odd about it."""
+
+    market_id: str
 
 
 class FeeTier(Wire, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+import msgspec
+
 from maker.desk.events import (
     AccountRead,
     BalanceRead,
@@ -162,16 +164,39 @@ def preview(asked: PreviewOrder, body: bytes) -> PreviewRead:
     )
 
 
-def market_stats(body: bytes) -> tuple[MarketStats, ...]:
-    """Mark, index and funding rate: of one market or of several."""
-    rows: ocx.MarketStats | list[ocx.MarketStats] = ocx.decode_union(body, ocx.MarketStats | list[ocx.MarketStats])
-    listed = [rows] if isinstance(rows, ocx.MarketStats) else rows
-    return tuple(
-        MarketStats(
-            row.market_id,
-            decimal_exact(row.mark_price),
-            decimal_exact(row.index_price),
-            decimal_exact(row.funding_rate),
-        )
-        for row in listed
-    )
+def market_stats(body: bytes, market_id: str = "") -> tuple[MarketStats, ...]:
+    """Mark, index and funding rate: of one market or of several, each row read by itself.
+
+    A row that makes no sense is left out, for it says nothing against the others. ValueError where no row is left, and
+    where none is of `market_id`, if that is given.
+    """
+    several = body.lstrip().startswith(b"[")
+    rows: list[bytes] = [bytes(row) for row in ocx.decode(body, list[msgspec.Raw])] if several else [body]
+    good: list[MarketStats] = []
+    odd: list[ValueError] = []
+    for row in rows:
+        try:
+            good.append(market_stats_row(row))
+        except ValueError as error:
+            if not market_id or is_of(row, market_id):
+                odd.append(error)
+    if market_id and all(one.market_id != market_id for one in good):
+        raise ValueError(f"no good row of {market_id}" + (f": {odd[0]}" if odd else "")) from (odd[0] if odd else None)
+    if odd and not good:
+        raise odd[0]
+    return tuple(good)
+
+
+def market_stats_row(body: bytes) -> MarketStats:
+    """One market's; what is not stated of its funding is not known."""
+    row = ocx.decode(body, ocx.MarketStats)
+    rate = decimal_exact(row.funding_rate) if row.funding_rate else None
+    return MarketStats(row.market_id, decimal_exact(row.mark_price), decimal_exact(row.index_price), rate)
+
+
+def is_of(row: bytes, market_id: str) -> bool:
+    """Whether an odd row is this market's, or may be: it does not say whose it is."""
+    try:
+        return ocx.decode(row, ocx.MarketStatsOf).market_id == market_id
+    except ValueError:
+        return True

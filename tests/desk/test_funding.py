@@ -61,6 +61,9 @@ def test_the_target_follows_the_rate_that_is_polled() -> None:
     assert each.target_lots() == 0
     desk.apply(MarketStats(BTC, dec("50000"), dec("50000"), dec("0.0002")))
     assert each.target_lots() == -60
+    desk.apply(MarketStats(BTC, dec("50000"), dec("50000"), None))
+    assert each.target_lots() == 0, "no rate is stated: none is known"
+    assert desk.place().orders
 
 
 def test_the_ladder_is_skewed_against_what_the_position_is_beyond_the_target() -> None:

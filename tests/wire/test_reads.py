@@ -456,6 +456,49 @@ def test_stats_that_make_no_sense(change: dict[str, Any]) -> None:
         reads.market_stats(packed({**STATS, **change}))
 
 
+@pytest.mark.parametrize("stated", [{}, {"fundingRate": None}, {"fundingRate": ""}], ids=["absent", "null", "empty"])
+def test_stats_of_a_market_without_funding(stated: dict[str, Any]) -> None:
+    """A dated future has none: its mark and index are as good as any."""
+    row = {name: value for name, value in STATS.items() if name != "fundingRate"} | stated
+    assert reads.market_stats(packed(row)) == (MarketStats("BTC-PERP", READ.mark, READ.index, None),)
+    assert reads.market_stats(packed([row, STATS]))[1] == READ
+
+
+ODD_ROWS: list[Any] = [
+    {**STATS, "marketId": "NEW-PERP", "markPrice": None, "indexPrice": None},
+    {"marketId": "NEW-PERP"},
+    {**STATS, "marketId": None},
+    {**STATS, "marketId": "NEW-PERP", "indexPrice": "1e5"},
+    None,
+    [],
+    7,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ROWS, ids=str)
+def test_an_odd_row_hides_no_other(odd: object) -> None:
+    """One market that was listed and not priced yet hid the index of all."""
+    for body in (packed([odd, STATS]), b" \n" + packed([STATS, odd])):
+        assert reads.market_stats(body) == reads.market_stats(body, "BTC-PERP") == (READ,)
+    with pytest.raises(ValueError):
+        reads.market_stats(packed([odd]))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ([{**STATS, "indexPrice": None}, {**STATS, "marketId": "X"}], "indexPrice"),
+        ([{**STATS, "marketId": "X", "markPrice": "1e3"}, {**STATS, "indexPrice": "1e5"}], "1e5"),
+        ([{**STATS, "marketId": "X"}], "no good row of BTC-PERP"),
+        ([], "no good row of BTC-PERP"),
+        ({**STATS, "markPrice": None}, "markPrice"),
+    ],
+)
+def test_what_is_wrong_with_the_row_that_was_asked_for_is_told(body: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        reads.market_stats(packed(body), "BTC-PERP")
+
+
 # -- anything -----------------------------------------------------------------------------------------------------
 
 
