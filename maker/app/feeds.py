@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, NoReturn, Protocol, TypeVar
 
 import attrs
 import trio
 
 from maker.app.halt import Switch
-from maker.app.record import Recorder
+from maker.app.record import NUMBERS, Recorder
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
 from maker.desk.events import BalanceRead, Event, MarketSpec, SpecRead, StreamHeard, StreamLost
@@ -33,6 +34,8 @@ BALANCE_SECONDS: Final = 10.0
 LISTING_SECONDS: Final = 60.0  # between two reads of the listing: bands move with the index, fees with our volume
 LISTING_WAITING_SECONDS: Final = 5.0  # ... while a market is halted or outside its band: the listing says when not
 READ_SECONDS_MAX: Final = 3.0  # one poll
+REASON_CHARACTERS_MAX: Final = 300  # of why a poll failed, for the log
+FAILURE_AGAIN_SECONDS: Final = 600.0  # after so long without it the same failure is a new one, and is told again
 
 Row = TypeVar("Row")
 
@@ -194,23 +197,26 @@ def broken_if_silent(seconds: float) -> Iterator[trio.CancelScope]:
 async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inlet) -> NoReturn:
     """Poll what no stream carries: mark and index, the balance, the listing. A failed poll is tried at the next turn.
 
-    What goes stale for want of a poll stops quoting by its own age, not from here.
+    What goes stale for want of a poll stops quoting by its own age, not from here; why it failed is logged.
     """
     balance_at = listing_at = trio.current_time()
+    failures = Failures(inlet.recorder)
     while True:
         began = trio.current_time()
         for market_id in specs:
-            for row in await poll(client, ocx.MARKET_STATS, {"marketId": market_id}, reads.market_stats):
+            read, failed = partial(reads.market_stats, market_id=market_id), failures.of(ocx.MARKET_STATS, market_id)
+            for row in await poll(client, ocx.MARKET_STATS, {"marketId": market_id}, read, failed):
                 if row.market_id in specs:  # a site that ignores the parameter answers all markets
                     inlet.deliver(row)
         if began >= balance_at or inlet.engine.margin.read_due:
             balance_at = began + BALANCE_SECONDS
-            for balance in await poll(client, ocx.BALANCES, None, balances):
+            for balance in await poll(client, ocx.BALANCES, None, balances, failures.of(ocx.BALANCES)):
                 inlet.deliver(balance)
         waiting = any(market.halted or market.outside_band for market in inlet.engine.markets.values())
         if began >= listing_at + (LISTING_WAITING_SECONDS if waiting else LISTING_SECONDS):
             listing_at = began
-            for listed in await poll(client, ocx.MARKETS, None, lambda body: relisted(body, specs)):
+            relist, failed = partial(relisted, specs=specs), failures.of(ocx.MARKETS)
+            for listed in await poll(client, ocx.MARKETS, None, relist, failed):
                 inlet.deliver(listed)
         await trio.sleep_until(began + STATS_SECONDS)
 
@@ -232,10 +238,36 @@ def relisted(body: bytes, specs: Mapping[str, MarketSpec]) -> tuple[SpecRead, ..
     )
 
 
+@attrs.define
+class Failures:
+    """What was told of polls that fail: of each kind the first, and each other reason, not the same every second."""
+
+    recorder: Recorder
+    last: dict[str, tuple[str, float]] = attrs.field(factory=dict)  # by kind: reason without figures, and when
+
+    def of(self, path: str, market_id: str = "") -> Callable[[str], None]:
+        """Whom to tell why a poll of this kind failed."""
+        return partial(self.failed, f"{path} of {market_id}" if market_id else path)
+
+    def failed(self, kind: str, reason: str) -> None:
+        """Log it, unless that was the last that was told of this kind and it never stopped for long."""
+        key, now = NUMBERS.sub("#", reason), trio.current_time()
+        told, at = self.last.get(kind, ("", now))
+        self.last[kind] = key, now
+        if key != told or now - at > FAILURE_AGAIN_SECONDS:
+            sentence = f"{kind} cannot be read: {reason}. It is tried again at each turn; this is told once."
+            self.recorder.warning("read failed", sentence)
+
+
 async def poll(
-    client: Client, path: str, params: Mapping[str, str] | None, parse: Callable[[bytes], tuple[Row, ...]]
+    client: Client,
+    path: str,
+    params: Mapping[str, str] | None,
+    parse: Callable[[bytes], tuple[Row, ...]],
+    failed: Callable[[str], None] = lambda _reason: None,
 ) -> tuple[Row, ...]:
-    """One read; empty when it failed. Raises Unauthorized."""
+    """One read; empty when it failed, and `failed` is told why. Raises Unauthorized."""
+    reason = f"no answer within {READ_SECONDS_MAX:g} s"
     with trio.move_on_after(READ_SECONDS_MAX):
         try:
             answer = await client.get(path, params)
@@ -243,6 +275,8 @@ async def poll(
                 raise Unauthorized(answer.status, "", f"{path} was refused")
             if answer.status == 200:
                 return parse(answer.body)
-        except (OutcomeUnknown, ValueError):
-            return ()
+            reason = f"answer {answer.status}"
+        except (OutcomeUnknown, ValueError) as error:
+            reason = str(error)[:REASON_CHARACTERS_MAX]
+    failed(reason)
     return ()

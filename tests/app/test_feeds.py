@@ -388,6 +388,63 @@ async def test_a_failed_poll_is_tried_at_its_next_turn(failure: Behaviour, autoj
         assert len(stage.inlet.of(BalanceRead)) == 1
 
 
+def said_of_reads(stage: Stage) -> list[str]:
+    return [line["sentence"] for line in stage.told.lines if line["event"] == "read failed"]
+
+
+async def test_an_odd_row_of_another_market_hides_nothing(autojump_clock: Clock) -> None:
+    """A market without a price yet, first of the list, kept the index of all from us for ever."""
+    async with staged() as stage:
+        odd = {**STATS, "marketId": "NEW-PERP", "markPrice": None, "indexPrice": None}
+        dated = {name: value for name, value in STATS.items() if name != "fundingRate"}
+        stage.site.usual[ocx.MARKET_STATS] = saying([odd, dated])
+        with trio.move_on_after(2.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert [event.funding_rate for event in stage.inlet.of(MarketStats) if isinstance(event, MarketStats)] == [
+            None
+        ] * 3
+        assert said_of_reads(stage) == []
+
+
+async def test_why_a_read_failed_is_told_once(autojump_clock: Clock) -> None:
+    """The first of each kind and each other reason; the same a second later is not, nor one of other figures."""
+    async with staged() as stage:
+        bad = {**STATS, "indexPrice": None}
+        lasting = [saying([bad])] * 5 + [saying({"error": "X"}, 500)] * 5 + [saying(STATS), saying({"error": "X"}, 500)]
+        stage.site.script(ocx.MARKET_STATS, *lasting)
+        stage.site.usual[ocx.BALANCES] = saying({"balances": []})
+        with trio.move_on_after(45.0):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert len(stage.site.seen(ocx.BALANCES)) > 2
+        first, second, third = said_of_reads(stage)
+        assert "/perps/market-stats of BTC-PERP" in first
+        assert "indexPrice" in first
+        assert "/perps/balances cannot be read: the exchange states no perps balance" in second
+        assert "answer 500" in third
+
+
+async def test_a_failure_that_comes_back_much_later_is_told_again(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        good, fails = saying(STATS), saying({"error": "X"}, 503)
+        seconds = int(feeds.FAILURE_AGAIN_SECONDS)
+        stage.site.script(ocx.MARKET_STATS, fails, *[good] * (seconds - 10), fails, *[good] * (seconds + 1), fails)
+        with trio.move_on_after(2.5 * seconds):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert not stage.site.scripts[ocx.MARKET_STATS]
+        first, second = said_of_reads(stage)
+        assert "answer 503" in first
+        assert first == second
+
+
+async def test_a_read_that_is_never_answered_is_told(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKET_STATS] = silent
+        with trio.move_on_after(20.0):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        (said,) = said_of_reads(stage)
+        assert "no answer within 3 s" in said
+
+
 async def test_rows_of_other_markets_are_ignored(autojump_clock: Clock) -> None:
     """A site that ignores the parameter answers all markets."""
     async with staged() as stage:
