@@ -66,7 +66,7 @@ def described(given: Mapping[str, Any], path: str) -> Described:
     words = table(given, "described", path)
     known(words, [field.name for field in attrs.fields(Described)], f"{path}.described")
     found = build(Described, words, f"{path}.described")
-    for name in PATHS:
+    for name in (*PATHS, *(("stated_at",) if found.stated_at else ())):
         require(
             all(getattr(found, name).split(".")),
             f"{path}.described.{name}",

@@ -124,7 +124,9 @@ class ReferenceQuote:
     bid_size: Decimal
     ask: Decimal
     ask_size: Decimal
-    stated_at: float | None = None  # unix seconds by the venue's clock; None: it does not say
+    # When the venue made this quote, or sent it where that is all it says: unix seconds of its own clock, which may be
+    # wrong. None: not stated. Not compared: the same prices at another time are the same quote.
+    stated_at: float | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen

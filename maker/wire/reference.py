@@ -9,6 +9,7 @@ import msgspec
 from maker.desk.events import ReferenceHeard, ReferenceQuote
 from maker.desk.units import decimal_exact
 from maker.errors import StreamBroken, StreamFault
+from maker.wire.references.adapter import NOTHING, moment
 
 MESSAGE_BYTES_MAX: Final = 65_536  # a best bid and ask is 200 bytes; a larger message is not one
 
@@ -29,7 +30,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bid_size: str = ""
     ask: str = ""
     ask_size: str = ""
-    ts: int = 0
+    ts: msgspec.Raw = NOTHING  # milliseconds; any value: a time is a help, not a need
     seq: int = 0
 
 
@@ -54,6 +55,7 @@ def parse(source: str, message: str | bytes) -> ReferenceQuote | ReferenceHeard:
             decimal_exact(read.bid_size),
             decimal_exact(read.ask),
             decimal_exact(read.ask_size),
+            moment(read.ts),
         )
     except (ValueError, RecursionError) as error:
         raise StreamBroken(StreamFault.MALFORMED, f"reference feed: {error}") from error

@@ -597,6 +597,10 @@ def test_a_described_feed() -> None:
     assert found.described == Described(**DESCRIBED)
     assert venues.adapter(found.venue, "alpha", ("X",), found.described).opening() == ("X",)
     assert refused(json_tree(), put("reference.alpha.url", "")).field == "reference.alpha.url"
+    tree = json_tree()
+    put("reference.alpha.described.stated_at", "data.0.ts")(tree)
+    timed = check(tree).references["alpha"].described
+    assert timed == Described(**DESCRIBED, stated_at="data.0.ts")
 
 
 def test_practice_speaks_the_practice_feed() -> None:
@@ -618,6 +622,8 @@ def test_practice_speaks_the_practice_feed() -> None:
         ("described.bid", ""),
         ("described.bid", "data..b"),
         ("described.ask_size", 7),
+        ("described.stated_at", "data..ts"),
+        ("described.stated_at", 7),
         ("silent_seconds_max", 2),
     ],
 )

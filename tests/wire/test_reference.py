@@ -27,6 +27,7 @@ def test_a_quote_is_exact(message: str | bytes) -> None:
     assert read == QUOTE
     assert isinstance(read, ReferenceQuote)
     assert str(read.ask) == "50000.20"
+    assert read.stated_at == 1_700_000_000.0
 
 
 @pytest.mark.parametrize(

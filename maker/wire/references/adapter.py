@@ -11,7 +11,9 @@ A venue's message becomes facts:
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Final
 
@@ -21,6 +23,7 @@ import msgspec
 from maker.desk.events import ReferenceHeard, ReferenceQuote
 from maker.desk.units import decimal_exact
 from maker.errors import StreamBroken, StreamFault
+from maker.wire.references.exact import decoder
 
 Fact = ReferenceQuote | ReferenceHeard
 
@@ -30,6 +33,12 @@ PING_SECONDS: Final = (
 )
 REASON_CHARACTERS_MAX: Final = 200  # of what a venue says: it goes to logs and screens
 ZERO: Final = Decimal(0)
+NOTHING: Final = msgspec.Raw(b"null")  # a time that a message does not state
+
+MILLISECONDS: Final = 1_000  # a second
+TIME_SECONDS_MAX: Final = 1e12  # no clock counts so many: the year 33,658
+TIME_CHARACTERS_MAX: Final = 40  # of a text; nanoseconds and a zone are 35
+TIME_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 @attrs.define
@@ -71,8 +80,16 @@ class Adapter(abc.ABC):
     def heard(self) -> tuple[ReferenceHeard]:
         return (ReferenceHeard(self.source),)
 
-    def quote(self, symbol: str, bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> ReferenceQuote:
-        """Make the fact; raise ValueError for a symbol that was not asked for."""
+    def quote(
+        self,
+        symbol: str,
+        bid: Decimal,
+        bid_size: Decimal,
+        ask: Decimal,
+        ask_size: Decimal,
+        stated_at: float | None = None,
+    ) -> ReferenceQuote:
+        """Make the fact; raise ValueError for a symbol that was not asked for. `stated_at` is what `moment` read."""
         if symbol not in self.symbols:
             asked = ", ".join(self.symbols)
             raise ValueError(
@@ -82,7 +99,7 @@ class Adapter(abc.ABC):
             bid = bid_size = ZERO
         if ask_size <= 0:
             ask = ask_size = ZERO
-        return ReferenceQuote(self.source, symbol, bid, bid_size, ask, ask_size)
+        return ReferenceQuote(self.source, symbol, bid, bid_size, ask, ask_size, stated_at)
 
     def refused(self, reason: object) -> StreamBroken:
         """Return the error for a venue that will not serve us, with its own words."""
@@ -95,6 +112,41 @@ def side(levels: Iterable[Iterable[str]]) -> tuple[Decimal, Decimal]:
     for price, size, *_ in levels:
         return decimal_exact(price), decimal_exact(size)
     return ZERO, ZERO
+
+
+def moment(stated: object, seconds_below: float = 0.0) -> float | None:
+    """Read a venue's time as unix seconds; None for anything else whatever: a time helps, and no quote needs it.
+
+    `stated` is a JSON value, read or raw: milliseconds, as a number or its text, or ISO 8601 text with a zone. A number
+    below `seconds_below` is one of seconds. What is beyond TIME_SECONDS_MAX, or not after 1970 began, is no time: a
+    clock that was never set says 0.
+    """
+    if isinstance(stated, msgspec.Raw):
+        try:
+            stated = decoder.decode(stated)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(stated, bool) or not isinstance(stated, str | int | float):
+        return None
+    if isinstance(stated, str) and len(stated) > TIME_CHARACTERS_MAX:
+        return None
+    if isinstance(stated, str) and TIME_NUMBER.fullmatch(stated) is None:
+        seconds = calendar_seconds(stated)
+    elif isinstance(stated, int) and not 0 <= stated <= TIME_SECONDS_MAX * MILLISECONDS:
+        return None  # before it is a float, which has no room for every int
+    else:
+        number = float(stated)
+        seconds = number if number < seconds_below else number / MILLISECONDS
+    return seconds if 0 < seconds <= TIME_SECONDS_MAX else None  # NaN is neither
+
+
+def calendar_seconds(text: str) -> float:
+    """Unix seconds of ISO 8601 text; 0 where it is none, or states no zone."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return read.timestamp() if read.tzinfo is not None else 0.0
 
 
 def written(message: object) -> str:

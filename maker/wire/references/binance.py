@@ -5,9 +5,10 @@ Streams, Live Subscribing/Unsubscribing, Error Messages). USD-M:
 https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams (Individual Symbol Book
 Ticker Streams), whose streams of the book are at /public since 2026.
 
-Symbols are upper case in messages ("BTCUSDT": so in the configuration) and lower case in stream names. No heartbeat is
-documented but WebSocket's own ping, so we ask for the list of our subscriptions, which also says if one is gone. An
-unknown symbol is accepted and then silent: it never gets a price. After 24 hours Binance closes the connection.
+USD-M states the time of the event, `E`; spot's book ticker states none. Symbols are upper case in messages ("BTCUSDT":
+so in the configuration) and lower case in stream names. No heartbeat is documented but WebSocket's own ping, so we ask
+for the list of our subscriptions, which also says if one is gone. An unknown symbol is accepted and then silent: it
+never gets a price. After 24 hours Binance closes the connection.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import attrs
 import msgspec
 
 from maker.desk.units import decimal_exact
-from maker.wire.references.adapter import Adapter, Fact, written
+from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, written
 
 SUBSCRIBE_ID: Final = 1
 LIST_ID: Final = 2
@@ -46,14 +47,15 @@ class Kind(msgspec.Struct, frozen=True):
     msg: str = ""
 
 
-class BookTicker(msgspec.Struct, frozen=True, rename={"symbol": "s", "bid": "b", "ask": "a"}):
-    """A best bid and ask."""
+class BookTicker(msgspec.Struct, frozen=True, rename={"symbol": "s", "bid": "b", "ask": "a", "at": "E"}):
+    """A best bid and ask, and when, in milliseconds; spot does not say when."""
 
     symbol: str
     bid: str
     ask: str
     bid_size: str = msgspec.field(name="B")
     ask_size: str = msgspec.field(name="A")
+    at: msgspec.Raw = NOTHING
 
 
 kinds: Final = msgspec.json.Decoder(Kind)
@@ -84,7 +86,8 @@ class Binance(Adapter):
         if kind.e == BOOK_TICKER and (kind.u is not None or kind.s is not None):
             one = tickers.decode(message)
             bid, bid_size = decimal_exact(one.bid), decimal_exact(one.bid_size)
-            return (self.quote(one.symbol, bid, bid_size, decimal_exact(one.ask), decimal_exact(one.ask_size)),)
+            ask, ask_size = decimal_exact(one.ask), decimal_exact(one.ask_size)
+            return (self.quote(one.symbol, bid, bid_size, ask, ask_size, moment(one.at)),)
         if kind.id == LIST_ID:
             gone = [stream for stream in self.streams if stream not in (kind.result or ())]
             if gone:

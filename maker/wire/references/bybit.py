@@ -18,7 +18,7 @@ import msgspec
 
 from maker.desk.units import decimal_exact
 from maker.errors import StreamBroken, StreamFault
-from maker.wire.references.adapter import ZERO, Adapter, Fact, written
+from maker.wire.references.adapter import NOTHING, ZERO, Adapter, Fact, moment, written
 
 TOPIC: Final = "orderbook.1."
 PING: Final = written({"op": "ping"})
@@ -45,10 +45,11 @@ class Book(msgspec.Struct, frozen=True):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """One message of the topic."""
+    """One message of the topic, and when it was made, in milliseconds: also one that says that nothing changed."""
 
     type: str
     data: Book
+    ts: msgspec.Raw = NOTHING
 
 
 kinds: Final = msgspec.json.Decoder(Kind)
@@ -94,7 +95,7 @@ class Bybit(Adapter):
             bid, ask = changed(old_bid, book.b), changed(old_ask, book.a)
         else:
             raise ValueError(f"an update of type {update.type[:40]!r}")
-        quote = self.quote(book.s, *bid, *ask)
+        quote = self.quote(book.s, *bid, *ask, moment(update.ts))
         self.books[book.s] = bid, ask, book.u
         return quote
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 import attrs
 import msgspec
 
-from maker.wire.references.adapter import Adapter, Fact, side, written
+from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, side, written
 
 TICKER: Final = "ticker"
 HEARTBEATS: Final = "heartbeats"
@@ -46,9 +46,10 @@ class TickerEvent(msgspec.Struct, frozen=True):
 
 
 class Tickers(msgspec.Struct, frozen=True):
-    """One message of the channel."""
+    """One message of the channel, and when, as ISO 8601 text: it stands here, not in each ticker."""
 
     events: list[TickerEvent]
+    timestamp: msgspec.Raw = NOTHING
 
 
 kinds: Final = msgspec.json.Decoder(Kind)
@@ -75,9 +76,11 @@ class Coinbase(Adapter):
             raise ValueError("a message of no channel")
         if kind.channel != TICKER:
             return ()
-        return tuple(self.fact(one) for event in messages.decode(message).events for one in event.tickers)
+        read = messages.decode(message)
+        stated_at = moment(read.timestamp)
+        return tuple(self.fact(one, stated_at) for event in read.events for one in event.tickers)
 
-    def fact(self, one: Ticker) -> Fact:
+    def fact(self, one: Ticker, stated_at: float | None) -> Fact:
         bid = side([(one.best_bid, one.best_bid_quantity)] if one.best_bid and one.best_bid_quantity else ())
         ask = side([(one.best_ask, one.best_ask_quantity)] if one.best_ask and one.best_ask_quantity else ())
-        return self.quote(one.product_id, *bid, *ask)
+        return self.quote(one.product_id, *bid, *ask, stated_at)

@@ -4,6 +4,10 @@ A *path* is dotted: keys of objects, and numbers for places in lists, such as `d
 the four numbers is a quote, and must then have all of them and the symbol; null, or a place beyond a list's end, is an
 empty side. Numbers may be JSON numbers or strings, and are read digit by digit (`exact`).
 
+`stated_at` may lead to when the quote was made: unix seconds or milliseconds, as a number or its text, or ISO 8601 text
+with a zone ("2026-01-05T12:00:00.5Z"). A number below SECONDS_BELOW is of seconds, one from there on of milliseconds.
+Whatever else stands there, or nothing, is no time and no error.
+
 Any other message says nothing of our price, unless it is the one that `alive` describes: a whole message ("pong"), or
 a path and a value ("channel=heartbeat"). Where `error` leads to anything but null, false, 0 or an empty text, the venue
 has refused us.
@@ -17,11 +21,12 @@ from urllib.parse import quote
 
 import attrs
 
-from maker.wire.references.adapter import ZERO, Adapter, Fact, written
+from maker.wire.references.adapter import ZERO, Adapter, Fact, moment, written
 from maker.wire.references.exact import decoder, exact_value
 
 SYMBOL: Final = "{symbol}"
 MISSING: Final = object()
+SECONDS_BELOW: Final = 1e11  # as seconds the year 5138, as milliseconds 1973
 PATHS: Final = ("symbol", "bid", "bid_size", "ask", "ask_size")  # fields of `Described` that must be paths
 
 
@@ -38,6 +43,7 @@ class Described:
     alive: str = ""
     error: str = ""  # a path
     ping: str = ""  # sent every PING_SECONDS; "": nothing is
+    stated_at: str = ""  # a path; "": the venue states no time
 
 
 @attrs.define
@@ -82,7 +88,8 @@ class DescribedFeed(Adapter):
             if number is MISSING:
                 raise ValueError(f"nothing at {path}")
         bid, bid_size, ask, ask_size = numbers
-        return (self.quote(symbol, *best(bid, bid_size), *best(ask, ask_size)),)
+        stated_at = moment(found(tree, described.stated_at), SECONDS_BELOW) if described.stated_at else None
+        return (self.quote(symbol, *best(bid, bid_size), *best(ask, ask_size), stated_at),)
 
 
 def best(price: Any, size: Any) -> tuple[Decimal, Decimal]:

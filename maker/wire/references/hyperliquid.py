@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 import attrs
 import msgspec
 
-from maker.wire.references.adapter import Adapter, Fact, side, written
+from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, side, written
 
 CHANNEL: Final = "bbo"
 PING: Final = written({"method": "ping"})
@@ -39,10 +39,11 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Bbo(msgspec.Struct, frozen=True):
-    """Bid and ask of one coin."""
+    """Bid and ask of one coin, and when, in milliseconds."""
 
     coin: str
     bbo: tuple[Level | None, Level | None]
+    time: msgspec.Raw = NOTHING
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -79,5 +80,5 @@ class Hyperliquid(Adapter):
         if kind.channel == CHANNEL:
             one = messages.decode(message).data
             bid, ask = (side([(level.px, level.sz)] if level is not None else ()) for level in one.bbo)
-            return (self.quote(one.coin, *bid, *ask),)
+            return (self.quote(one.coin, *bid, *ask, moment(one.time)),)
         return self.heard if kind.channel in {"pong", "subscriptionResponse"} else ()

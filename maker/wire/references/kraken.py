@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 import attrs
 import msgspec
 
-from maker.wire.references.adapter import Adapter, Fact, written
+from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, written
 from maker.wire.references.exact import exact_raw
 
 TICKER: Final = "ticker"
@@ -31,13 +31,14 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Ticker(msgspec.Struct, frozen=True):
-    """A best bid and ask; numbers as they were written."""
+    """A best bid and ask; numbers as they were written. When, as ISO 8601 text, is stated of late."""
 
     symbol: str
     bid: msgspec.Raw
     bid_qty: msgspec.Raw
     ask: msgspec.Raw
     ask_qty: msgspec.Raw
+    timestamp: msgspec.Raw = NOTHING
 
 
 class Tickers(msgspec.Struct, frozen=True):
@@ -82,12 +83,7 @@ class Kraken(Adapter):
         if not kind.success or kind.error:
             raise self.refused(kind.error)
         if kind.channel == TICKER:
-            return tuple(
-                self.quote(
-                    one.symbol, exact_raw(one.bid), exact_raw(one.bid_qty), exact_raw(one.ask), exact_raw(one.ask_qty)
-                )
-                for one in tickers.decode(message).data
-            )
+            return tuple(self.fact(one) for one in tickers.decode(message).data)
         if kind.channel == "status":
             for one in statuses.decode(message).data:
                 if one.system != ONLINE:
@@ -96,3 +92,8 @@ class Kraken(Adapter):
         if not kind.channel and not kind.method:
             raise ValueError("a message of no channel")
         return self.heard if kind.channel == "heartbeat" or kind.method in {"subscribe", "pong"} else ()
+
+    def fact(self, one: Ticker) -> Fact:
+        bid, bid_size = exact_raw(one.bid), exact_raw(one.bid_qty)
+        ask, ask_size = exact_raw(one.ask), exact_raw(one.ask_qty)
+        return self.quote(one.symbol, bid, bid_size, ask, ask_size, moment(one.timestamp))

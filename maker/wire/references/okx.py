@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 import attrs
 import msgspec
 
-from maker.wire.references.adapter import Adapter, Fact, side, written
+from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, side, written
 
 CHANNEL: Final = "bbo-tbt"
 PING: Final = "ping"
@@ -36,10 +36,11 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Book(msgspec.Struct, frozen=True):
-    """Levels, of which price and size are the first two."""
+    """Levels, of which price and size are the first two, and when they were so, in milliseconds as text."""
 
     bids: list[list[str]]
     asks: list[list[str]]
+    ts: msgspec.Raw = NOTHING
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -79,4 +80,6 @@ class Okx(Adapter):
         if kind.arg.channel != CHANNEL:
             return ()
         symbol = kind.arg.inst_id
-        return tuple(self.quote(symbol, *side(one.bids), *side(one.asks)) for one in books.decode(message).data)
+        return tuple(
+            self.quote(symbol, *side(one.bids), *side(one.asks), moment(one.ts)) for one in books.decode(message).data
+        )

@@ -20,4 +20,4 @@ class Practice(Adapter):
         fact = reference.parse(self.source, message)
         if isinstance(fact, ReferenceHeard):
             return (fact,)
-        return (self.quote(fact.symbol, fact.bid, fact.bid_size, fact.ask, fact.ask_size),)
+        return (self.quote(fact.symbol, fact.bid, fact.bid_size, fact.ask, fact.ask_size, fact.stated_at),)
