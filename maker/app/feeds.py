@@ -7,8 +7,9 @@ that quotes must be pulled, the switch is tripped there and then. A feed that br
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -19,7 +20,7 @@ from maker.app.halt import Switch
 from maker.app.record import NUMBERS, Recorder
 from maker.desk.deadman import Reason, Trip
 from maker.desk.engine import Engine
-from maker.desk.events import BalanceRead, Event, MarketSpec, SpecRead, StreamHeard, StreamLost
+from maker.desk.events import BalanceRead, Event, FeesRead, MarketSpec, SpecRead, StreamHeard, StreamLost
 from maker.edge.client import Client
 from maker.errors import OutcomeUnknown, StreamBroken, StreamFault, Unauthorized
 from maker.wire import ocx, reads
@@ -212,11 +213,13 @@ async def run_polls(client: Client, specs: Mapping[str, MarketSpec], inlet: Inle
             balance_at = began + BALANCE_SECONDS
             for balance in await poll(client, ocx.BALANCES, None, balances, failures.of(ocx.BALANCES)):
                 inlet.deliver(balance)
-        waiting = any(market.halted or market.outside_band for market in inlet.engine.markets.values())
+        markets = inlet.engine.markets.values()
+        waiting = inlet.engine.listing_due or any(market.halted or market.outside_band for market in markets)
         if began >= listing_at + (LISTING_WAITING_SECONDS if waiting else LISTING_SECONDS):
-            listing_at = began
-            relist, failed = partial(relisted, specs=specs), failures.of(ocx.MARKETS)
-            for listed in await poll(client, ocx.MARKETS, None, relist, failed):
+            listing_at, inlet.engine.listing_due = began, False
+            tiers = await poll(client, ocx.FEES, None, own_tier, failures.of(ocx.FEES), needed=False)
+            relist = partial(relisted, specs=specs, tiers=tiers)
+            for listed in await poll(client, ocx.MARKETS, None, relist, failures.of(ocx.MARKETS)):
                 inlet.deliver(listed)
         await trio.sleep_until(began + STATS_SECONDS)
 
@@ -225,17 +228,31 @@ def balances(body: bytes) -> tuple[BalanceRead, ...]:
     return (reads.balance(body),)
 
 
-def relisted(body: bytes, specs: Mapping[str, MarketSpec]) -> tuple[SpecRead, ...]:
-    """Our markets as the listing has them now, at the fees we know already."""
+def own_tier(body: bytes) -> tuple[tuple[Decimal, Decimal] | None]:
+    """Our maker and taker fee in basis points; a None where the exchange does not say which tier is ours."""
+    return (reads.fee_tier(body),)
+
+
+def relisted(
+    body: bytes, specs: Mapping[str, MarketSpec], tiers: Sequence[tuple[Decimal, Decimal] | None] = ()
+) -> tuple[SpecRead | FeesRead, ...]:
+    """Our markets as the listing has them now, and what they cost; `tiers` is empty where fees could not be read.
+
+    Where no tier is ours the listing's own fees hold, as at a start; where it states none, those that were known.
+    """
     rows = reads.markets(body)
-    return tuple(
-        SpecRead(
-            reads.market_spec(market_id, rows[market_id], spec.maker_fee_bps, spec.taker_fee_bps),
-            reads.is_active(rows[market_id]),
-        )
-        for market_id, spec in specs.items()
-        if market_id in rows
-    )
+    found: list[SpecRead | FeesRead] = []
+    for market_id, spec in specs.items():
+        if market_id not in rows:
+            continue
+        row = rows[market_id]
+        listed = reads.market_spec(market_id, row, spec.maker_fee_bps, spec.taker_fee_bps)
+        found.append(SpecRead(listed, reads.is_active(row)))
+        for tier in tiers:
+            maker, taker = tier or map(reads.optional_decimal, (row.maker_fee_bps, row.taker_fee_bps))
+            if maker is not None and taker is not None:
+                found.append(FeesRead(market_id, maker, taker))
+    return tuple(found)
 
 
 @attrs.define
@@ -265,13 +282,15 @@ async def poll(
     params: Mapping[str, str] | None,
     parse: Callable[[bytes], tuple[Row, ...]],
     failed: Callable[[str], None] = lambda _reason: None,
+    *,
+    needed: bool = True,
 ) -> tuple[Row, ...]:
-    """One read; empty when it failed, and `failed` is told why. Raises Unauthorized."""
+    """One read; empty when it failed, and `failed` is told why. Raises Unauthorized where the run cannot do without."""
     reason = f"no answer within {READ_SECONDS_MAX:g} s"
     with trio.move_on_after(READ_SECONDS_MAX):
         try:
             answer = await client.get(path, params)
-            if answer.status in (401, 403):
+            if needed and answer.status in (401, 403):
                 raise Unauthorized(answer.status, "", f"{path} was refused")
             if answer.status == 200:
                 return parse(answer.body)

@@ -181,7 +181,8 @@ class Seat:
 
     def poll_account(self) -> None:
         """The listing, whose bands move with the index, and the balance."""
-        for listed in feeds.relisted(self.read(paper_reads.markets), {self.market_id: self.spec}):
+        tier = feeds.own_tier(self.read(paper_reads.fees))
+        for listed in feeds.relisted(self.read(paper_reads.markets), {self.market_id: self.spec}, tier):
             self.tell(listed)
         for balance in feeds.balances(self.read(paper_reads.balances)):
             self.tell(balance)

@@ -243,7 +243,7 @@ class Maker(Hand):
             self.watch()
 
     def relisted(self, body: bytes) -> object:
-        return feeds.relisted(body, self.specs)
+        return feeds.relisted(body, self.specs, feeds.own_tier(self.venue.read(paper_reads.fees, {})))
 
     def tell(self, run: int, rows: object) -> None:
         """Book what a poll brought, if the run that asked still quotes."""

@@ -29,8 +29,19 @@ GONE = frozenset({"filled", "cancelled", "rejected", "expired"})  # an order of 
 
 
 def markets(body: bytes) -> dict[str, ocx.Market]:
-    """All listed markets by id, in either site's spelling."""
-    rows = ocx.decode(body, list[ocx.Market])
+    """All listed markets by id, in either site's spelling. An odd row says nothing against the others: left out.
+
+    ValueError where no row is left.
+    """
+    rows: list[ocx.Market] = []
+    odd: list[ValueError] = []
+    for row in ocx.decode(body, list[msgspec.Raw]):
+        try:
+            rows.append(ocx.decode(bytes(row), ocx.Market))
+        except ValueError as error:
+            odd.append(error)
+    if odd and not rows:
+        raise odd[0]
     return {market_id: row for row in rows if (market_id := row.id or row.market_id)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from maker.desk.deadman import Reason
 from maker.desk.events import (
     BalanceRead,
     Event,
+    FeesRead,
     MarketStats,
     ReferenceLost,
     SpecRead,
@@ -455,6 +457,48 @@ async def test_rows_of_other_markets_are_ignored(autojump_clock: Clock) -> None:
         assert {event.market_id for event in stage.inlet.of(MarketStats) if isinstance(event, MarketStats)} == {BTC}
         assert stage.inlet.of(SpecRead) == [SpecRead(spec(band=(400_000, None)))]
         assert stage.desk.market().account.spec.band_low_ticks == 400_000
+
+
+OURS = {"current": "two", "tiers": [
+    {"tier": "one", "minVolume30d": "0", "makerFeeBps": "2", "takerFeeBps": "6"},
+    {"tier": "two", "minVolume30d": "1000", "makerFeeBps": "-0.5", "takerFeeBps": "4"},
+]}  # fmt: skip
+LISTED = {**MARKET, "makerFeeBps": "3", "takerFeeBps": "7"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "row", "fees"),
+    [
+        (saying(OURS), LISTED, ("-0.5", "4")),
+        (saying({"tiers": []}), LISTED, ("3", "7")),
+        (saying({"tiers": []}), {**MARKET, "makerFeeBps": None}, None),
+        (saying({"error": "NO"}, 403), LISTED, None),
+        (saying({"error": "NO"}, 503), LISTED, None),
+        (saying({"current": "two", "tiers": 7}), LISTED, None),
+    ],
+    ids=["our tier", "the listing's", "neither", "forbidden", "down", "nonsense"],
+)
+async def test_fees_are_read_again_with_the_listing(
+    answer: Behaviour, row: dict[str, Any], fees: tuple[str, str] | None, autojump_clock: Clock
+) -> None:
+    """A worse tier of the next day must not be quoted at the start's edge; and what cannot be read changes nothing."""
+    async with staged() as stage:
+        stage.site.usual |= {ocx.FEES: answer, ocx.MARKETS: saying([row])}
+        with trio.move_on_after(60.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        told = [FeesRead(BTC, Decimal(fees[0]), Decimal(fees[1]))] if fees else []
+        assert stage.inlet.of(FeesRead) == told
+        assert len(stage.inlet.of(SpecRead)) == 1
+        now = stage.desk.market().account.spec
+        assert (now.maker_fee_bps, now.taker_fee_bps) == tuple(map(Decimal, fees or ("1", "5")))
+
+
+async def test_an_order_refused_with_400_has_listing_and_fees_read_within_seconds(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.inlet.engine.listing_due = True
+        with trio.move_on_after(16.5):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert stage.site.times(ocx.MARKETS) == stage.site.times(ocx.FEES) == [5.0], "once"
 
 
 @pytest.mark.parametrize("path", [ocx.MARKET_STATS, ocx.BALANCES, ocx.MARKETS])
