@@ -184,6 +184,7 @@ def follow_a_reference_that_jumped(patch: Patch) -> None:
 
     patch.setattr(fair.FairValueEstimator, "value", value)
     patch.setattr(wanting, "approve", approve)
+    patch.setattr(wanting, "acceptable", lambda ladder, *_: ladder)
     patch.setattr(jumps.Jumps, "seen", lambda _self, _price, _now: "")
 
 
