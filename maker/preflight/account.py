@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import trio
@@ -154,7 +155,8 @@ async def margin(known: Known) -> Finding:
 
 async def mark(known: Known, engine: Engine, market_id: str) -> None:
     """Give a market the exchange's mark. Raises OcxError, ValueError."""
-    rows = await known.read(ocx.MARKET_STATS, reads.market_stats, {"marketId": market_id})
+    read = partial(reads.market_stats, market_id=market_id)
+    rows = await known.read(ocx.MARKET_STATS, read, {"marketId": market_id})
     found: list[MarketStats] = [row for row in rows if row.market_id == market_id]
     if not found:
         raise ValueError(f"{ocx.MARKET_STATS} tells nothing of {market_id}")
