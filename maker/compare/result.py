@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import attrs
@@ -30,14 +31,19 @@ class Inventory:
     limit: float
 
     @property
-    def deviation_share(self) -> float:
-        """Standard deviation as a share of the limit."""
-        return self.deviation / self.limit
+    def root_mean_square(self) -> float:
+        """Around zero: a position that stands still far out has no deviation, and all of its risk."""
+        return math.hypot(self.mean, self.deviation)
 
     @property
-    def band(self) -> float:
-        """From the 5 % to the 95 % quantile."""
-        return self.high - self.low
+    def share(self) -> float:
+        """Root mean square as a share of the limit."""
+        return self.root_mean_square / self.limit
+
+    @property
+    def reach(self) -> float:
+        """How far out it was for all but the outermost 5 % on either side: the farther of both quantiles from zero."""
+        return max(abs(self.low), abs(self.high))
 
 
 @attrs.frozen
@@ -101,8 +107,8 @@ class Pair:
 
     @property
     def is_tighter(self) -> bool:
-        """Whether the model held its inventory in a tighter band: smaller deviation, and no wider a 5-95 % range."""
+        """Whether the model held its inventory nearer to zero: smaller in root mean square, and no further a reach."""
         if self.fixed is None:
             return False
         ours, theirs = self.model.inventory, self.fixed.inventory
-        return ours.deviation < theirs.deviation and ours.band <= theirs.band
+        return ours.root_mean_square < theirs.root_mean_square and ours.reach <= theirs.reach

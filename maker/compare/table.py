@@ -14,9 +14,7 @@ from maker.compare.result import Pair, Result
 NAME_CHARACTERS: Final = 20
 COUNTERPART: Final = "= fixed, no skew"
 MONEY: Final = ("profit", "±", "worst", "spread", "inventory", "fees", "funding", "at mark", "drawdown")
-INVENTORY: Final = ("deviation", "of limit", "5 %", "95 %", "half, bp", "two-sided", "requests", "pulls")
 FLOW: Final = ("fills", "noise", "touch", "informed", "1 s", "5 s", "30 s", "60 s", "inf. 5 s")
-PAIRS: Final = ("seed", "half, bp", "fixed", "deviation", "fixed", "5-95 %", "fixed", "profit", "fixed", "tighter")
 
 
 @attrs.frozen
@@ -69,8 +67,8 @@ def tables(pairs: Sequence[Pair], base: str, quote: str) -> str:
         heading(MONEY),
         *(line(row.name, money(row)) for row in all_rows),
         "",
-        f"inventory: {base}, limit {limit}; quotes: mean half-spread in bp, requests a minute",
-        heading(INVENTORY),
+        f"inventory: limit {limit}, rms: root mean square around zero; quotes: mean half-spread in bp, requests a minute",
+        heading(inventory_names(base)),
         *(line(row.name, inventory(row)) for row in all_rows),
         "",
         "flow: fills a run by kind of taker; markouts in bp, positive is earned; inf.: of informed takers alone",
@@ -104,12 +102,21 @@ def money(row: Row) -> list[str]:
     ]
 
 
+def inventory_names(base: str) -> list[str]:
+    """The columns of `inventory`."""
+    positions = [f"{name}, {base}" for name in ("mean", "dev.", "rms")]
+    quantiles = [f"{name}, {base}" for name in ("5 %", "95 %")]
+    return [*positions, "rms/limit", *quantiles, "half, bp", "two-sided", "req./min", "pulls"]
+
+
 def inventory(row: Row) -> list[str]:
     held, quotes = [one.inventory for one in row.results], [one.quotes for one in row.results]
     minutes = [one.seconds / 60 for one in row.results]
     return [
+        f"{row.mean([one.mean for one in held]):+.4f}",
         f"{row.mean([one.deviation for one in held]):.4f}",
-        f"{row.mean([one.deviation_share for one in held]):.1%}",
+        f"{row.mean([one.root_mean_square for one in held]):.4f}",
+        f"{row.mean([one.share for one in held]):.1%}",
         f"{row.mean([one.low for one in held]):+.4f}",
         f"{row.mean([one.high for one in held]):+.4f}",
         f"{row.mean([one.half_spread_bps for one in quotes]):.3f}",
@@ -147,12 +154,20 @@ def claims(pairs: Sequence[Pair], base: str, quote: str) -> list[str]:
         return ["no model of these is skewed: there is nothing to hold against a fixed one"]
     lines = [
         f"each skewed model against a fixed one without skew at the same mean half-spread (within "
-        f"{SPREAD_TOLERANCE:.0%}), same path, same takers; {base}, {quote}",
+        f"{SPREAD_TOLERANCE:.0%}), same path, same takers; profit in {quote}",
+        "tighter: a smaller rms, and no further a reach, which is the farther of the 5 % and 95 % quantiles from zero",
     ]
+    names = pair_names(base)
     for name in dict.fromkeys(pair.model.model for pair in skewed):
         its = sorted((pair for pair in skewed if pair.model.model == name), key=lambda pair: pair.model.seed)
-        lines += [heading(PAIRS), *(line(name, pair_cells(pair)) for pair in its), verdict(name, its), ""]
+        lines += [heading(names), *(line(name, pair_cells(pair)) for pair in its), verdict(name, its), ""]
     return lines[:-1]
+
+
+def pair_names(base: str) -> list[str]:
+    """The columns of `pair_cells`: each figure of the model, and the same of its fixed counterpart."""
+    figures_named = ("half, bp", f"rms, {base}", f"reach, {base}", "profit")
+    return ["seed", *(name for figure in figures_named for name in (figure, "fixed")), "tighter"]
 
 
 def pair_cells(pair: Pair) -> list[str]:
@@ -167,8 +182,8 @@ def figures(result: Result) -> list[str]:
     """What of a model stands beside the same of its counterpart."""
     return [
         f"{result.quotes.half_spread_bps:.3f}",
-        f"{result.inventory.deviation:.4f}",
-        f"{result.inventory.band:.4f}",
+        f"{result.inventory.root_mean_square:.4f}",
+        f"{result.inventory.reach:.4f}",
         f"{result.money.profit:+.1f}",
     ]
 
@@ -179,7 +194,7 @@ def verdict(name: str, pairs: Sequence[Pair]) -> str:
     tighter = [pair for pair in matched if pair.is_tighter]
     richer = [pair for pair in matched if pair.fixed is not None and pair.model.money.profit > pair.fixed.money.profit]
     sentence = (
-        f"  {name}: a tighter band than the fixed one on {len(tighter)} of {len(matched)} seeds, "
+        f"  {name}: a tighter band around zero than the fixed one on {len(tighter)} of {len(matched)} seeds, "
         f"more profit on {len(richer)}"
     )
     missing = sum(pair.missing for pair in pairs)
@@ -211,6 +226,8 @@ def result_fields(result: Result) -> dict[str, Any]:
     fields["money"] = {name: f"{value:f}" for name, value in fields["money"].items()}
     for name in ("fills",):
         fields[name] = dict(fields[name])
+    held = result.inventory
+    fields["inventory"].update(root_mean_square=held.root_mean_square, reach=held.reach)
     fields["quotes"]["pulls"] = dict(fields["quotes"]["pulls"])
     for name in ("markouts", "markouts_informed"):
         fields[name] = {str(one["seconds"]): one["bps"] for one in fields[name]}

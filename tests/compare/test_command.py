@@ -70,7 +70,7 @@ def test_a_comparison_from_the_words_to_the_table(capsys: pytest.CaptureFixture[
     assert "BTC-PERP, busy market, 0.002 days, seeds 4 to 4: " + ", ".join(MODELS) in text
     assert "money: USDC" in text
     for name in MODELS:
-        assert f"{name}: a tighter band than the fixed one on" in text
+        assert f"{name}: a tighter band around zero than the fixed one on" in text
     assert tuple(row["model"]["model"] for row in said["pairs"]) == MODELS
     assert {row["model"]["seconds"] for row in said["pairs"]} == {173}
     assert said["problems"] == []

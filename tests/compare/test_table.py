@@ -68,16 +68,21 @@ def test_every_figure_has_its_column() -> None:
     money, inventory, flow = (part for part in text.split("\n\n")[:3])
     assert words(money, "glft") == ["-10.0", "20.0", "-30.0", "+30.0", "-25.0", "-4.0", "-1.0", "+0.0", "12.5"]
     assert words(money, COUNTERPART)[:3] == ["+5.0", "0.0", "+5.0"]
-    assert words(inventory, "glft") == ["0.1000", "25.0%", "-0.1000", "+0.1000", "2.500", "98.7%", "10.0", "3.0"]
+    assert words(inventory, "glft") == [
+        *("+0.0100", "0.1000", "0.1005", "25.1%", "-0.1000", "+0.1000", "2.500", "98.7%", "10.0", "3.0")
+    ]
     assert words(flow, "glft") == ["60", "50", "2", "8", "+2.00", "+1.50", "+1.25", "-0.75", "-1.75"]
     assert "limit 0.4 BTC" in inventory
+    assert inventory.splitlines()[1].split("  ")[-1].strip() == "pulls"
+    for name in ("mean, BTC", "dev., BTC", "rms, BTC", "rms/limit", "95 %, BTC", "half, bp", "req./min"):
+        assert f" {name}" in inventory.splitlines()[1]
     assert "2 h, mean of 2 seeds" in money
 
 
 def test_lines_and_headings_stand_under_each_other() -> None:
     lines = tables([pair(0), Pair(of("unskewed"), None, 0)], "BTC", "USDC").splitlines()
     widths = {len(line) for line in lines if line.startswith("  ") and ":" not in line}
-    assert widths == {22 + 8 * 11, 22 + 9 * 11, 22 + 10 * 11}
+    assert widths == {22 + 9 * 11, 22 + 10 * 11}
     assert max(widths) <= 132
 
 
@@ -101,11 +106,25 @@ def test_a_result_that_loses_is_printed_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs", "is_tighter"), [(0.1, 0.2, True), (0.2, 0.2, False), (0.21, 0.2, False)])
-def test_tighter_is_smaller_in_deviation_and_no_wider_in_range(ours: float, theirs: float, is_tighter: bool) -> None:
+def test_tighter_is_smaller_in_mean_square_and_no_further_out(ours: float, theirs: float, is_tighter: bool) -> None:
     assert pair(ours=ours, theirs=theirs).is_tighter is is_tighter
     wide = pair(ours=0.1, theirs=0.2)
     wide = attrs.evolve(wide, model=attrs.evolve(wide.model, inventory=attrs.evolve(wide.model.inventory, high=0.9)))
     assert not wide.is_tighter
+
+
+def test_a_band_far_from_zero_is_not_tight() -> None:
+    """At 0.38 of a limit of 0.4 all the time, to the hundredth: that is no position to be proud of."""
+    stuck = attrs.evolve(BASE.inventory, mean=0.38, deviation=0.01, low=0.365, high=0.395)
+    around_zero = attrs.evolve(BASE.inventory, mean=0.0, deviation=0.05, low=-0.08, high=0.08)
+    one = Pair(attrs.evolve(BASE, inventory=stuck), attrs.evolve(of("unskewed"), inventory=around_zero), 2)
+    assert not one.is_tighter
+    assert attrs.evolve(one, model=one.fixed, fixed=one.model).is_tighter
+    row = as_object([one])[0]["model"]["inventory"]
+    assert (row["mean"], row["deviation"], row["reach"]) == (0.38, 0.01, 0.395)
+    assert row["root_mean_square"] == pytest.approx(0.3801, abs=1e-4)
+    mirrored = attrs.evolve(stuck, mean=-0.38, low=-0.395, high=-0.365)
+    assert (mirrored.root_mean_square, mirrored.reach) == (stuck.root_mean_square, stuck.reach)
 
 
 def test_what_is_not_as_wide_is_not_judged() -> None:
@@ -124,7 +143,7 @@ def test_a_missing_counterpart_is_said_and_not_judged() -> None:
     alone = attrs.evolve(pair(1), fixed=None, runs=0, missing=True)
     text = tables([pair(0), alone], "BTC", "USDC")
     [line] = [one for one in text.splitlines() if one.endswith("missing") and "seeds" not in one]
-    assert line.split() == ["glft", "1", "2.500", "-", "0.1000", "-", "0.2000", "-", "+10.0", "-", "missing"]
+    assert line.split() == ["glft", "1", "2.500", "-", "0.1005", "-", "0.1000", "-", "+10.0", "-", "missing"]
     assert "on 1 of 1 seeds, more profit on 1; on 1 its counterpart is missing" in text
     assert [row.name for row in rows([pair(0), alone])] == ["glft", "= fixed, 1/2 seeds"]
     assert not is_matched(alone)

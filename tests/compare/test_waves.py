@@ -160,7 +160,7 @@ def test_stopped_in_the_second_wave_it_shows_the_counterparts_it_has(asked: list
     assert [pair.missing for pair in played.pairs] == [False, False, True, False]
     assert problems(played) == ["stopped before the end: no counterpart was played for avellaneda_stoikov on seed 0"]
     text = table.tables(played.pairs, "BTC", "USDC")
-    assert "avellaneda_stoikov: a tighter band than the fixed one on 0 of 0 seeds" in text
+    assert "avellaneda_stoikov: a tighter band around zero than the fixed one on 0 of 0 seeds" in text
     assert "on 1 its counterpart is missing" in text
 
 
