@@ -40,9 +40,9 @@ of a seed meets the same prices and the same takers. The maker is the real one f
 limits, request budget; the exchange is the practice exchange with its rate limit. Loss limits are lifted, so that a
 loss is seen whole.
 
-Each model with skew is held against a fixed half-spread without skew whose mean quoted half-spread is the same within
-{SPREAD_TOLERANCE:.0%}: does it hold its position in a tighter band? Models of a seed that quote about as wide are held
-against the same one. What is printed is what came out.
+Each model that skews (asked, its answer depends on the position) is held against a fixed half-spread without skew whose
+mean quoted half-spread is the same within {SPREAD_TOLERANCE:.0%}: does it hold its position in a tighter band around
+zero? Models of a seed that quote about as wide are held against the same one. What is printed is what came out.
 
 exit codes: 0 everything was played and judged; 1 something was not; 2 usage; 78 the configuration is refused.
 """

@@ -19,7 +19,7 @@ import attrs
 
 from maker.compare.match import Match, play
 from maker.compare.result import Result
-from maker.compare.variants import HALF_SPREAD_DIGITS, UNSKEWED, fixed, is_fixed
+from maker.compare.variants import HALF_SPREAD_DIGITS, UNSKEWED, fixed, skews
 
 SPREAD_TOLERANCE: Final = 0.05  # of a model's mean quoted half-spread
 GROUP_RATIO_MAX: Final = 1.06  # largest over smallest: the middle is 2.9 % off either, and an aim may miss it by 2 %
@@ -64,8 +64,8 @@ class Counterpart:
 
 
 def needs_counterpart(match: Match, result: Result) -> bool:
-    """Whether a model is skewed, and quoted at all."""
-    return not is_fixed(match.config, match.spec.market_id) and result.quotes.half_spread_bps > 0
+    """Whether a model skews, and quoted on both sides at a time."""
+    return not result.quotes.silence and skews(match.config, match.spec)
 
 
 def grouped(played: Iterable[tuple[Match, Result]]) -> list[Group]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Final
 
 import attrs
+
+NOTHING_QUOTED: Final = "quoted nothing"
+NEVER_BOTH_SIDES: Final = "never quoted on both sides"
 
 
 @attrs.frozen
@@ -57,6 +61,13 @@ class Quotes:
     ladders: int  # applied
     pulls: tuple[tuple[str, int], ...]  # by reason
 
+    @property
+    def silence(self) -> str:
+        """Why there is no half-spread that anything could be held against; empty where both sides rested at a time."""
+        if self.half_spread_bps > 0:
+            return ""
+        return NEVER_BOTH_SIDES if self.quoted_share > 0 else NOTHING_QUOTED
+
 
 @attrs.frozen
 class Markout:
@@ -94,7 +105,7 @@ class Pair:
     """A model and its fixed, unskewed counterpart on the same seed, which other models may share."""
 
     model: Result
-    fixed: Result | None  # None: the model is a fixed one without skew itself, or quoted nothing, or it is missing
+    fixed: Result | None  # None: the model does not skew, or never quoted on both sides, or it is missing
     runs: int  # it took to find the counterpart's half-spread, the probe included: played once for all who share it
     missing: bool = False  # it needs a counterpart, and none was played to its end
 

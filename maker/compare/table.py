@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 
 from maker.compare.counterpart import SPREAD_TOLERANCE
-from maker.compare.result import Pair, Result
+from maker.compare.result import NEVER_BOTH_SIDES, NOTHING_QUOTED, Pair, Result
 
 NAME_CHARACTERS: Final = 20
 COUNTERPART: Final = "= fixed, no skew"
 MONEY: Final = ("profit", "±", "worst", "spread", "inventory", "fees", "funding", "at mark", "drawdown")
 FLOW: Final = ("fills", "noise", "touch", "informed", "1 s", "5 s", "30 s", "60 s", "inf. 5 s")
+
+SILENCES: Final = {NOTHING_QUOTED: "nothing", NEVER_BOTH_SIDES: "one side"}  # and what stands in a cell for it
+QUOTED: Final = "that quoted on both sides "
 
 
 @attrs.frozen
@@ -67,7 +71,7 @@ def tables(pairs: Sequence[Pair], base: str, quote: str) -> str:
         heading(MONEY),
         *(line(row.name, money(row)) for row in all_rows),
         "",
-        f"inventory: limit {limit}, rms: root mean square around zero; quotes: mean half-spread in bp, requests a minute",
+        f"inventory: limit {limit}, rms: root mean square around zero; quotes: half-spread is the mean",
         heading(inventory_names(base)),
         *(line(row.name, inventory(row)) for row in all_rows),
         "",
@@ -112,6 +116,7 @@ def inventory_names(base: str) -> list[str]:
 def inventory(row: Row) -> list[str]:
     held, quotes = [one.inventory for one in row.results], [one.quotes for one in row.results]
     minutes = [one.seconds / 60 for one in row.results]
+    halves = [one.half_spread_bps for one in quotes if not one.silence]
     return [
         f"{row.mean([one.mean for one in held]):+.4f}",
         f"{row.mean([one.deviation for one in held]):.4f}",
@@ -119,7 +124,7 @@ def inventory(row: Row) -> list[str]:
         f"{row.mean([one.share for one in held]):.1%}",
         f"{row.mean([one.low for one in held]):+.4f}",
         f"{row.mean([one.high for one in held]):+.4f}",
-        f"{row.mean([one.half_spread_bps for one in quotes]):.3f}",
+        f"{row.mean(halves):.3f}" if halves else "-",
         f"{row.mean([one.two_sided_share for one in quotes]):.1%}",
         f"{row.mean([one.requests / time for one, time in zip(quotes, minutes, strict=True)]):.1f}",
         f"{row.mean([sum(count for _, count in one.pulls) for one in quotes]):.1f}",
@@ -143,25 +148,43 @@ def markout(values: Sequence[float | None]) -> str:
 
 
 def is_matched(pair: Pair) -> bool:
-    """Whether the counterpart quoted the model's half-spread closely enough to be held against it."""
-    return not pair.missing and abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
+    """Whether there is a counterpart that quoted the model's half-spread closely enough to be held against it."""
+    return pair.fixed is not None and abs(pair.spread_ratio - 1) <= SPREAD_TOLERANCE
+
+
+def silences(pairs: Sequence[Pair]) -> str:
+    """Say of how many seeds a model left nothing to judge, and why; empty where it quoted both sides on all."""
+    found = Counter(pair.model.quotes.silence for pair in pairs)
+    return "; ".join(f"it {silence} on {found[silence]}" for silence in SILENCES if found[silence])
 
 
 def claims(pairs: Sequence[Pair], base: str, quote: str) -> list[str]:
     """The claim that skew holds the position in a tighter band, judged on every seed."""
-    skewed = [pair for pair in pairs if pair.fixed is not None or pair.missing]
+    held = {pair.model.model for pair in pairs if pair.fixed is not None or pair.missing}
+    skewed = [pair for pair in pairs if pair.model.model in held]
+    silent = [pair for pair in pairs if pair.model.model not in held and pair.model.quotes.silence]
+    quiet = [
+        f"  {name}: {silences(its)} of {len(its)} seeds: there is nothing to judge" for name, its in by_model(silent)
+    ]
     if not skewed:
-        return ["no model of these is skewed: there is nothing to hold against a fixed one"]
+        return [f"no model of these {QUOTED if silent else ''}is skewed: nothing to hold against a fixed one", *quiet]
     lines = [
         f"each skewed model against a fixed one without skew at the same mean half-spread (within "
         f"{SPREAD_TOLERANCE:.0%}), same path, same takers; profit in {quote}",
         "tighter: a smaller rms, and no further a reach, which is the farther of the 5 % and 95 % quantiles from zero",
     ]
     names = pair_names(base)
-    for name in dict.fromkeys(pair.model.model for pair in skewed):
-        its = sorted((pair for pair in skewed if pair.model.model == name), key=lambda pair: pair.model.seed)
+    for name, its in by_model(skewed):
         lines += [heading(names), *(line(name, pair_cells(pair)) for pair in its), verdict(name, its), ""]
-    return lines[:-1]
+    return [*lines, *quiet] if quiet else lines[:-1]
+
+
+def by_model(pairs: Sequence[Pair]) -> list[tuple[str, list[Pair]]]:
+    """The pairs of each model, models in the order they were given, seeds in theirs."""
+    found: dict[str, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.model.seed):
+        found.setdefault(pair.model.model, []).append(pair)
+    return [(name, found[name]) for name in dict.fromkeys(pair.model.model for pair in pairs)]
 
 
 def pair_names(base: str) -> list[str]:
@@ -173,15 +196,22 @@ def pair_names(base: str) -> list[str]:
 def pair_cells(pair: Pair) -> list[str]:
     ours = figures(pair.model)
     theirs = ["-"] * len(ours) if pair.fixed is None else figures(pair.fixed)
-    judgement = ("yes" if pair.is_tighter else "NO") if is_matched(pair) else "not judged"
     cells = [cell for both in zip(ours, theirs, strict=True) for cell in both]
-    return [f"{pair.model.seed}", *cells, "missing" if pair.missing else judgement]
+    return [f"{pair.model.seed}", *cells, judgement(pair)]
+
+
+def judgement(pair: Pair) -> str:
+    if pair.missing:
+        return "missing"
+    if pair.model.quotes.silence:
+        return SILENCES[pair.model.quotes.silence]
+    return ("yes" if pair.is_tighter else "NO") if is_matched(pair) else "not judged"
 
 
 def figures(result: Result) -> list[str]:
     """What of a model stands beside the same of its counterpart."""
     return [
-        f"{result.quotes.half_spread_bps:.3f}",
+        "-" if result.quotes.silence else f"{result.quotes.half_spread_bps:.3f}",
         f"{result.inventory.root_mean_square:.4f}",
         f"{result.inventory.reach:.4f}",
         f"{result.money.profit:+.1f}",
@@ -198,11 +228,13 @@ def verdict(name: str, pairs: Sequence[Pair]) -> str:
         f"more profit on {len(richer)}"
     )
     missing = sum(pair.missing for pair in pairs)
-    missed = len(pairs) - len(matched) - missing
+    missed = sum(pair.fixed is not None and not is_matched(pair) for pair in pairs)
     if missed:
         sentence += f"; on {missed} no fixed half-spread met the model's, which are not judged"
     if missing:
         sentence += f"; on {missing} its counterpart is missing"
+    if silent := silences(pairs):
+        sentence += f"; {silent}"
     return sentence
 
 
@@ -214,7 +246,7 @@ def as_object(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
             "fixed": None if pair.fixed is None else result_fields(pair.fixed),
             "runs": pair.runs,
             "missing": pair.missing,
-            "matched": is_matched(pair),
+            "matched": is_matched(pair) if pair.fixed is not None or pair.missing else None,
             "tighter": pair.is_tighter if pair.fixed is not None and is_matched(pair) else None,
         }
         for pair in pairs

@@ -13,11 +13,15 @@ from typing import Any, Final
 import attrs
 
 from maker.app.config import Config
-from maker.desk.fair import FairSettings
+from maker.desk.fair import FairSettings, FairValue
+from maker.desk.pricing import Pricing
 from maker.desk.spread import Fixed
+from maker.desk.units import SUBTICKS, Grid
 from maker.errors import ConfigError
 from maker.paper.market import MarketSpec, default_markets
 
+PROBED_SHARES: Final = 4  # inventories either side, up to the limit, at which a model is asked whether it skews
+PROBED_SIGMAS: Final = (0.00005, 0.0005)  # relative, a root second: a quiet market and a wild one
 UNLIMITED: Final = Decimal(10) ** 12  # quote units
 UNSKEWED: Final = "unskewed"  # the counterpart's name: no model of a configuration can have it
 HALF_SPREAD_DIGITS: Final = Decimal("0.0001")  # of a basis point: the calibration's own grid
@@ -41,10 +45,19 @@ def variants(config: Config, market_id: str) -> list[tuple[str, Config]]:
     return [(name, with_market(one, market_id, model=name)) for name in one.markets[market_id].models]
 
 
-def is_fixed(config: Config, market_id: str) -> bool:
-    """Whether a model is itself a fixed half-spread without skew, so that it needs no counterpart."""
-    model = config.markets[market_id].spread_model
-    return isinstance(model, Fixed) and not model.skew_bps
+def skews(config: Config, spec: MarketSpec) -> bool:
+    """Whether a model's answer depends on the inventory, whatever it is called: it is asked, as when it quotes."""
+    market = config.markets[spec.market_id]
+    grid = Grid.of(spec.tick_size, spec.step_size)
+    level, limit = (grid.size.count_down(size) for size in (market.ladder.level_size, market.ladder.position_limit))
+    pricing = Pricing(grid, market.model, market.spread_model, market.intensity)
+    subticks = int(spec.index_start / spec.tick_size * SUBTICKS)
+    for sigma in PROBED_SIGMAS:
+        fair = FairValue(subticks, 0, 0.0, sigma)
+        lots = (limit * share // PROBED_SHARES for share in range(-PROBED_SHARES, PROBED_SHARES + 1))
+        if len({pricing.quote(fair, one, level, limit, 0) for one in lots}) > 1:
+            return True
+    return False
 
 
 def fixed(config: Config, market_id: str, half_spread_bps: Decimal) -> Config:

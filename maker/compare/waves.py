@@ -18,7 +18,7 @@ from maker.compare import table
 from maker.compare.counterpart import Counterpart, Group, find_counterpart, grouped, needs_counterpart
 from maker.compare.match import Match, play
 from maker.compare.result import Pair, Result
-from maker.compare.variants import is_fixed
+from maker.compare.variants import skews
 from maker.storms.progress import BAR_CHARACTERS, Progress, duration
 from maker.storms.workers import CannotWork, Failure, perform_all
 
@@ -38,6 +38,7 @@ class Played:
     counterparts: dict[Key, Counterpart] = attrs.field(factory=dict)  # by each model that shares it
     failures: list[tuple[Match | Group, Failure]] = attrs.field(factory=list)
     ended: list[Group] = attrs.field(factory=list)  # whether or not it came to something
+    skewed: dict[str, bool] = attrs.field(factory=dict)  # models that were asked
     simulated_seconds: int = 0  # every run once, probes and corrections included
     seconds: float = 0.0  # of real time
 
@@ -90,7 +91,13 @@ class Played:
         """Of the second wave's jobs; while the first is under way, one a seed that has a skewed model."""
         if self.groups is not None:
             return len(self.groups)
-        return len({match.seed for match in self.matches if not is_fixed(match.config, match.spec.market_id)})
+        return len({match.seed for match in self.matches if self.skews(match)})
+
+    def skews(self, match: Match) -> bool:
+        """Whether a match's model does, asked once: a model is the same on every seed."""
+        if match.model not in self.skewed:
+            self.skewed[match.model] = skews(match.config, match.spec)
+        return self.skewed[match.model]
 
     def line(self) -> str:
         """How far it is, in at most a hundred characters."""
@@ -167,7 +174,9 @@ def problems(played: Played) -> list[str]:
     unequal = [seed for seed, prints in drawn.items() if len(prints) > 1]
     if unequal:
         found.append(f"the models of seeds {unequal} did not meet the same market")
-    unmatched = [pair for pair in pairs if not pair.missing and not table.is_matched(pair)]
+    silent = {silence: [pair for pair in pairs if pair.model.quotes.silence == silence] for silence in table.SILENCES}
+    found += [f"{silence}: {named(its)}" for silence, its in silent.items() if its]
+    unmatched = [pair for pair in pairs if pair.fixed is not None and not table.is_matched(pair)]
     if unmatched:
         found.append(f"no fixed half-spread met that of {named(unmatched)}")
     return found

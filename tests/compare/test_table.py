@@ -119,7 +119,8 @@ def test_a_band_far_from_zero_is_not_tight() -> None:
     around_zero = attrs.evolve(BASE.inventory, mean=0.0, deviation=0.05, low=-0.08, high=0.08)
     one = Pair(attrs.evolve(BASE, inventory=stuck), attrs.evolve(of("unskewed"), inventory=around_zero), 2)
     assert not one.is_tighter
-    assert attrs.evolve(one, model=one.fixed, fixed=one.model).is_tighter
+    assert one.fixed is not None
+    assert Pair(one.fixed, one.model, 2).is_tighter
     row = as_object([one])[0]["model"]["inventory"]
     assert (row["mean"], row["deviation"], row["reach"]) == (0.38, 0.01, 0.395)
     assert row["root_mean_square"] == pytest.approx(0.3801, abs=1e-4)
@@ -152,6 +153,42 @@ def test_a_missing_counterpart_is_said_and_not_judged() -> None:
     text = tables([alone], "BTC", "USDC")
     assert "on 0 of 0 seeds, more profit on 0; on 1 its counterpart is missing" in text
     assert "nothing to hold against" not in text
+
+
+def silent(seed: int = 0, *, share: float = 0.0, model: str = "glft") -> Pair:
+    """A model that never quoted on both sides, and on one for this share of the time."""
+    quotes = attrs.evolve(BASE.quotes, half_spread_bps=0.0, two_sided_share=0.0, quoted_share=share)
+    return Pair(attrs.evolve(of(model, seed), quotes=quotes), None, 0)
+
+
+def test_a_model_that_quoted_nothing_is_said_and_not_judged() -> None:
+    """Nor one that quoted one side alone: no half-spread, no match, and the sentence counts the seeds of either."""
+    text = tables([pair(0), silent(1), silent(2, share=0.5)], "BTC", "USDC")
+    lines = {line.split()[1]: line.split() for line in text.split("\n\n")[-1].splitlines() if " glft  " in line}
+    assert [lines[seed][2] for seed in ("0", "1", "2")] == ["2.500", "-", "-"]
+    assert [lines[seed][-1] for seed in ("0", "1", "2")] == ["yes", "nothing", "side"]
+    assert "on 1 of 1 seeds, more profit on 1; it quoted nothing on 1; it never quoted on both sides on 1" in text
+    assert "no fixed half-spread met" not in text
+    rows_ = as_object([pair(0), silent(1), silent(2, share=0.5)])
+    assert [(row["matched"], row["tighter"]) for row in rows_] == [(True, True), (None, None), (None, None)]
+    assert words(text.split("\n\n")[1], "glft")[6] == "2.500", "the mean of the seeds that have one"
+
+
+def test_a_model_that_never_quoted_both_sides_on_any_seed_has_its_own_sentence() -> None:
+    text = tables([silent(0), silent(1, share=1.0)], "BTC", "USDC")
+    assert "no model of these that quoted on both sides is skewed" in text
+    assert text.endswith(
+        "  glft: it quoted nothing on 1; it never quoted on both sides on 1 of 2 seeds: there is nothing to judge"
+    )
+    assert words(text.split("\n\n")[1], "glft")[6] == "-"
+    both = tables([pair(0), silent(0, model="mine")], "BTC", "USDC")
+    assert both.endswith("  mine: it quoted nothing on 1 of 1 seeds: there is nothing to judge")
+
+
+def test_a_model_without_skew_is_held_against_nothing() -> None:
+    plain = Pair(of("mine.py:Wide"), None, 0)
+    assert as_object([plain])[0]["matched"] is None
+    assert "mine.py:Wide" not in tables([pair(0), plain], "BTC", "USDC").split("each skewed model")[1]
 
 
 def test_rows_keep_the_models_order_and_sort_seeds() -> None:

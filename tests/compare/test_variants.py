@@ -8,11 +8,11 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from maker.compare.variants import UNLIMITED, UNSKEWED, fixed, is_fixed, market_of, one_source, variants, with_market
+from maker.compare.variants import UNLIMITED, UNSKEWED, fixed, market_of, one_source, skews, variants, with_market
 from maker.desk.models import MODELS as HOUSE
-from maker.desk.spread import Fixed
+from maker.desk.spread import Fixed, Situation, Spread, SpreadModel, Volatility
 from maker.errors import ConfigError
-from tests.compare.scenes import CONFIGURATION, MARKET, MODELS, changed, loaded
+from tests.compare.scenes import CONFIGURATION, MARKET, MODELS, loaded
 
 
 @pytest.mark.parametrize("market_id", ["BTC-PERP", "ETH-PERP"])
@@ -36,7 +36,7 @@ def test_only_the_loss_limits_are_lifted() -> None:
         fair = one.markets[MARKET].fair
         assert one.markets[MARKET] == attrs.evolve(config.markets[MARKET], model=name, fair=fair)
         assert (one.budget, one.cycle) == (config.budget, config.cycle)
-        assert not is_fixed(one, MARKET), "all of this configuration are skewed"
+        assert skews(one, market_of(config, MARKET)), "all of this configuration do"
 
 
 def test_one_source_stands_for_all() -> None:
@@ -52,13 +52,36 @@ def test_one_source_stands_for_all() -> None:
         assert one.markets[MARKET].fair == one_source(written)
 
 
-def test_a_fixed_model_without_skew_needs_no_counterpart() -> None:
-    """Any other does, whatever it is called."""
-    plain = changed(loaded(), skew_bps=Decimal(0))
-    assert loaded().markets[MARKET].model == "fixed"
-    assert is_fixed(plain, MARKET)
-    renamed = with_market(plain, MARKET, model="mine", models={"mine": plain.markets[MARKET].spread_model})
-    assert is_fixed(renamed, MARKET)
+class Leaning:
+    """A model of a user's own that widens a side by what is held, from half the limit on, and never moves its price."""
+
+    def __init__(self, lean: float) -> None:
+        self.lean = lean
+
+    def spread(self, situation: Situation) -> Spread:
+        held = max(0.0, situation.inventory / situation.inventory_max - 0.5)
+        half = situation.fair * 2e-4
+        return Spread(situation.fair, half * (1 + self.lean * held), half)
+
+
+NO_SKEW = Decimal(0)
+
+
+@pytest.mark.parametrize(
+    ("model", "does"),
+    [
+        (Fixed(Decimal(2), Decimal("0.1")), True),
+        (Fixed(Decimal(2), NO_SKEW), False),
+        (Volatility(Decimal(2), Decimal(1), 10.0, Decimal(1)), True),
+        (Volatility(Decimal(2), Decimal(1), 10.0, NO_SKEW), False),
+        (Leaning(0.1), True),
+        (Leaning(0.0), False),
+    ],
+)
+def test_a_model_skews_whose_answer_depends_on_the_position(model: SpreadModel, does: bool) -> None:
+    """It is asked, whatever it is called and whoever wrote it."""
+    mine = with_market(loaded(), MARKET, model="mine", models={"mine": model})
+    assert skews(mine, market_of(loaded(), MARKET)) is does
 
 
 def test_a_counterpart_has_this_half_spread_and_no_skew() -> None:
@@ -67,7 +90,8 @@ def test_a_counterpart_has_this_half_spread_and_no_skew() -> None:
     assert found == attrs.evolve(loaded().markets[MARKET], model=UNSKEWED, models={UNSKEWED: model})
     assert found.spread_model == model
     assert UNSKEWED not in HOUSE, "its name is no model's"
-    assert is_fixed(fixed(loaded(), MARKET, Decimal(0)), MARKET), "a half-spread of nothing is a very small one"
+    least = fixed(loaded(), MARKET, Decimal(0))
+    assert not skews(least, market_of(loaded(), MARKET)), "a half-spread of nothing is a very small one"
 
 
 def test_the_market_is_one_that_can_be_played() -> None:

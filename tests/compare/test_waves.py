@@ -218,6 +218,23 @@ def test_another_market_and_another_width_are_said(asked: list[Any]) -> None:
     ]
 
 
+def test_a_model_that_never_quoted_both_sides_is_said(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison of it is none, whatever the others came to; no counterpart is played for it."""
+    shares = {"fixed": 0.0, "glft": 0.7}
+
+    def play_silently(one: Match) -> Result:
+        result = play(one)
+        if one.model not in shares:
+            return result
+        silent = attrs.evolve(result.quotes, half_spread_bps=0.0, two_sided_share=0.0, quoted_share=shares[one.model])
+        return attrs.evolve(result, quotes=silent)
+
+    monkeypatch.setattr(waves, "player", lambda: play_silently)
+    played = play_all(drawn_up(0, models=["fixed", "volatility", "glft"]), 2, always)
+    assert [job.models for job in asked[3:]] == [("volatility",)]
+    assert problems(played) == ["quoted nothing: fixed on seed 0", "never quoted on both sides: glft on seed 0"]
+
+
 # -- how far it is
 
 
