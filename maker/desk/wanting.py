@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 import attrs
 
@@ -32,6 +33,11 @@ from maker.desk.risk import (
     room_lots,
 )
 from maker.desk.units import Side, ticks_down
+
+# True of a ramp under way, and of one that cannot begin: its clock starts with a ladder, and this is why there is none.
+RAMP_WAITS: Final = (
+    "caps are at {} of themselves until ramp_seconds after a first ladder; raise ramp_ratio if none fits"
+)
 
 
 def want(
@@ -82,7 +88,7 @@ def want(
     market.nothing, market.outside_band = "", False
     if ladder.empty and not account.exposed:
         market.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
-        market.nothing = allowed.why or why_empty(market, fair, ramp)
+        market.nothing = allowed.why or why_empty(market, inputs, ramp)
         return None
     short = refusal(ladder, account, allowed)
     if short:
@@ -128,13 +134,25 @@ def priced(market: MarketDesk, fair: FairValue, now: float) -> Quoted:
     return market.pricing.quote(fair, position, lots, limit, exchange_ms)
 
 
-def why_empty(market: MarketDesk, fair: FairValue, ramp: Decimal) -> str:
-    """Why a ladder has no level at all."""
-    spec = market.account.spec
+def why_empty(market: MarketDesk, inputs: LadderInputs, ramp: Decimal) -> str:
+    """Why a ladder has no level at all, in the order in which it is built: price, size, and what either must pass."""
+    spec, fair, name = market.account.spec, inputs.fair, market.pricing.name
+    bid, ask = (None if half is None else 0 for half in (inputs.half_bid_subticks, inputs.half_ask_subticks))
+    asked = abs(inputs.position_lots) < market.limit_lots  # beyond the limit exits are quoted whatever the model says
+    if asked and bid is None and ask is None:
+        return f"model {name} gives no price on either side"
+    anywhere = attrs.evolve(
+        inputs, reservation_subticks=fair.subticks, half_bid_subticks=bid, half_ask_subticks=ask
+    )  # only sizes can keep a level from there
+    unbounded = attrs.evolve(spec, band_low_ticks=None, band_high_ticks=None)
+    if build(unbounded, market.ladder_settings, anywhere).empty:
+        one_sided = asked and None in (bid, ask)
+        where = "on the only side that it prices" if one_sided else "on either side"
+        early = f"; {RAMP_WAITS.format(ramp)}" if ramp != 1 else ""
+        return f"limits and margin leave model {name} no room for a single level {where}{early}"
     if not market.outside_band:
-        early = f"; the run has just begun, and they are at {ramp} of themselves" if ramp != 1 else ""
-        return f"limits and margin leave no room for a single level{early}"
+        return f"of model {name} no level is inside band and collars, and within the limits of one order"
     text = spec.grid.price.text
     low, high = ("open" if one is None else text(one) for one in (spec.band_low_ticks, spec.band_high_ticks))
-    price = text(ticks_down(fair.subticks))
-    return f"fair value {price} is outside the exchange's price band ({low} to {high}); reading the listing again"
+    price = f"fair value {text(ticks_down(fair.subticks))}"
+    return f"{price} is outside the exchange's price band ({low} to {high}) for model {name}; reading the listing again"

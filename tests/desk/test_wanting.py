@@ -8,7 +8,9 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.events import PlaceLadder, SpecRead, Wait
+from maker.desk.events import MarketSpec, PlaceLadder, SpecRead, Wait
+from maker.desk.market import MarketSettings
+from maker.desk.spread import Situation, Spread
 from maker.desk.units import Side
 
 from .scripted import (
@@ -93,8 +95,10 @@ def test_row_22_a_ramp_without_room_for_the_smallest_level_says_so() -> None:
     desk = Desk.ready(market(market_spec=spec(lots_min=11)), limits=attrs.evolve(ALL_MARKETS, ramp_seconds=60.0))
     assert isinstance(desk.decide(), Wait)
     assert why_not(desk).endswith(
-        "no room for a single level; the run has just begun, and they are at 0.1 of themselves"
+        "leave model fixed no room for a single level on either side; caps are at 0.1 of themselves until "
+        "ramp_seconds after a first ladder; raise ramp_ratio if none fits"
     )
+    assert "just begun" not in why_not(desk), "nothing has, and it might never"
 
 
 # -- what one order may be
@@ -181,7 +185,10 @@ def test_a_fair_value_outside_the_exchanges_band_is_said_until_the_listing_has_a
     band = (FAIR_TICKS + 1000, FAIR_TICKS + 2000)
     desk = Desk.ready(market(market_spec=spec(band=band)))
     assert isinstance(desk.decide(), Wait)
-    assert why_not(desk).startswith("fair value 50000.0 is outside the exchange's price band (50100.0 to 50200.0)")
+    assert why_not(desk) == (
+        "fair value 50000.0 is outside the exchange's price band (50100.0 to 50200.0) for model fixed; "
+        "reading the listing again"
+    )
     desk.apply(SpecRead(spec(), active=True))
     assert isinstance(desk.decide(), PlaceLadder)
     assert why_not(desk) == ""
@@ -190,4 +197,56 @@ def test_a_fair_value_outside_the_exchanges_band_is_said_until_the_listing_has_a
 def test_limits_that_leave_no_room_for_a_level_are_said() -> None:
     desk = Desk.ready(market(market_spec=spec(lots_min=1000)))
     assert isinstance(desk.decide(), Wait)
+    assert why_not(desk) == "limits and margin leave model fixed no room for a single level on either side"
+
+
+@attrs.define
+class Says:
+    """A model of a user's own that quotes these sides, so far from fair value."""
+
+    bid: float | None
+    ask: float | None
+
+    def spread(self, situation: Situation) -> Spread:
+        return Spread(situation.fair, self.bid, self.ask)
+
+
+def says(bid: float | None, ask: float | None, market_spec: MarketSpec | None = None) -> MarketSettings:
+    return attrs.evolve(market(market_spec=market_spec), model=Says(bid, ask), model_name="mine.py:Mine")
+
+
+def test_a_model_without_a_price_is_named_before_limits_and_band() -> None:
+    """Whatever limits and band would say: there is nothing that they could hold back."""
+    outside = (FAIR_TICKS + 1000, FAIR_TICKS + 2000)
+    for market_spec in (spec(), spec(lots_min=1000), spec(band=outside)):
+        desk = Desk.ready(says(None, None, market_spec))
+        assert isinstance(desk.decide(), Wait)
+        assert why_not(desk) == "model mine.py:Mine gives no price on either side"
+
+
+def test_a_side_without_room_is_told_from_one_without_a_price() -> None:
+    """At the soft end of the limit nothing is left for the buying side, and the model quotes no other."""
+    desk = Desk.of(says(25.0, None))
+    desk.baseline(positions=(at_position(LIMIT - 1),))
+    desk.snapshot(positions=(at_position(LIMIT - 1),))
+    desk.stats()
+    desk.reference()
+    assert isinstance(desk.decide(), Wait)
+    assert why_not(desk) == (
+        "limits and margin leave model mine.py:Mine no room for a single level on the only side that it prices"
+    )
+
+
+def test_sizes_are_asked_for_before_the_band() -> None:
+    band = (FAIR_TICKS + 1000, FAIR_TICKS + 2000)
+    desk = Desk.ready(market(market_spec=spec(lots_min=1000, band=band)))
+    assert isinstance(desk.decide(), Wait)
     assert "no room for a single level" in why_not(desk)
+
+
+def test_quotes_that_nothing_would_take_are_laid_to_the_model() -> None:
+    """Room and fair value are fine: it is the model that quotes where no collar and no band has a place."""
+    for far in (40_000.0, 60_000.0):  # below zero, too
+        desk = Desk.ready(says(far, far))
+        assert isinstance(desk.decide(), Wait)
+        assert why_not(desk).startswith("of model mine.py:Mine no level is inside band and collars")
