@@ -9,9 +9,10 @@
             return Spread(situation.fair, half, half)
 
 The configuration says `model = "wide.py:Wide"`; the keys of its table are the class's parameters, as keyword arguments
-or, in an attrs class, as fields with types. It is tried on a few situations before anything is placed: what would fail
-while quoting should fail here, with a sentence. Its code runs with all that this program may do: it is trusted as the
-configuration is. While quoting, an exception of it is as unexpected as any other: quotes are pulled and the run ends.
+or, in an attrs class, as fields with types. It quotes at the edges of what it may be shown before anything is placed
+(`model_trial`): what would fail while quoting should fail here, with a sentence. Its code runs with all that this
+program may do: it is trusted as the configuration is. While quoting, an exception of it is as unexpected as any other:
+quotes are pulled and the run ends.
 
 A worker process of `compare` or `simulate`, which knows no such module, is given where the class is and its parameters:
 it makes the model again, as here.
@@ -33,26 +34,14 @@ from typing import Any, Final
 
 import attrs
 
+from maker.app.model_trial import DEAR, Unfit, told, trial
 from maker.app.values import build, known
-from maker.desk.spread import Situation, Spread, SpreadModel
+from maker.desk.spread import SpreadModel
 from maker.errors import ConfigError
 
 FORM: Final = 'Write it as "file.py:Class", the file beside the configuration.'
 METHOD_FIX: Final = "Give it `def spread(self, situation: Situation) -> Spread`, see maker/desk/spread.py."
-TRIED: Final = tuple(
-    Situation(
-        fair=60_000.0,
-        inventory=inventory,
-        volatility=volatility,
-        size=0.02,
-        inventory_max=0.4,
-        seconds_left=3600.0,
-        fill_rate=0.08,
-        fill_decay=1 / 6,
-    )
-    for inventory in (0.0, 0.15, -0.4)
-    for volatility in (0.0, 1.5)
-)  # flat, long and at the limit; dead and lively
+MEND: Final = "Mend it: floats in a maker.desk.spread.Spread, whatever is held, and horizon_seconds, if any, above 0."
 
 
 def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table: str) -> SpreadModel:
@@ -66,15 +55,10 @@ def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table
         raise config_error(wrong, table) from wrong
     except Exception as error:
         raise ConfigError(table, f"{name} cannot be made: {told(error)}.", "Mend its __init__.") from error
-    for situation in TRIED:
-        try:
-            answer: object = model.spread(situation)
-        except Exception as error:
-            problem = f"{name} fails on {situation}: {told(error)}."
-            raise ConfigError(named_at, problem, "Mend its spread().") from error
-        if not isinstance(answer, Spread):
-            problem = f"{name} answers {answer!r:.80} on {situation}."
-            raise ConfigError(named_at, problem, "Return a maker.desk.spread.Spread.")
+    try:
+        trial(model, (DEAR,))
+    except Unfit as unfit:
+        raise ConfigError(named_at, f"{name} {unfit}.", MEND) from unfit
     copyreg.pickle(model_class, partial(made_again, name, given, folder.resolve(), named_at, table))
     return model
 
@@ -141,8 +125,3 @@ def config_error(wrong: ValueError, table: str) -> ConfigError:
         return ConfigError(table, f"is refused by the model: {wrong}", "Mend it.")
     problem, stop, fix = rest.partition(". ")
     return ConfigError(f"{table}.{field}", problem + stop.strip(), fix)
-
-
-def told(error: Exception) -> str:
-    """Name an error in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -9,7 +9,9 @@ from typing import Any, cast
 import attrs
 
 from maker.app import own_model
+from maker.app.model_trial import PLACES, Unfit, trial
 from maker.app.values import build, known
+from maker.desk.avellaneda_stoikov import RISK_AVERSION_FIX
 from maker.desk.models import MODELS
 from maker.desk.spread import Situation, SpreadModel
 from maker.errors import ConfigError
@@ -28,9 +30,23 @@ def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table
     kind = MODELS[name]
     known(given, [field.name for field in attrs.fields(kind.make)], table)
     try:
-        return cast("SpreadModel", build(kind.make, given, table))
+        model = cast("SpreadModel", build(kind.make, given, table))
     except ValueError as wrong:
         raise own_model.config_error(wrong, table) from wrong
+    try:
+        trial(model, PLACES)
+    except Unfit as unfit:
+        raise beyond_floats(model, unfit, table) from unfit
+    return model
+
+
+def beyond_floats(model: SpreadModel, unfit: Unfit, table: str) -> ConfigError:
+    """Name what takes a model of the house beyond what floats can hold: its risk aversion, where it has one."""
+    risk_aversion = getattr(model, "risk_aversion", None)
+    if risk_aversion is None:
+        return ConfigError(table, f"{unfit}.", "Write numbers nearer to those of conf/paper.toml.")
+    problem = f"is {risk_aversion:g}, with which the model {unfit}."
+    return ConfigError(f"{table}.risk_aversion", problem, RISK_AVERSION_FIX)
 
 
 def reads(name: str) -> tuple[str, ...]:

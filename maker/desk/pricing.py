@@ -17,7 +17,7 @@ from maker.desk.account import OwnOrder
 from maker.desk.events import Fill
 from maker.desk.fair import FairValue
 from maker.desk.intensity import Intensity, IntensitySettings
-from maker.desk.spread import Situation, SpreadModel
+from maker.desk.spread import Situation, Spread, SpreadModel
 from maker.desk.units import BPS, SUBTICKS, Grid
 
 HORIZON_SECONDS: Final = 3600.0  # of a model that names none
@@ -33,6 +33,26 @@ class Quoted:
     reservation_subticks: int
     half_bid_subticks: int | None
     half_ask_subticks: int | None
+
+
+def horizon_seconds(model: SpreadModel) -> float:
+    """Say how long a model's horizon is. Raises ValueError or TypeError for what is no length."""
+    named = getattr(model, "horizon_seconds", HORIZON_SECONDS)
+    seconds = float(named)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"its horizon_seconds is {named}, and must be a number above 0")
+    return seconds
+
+
+def answered(answer: object) -> Spread:
+    """Take a model's answer for what it should be: a Decimal would fail further on. Raises TypeError."""
+    if not isinstance(answer, Spread):
+        raise TypeError(f"it answers {answer!r:.80}, and must return a maker.desk.spread.Spread")
+    for name, value in (("reservation", answer.reservation), ("bid", answer.bid), ("ask", answer.ask)):
+        is_number = isinstance(value, float | int)  # of a user's own model the types say nothing
+        if not is_number and (value is not None or name == "reservation"):
+            raise TypeError(f"its {name} is a {type(value).__name__}, and must be a float")
+    return answer
 
 
 @attrs.define
@@ -56,7 +76,7 @@ class Pricing:
         step, tick = float(self.grid.size.step), float(self.grid.price.step) / SUBTICKS
         price = fair.subticks * tick
         known = self.intensity.statistics()
-        horizon = float(getattr(self.model, "horizon_seconds", HORIZON_SECONDS))
+        horizon = horizon_seconds(self.model)
         self.shown = Situation(
             fair=price,
             inventory=inventory_lots * step,
@@ -67,7 +87,7 @@ class Pricing:
             fill_rate=known.fill_rate_per_second,
             fill_decay=known.fill_decay(price),
         )
-        spread = self.model.spread(self.shown)
+        spread = answered(self.model.spread(self.shown))
         half_bid, half_ask = (None if half is None else math.ceil(half / tick) for half in (spread.bid, spread.ask))
         return Quoted(round(spread.reservation / tick), half_bid, half_ask)
 

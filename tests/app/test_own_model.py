@@ -10,13 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from maker.app.own_model import TRIED
 from maker.app.spread_models import make
-from maker.desk.spread import SpreadModel
+from maker.desk.spread import Situation, SpreadModel
 from maker.errors import ConfigError
 
+FLAT = Situation(60_000.0, 0.0, 0.0, 0.02, 0.4, 3600.0, 0.08, 1 / 6)
 README = Path(__file__).parents[2] / "README.md"
 PLAIN = """
 from maker.desk.spread import Spread
@@ -46,6 +47,16 @@ class Typed:
         half = situation.fair * float(self.half_bps) / 10_000
         return Spread(situation.fair, half, None if situation.inventory < 0 else half)
 """
+FIXED_AT = """
+from decimal import Decimal
+from maker.desk.spread import Spread
+
+class Wide:
+    {}
+
+    def spread(self, one):
+        return Spread(one.fair, {})
+"""
 HEAD = "from maker.desk.spread import Spread\nclass Wide:\n"
 
 
@@ -56,7 +67,7 @@ def own(folder: Path, text: str, name: str = "wide.py:Wide", given: dict[str, An
 
 def test_a_plain_class_gets_its_keys_as_keyword_arguments(tmp_path: Path) -> None:
     model = own(tmp_path, PLAIN, given={"bps": Decimal("2.5")})
-    assert model.spread(TRIED[0]).bid == pytest.approx(15.0)
+    assert model.spread(FLAT).bid == pytest.approx(15.0)
 
 
 def test_it_is_made_again_in_another_process(tmp_path: Path) -> None:
@@ -72,8 +83,8 @@ def test_it_is_made_again_in_another_process(tmp_path: Path) -> None:
         )
     )
     program = (
-        "import pickle, sys; from maker.app.own_model import TRIED\n"
-        "print(*(model.spread(TRIED[0]).bid for model in pickle.load(sys.stdin.buffer)))"
+        "import pickle, sys; from maker.desk.spread import Situation\n"
+        f"print(*(model.spread({FLAT}).bid for model in pickle.load(sys.stdin.buffer)))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
@@ -88,7 +99,7 @@ def test_it_is_made_again_in_another_process(tmp_path: Path) -> None:
 
 def test_an_attrs_class_gets_them_as_its_types(tmp_path: Path) -> None:
     model = own(tmp_path, TYPED, "wide.py:Typed", {"half_bps": 3})
-    assert model.spread(TRIED[0]).ask == pytest.approx(18.0)
+    assert model.spread(FLAT).ask == pytest.approx(18.0)
     assert vars_of(model) == {"half_bps": Decimal("3"), "lean": 0.5}
 
 
@@ -100,14 +111,14 @@ def test_the_readmes_example_works(tmp_path: Path) -> None:
     """As it stands there: what a reader copies must run."""
     code = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
     model = own(tmp_path, code, given={"bps": 2})
-    assert model.spread(TRIED[1]).ask == pytest.approx(12.0 + 1.5)
+    assert model.spread(attrs.evolve(FLAT, volatility=1.5)).ask == pytest.approx(12.0 + 1.5)
 
 
 def test_a_folder_beside_the_configuration_will_do(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "one.py").write_text(PLAIN)
     model = make("models/one.py:Wide", {"bps": 1}, tmp_path, "market.X.model", "table")
-    assert model.spread(TRIED[0]).reservation == pytest.approx(60_000)
+    assert model.spread(FLAT).reservation == pytest.approx(60_000)
 
 
 def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
@@ -116,8 +127,7 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "one.py").write_text(PLAIN.replace("* self.bps", f"* {bps}"))
     first, second = (
-        make("one.py:Wide", {"bps": 1}, tmp_path / name, "market.X.model", "table").spread(TRIED[0])
-        for name in ("a", "b")
+        make("one.py:Wide", {"bps": 1}, tmp_path / name, "market.X.model", "table").spread(FLAT) for name in ("a", "b")
     )
     assert (first.bid, second.bid) == pytest.approx((6.0, 12.0))
 
@@ -143,12 +153,30 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
         ("wide.py:Typed", TYPED, {}, "market.X.models.wide.half_bps", "is missing"),
         ("wide.py:Typed", TYPED.replace("lean: float", "lean: list"), {"half_bps": 1, "lean": 2},
          "market.X.models.wide", "cannot be made: KeyError"),
-        ("wide.py:Wide", HEAD + "    def spread(self): ...", {}, "market.X.model", "fails on Situation(fair=60000.0"),
+        ("wide.py:Wide", HEAD + "    def spread(self): ...", {}, "market.X.model",
+         "wide.py:Wide fails on Situation(fair=60000.0"),
         ("wide.py:Wide", HEAD + "    def spread(self, one): return 1 / one.volatility", {}, "market.X.model",
          "ZeroDivisionError"),
-        ("wide.py:Wide", HEAD + "    def spread(self, one): return 3", {}, "market.X.model", "answers 3 on Situation"),
+        ("wide.py:Wide", HEAD + "    def spread(self, one): return 3", {}, "market.X.model",
+         "it answers 3, and must return a maker.desk.spread.Spread"),
         ("wide.py:Wide", HEAD + "    def spread(self, one): return Spread(1.0, float('nan'), 1.0)", {},
          "market.X.model", "finite"),
+        ("wide.py:Wide", FIXED_AT.format("horizon_seconds = 0", "1.0, 1.0"), {}, "market.X.model",
+         "wide.py:Wide fails: ValueError: its horizon_seconds is 0, and must be a number above 0"),
+        ("wide.py:Wide", FIXED_AT.format("horizon_seconds = -5.0", "1.0, 1.0"), {}, "market.X.model", "is -5.0, and"),
+        ("wide.py:Wide", FIXED_AT.format("horizon_seconds = float('nan')", "1.0, 1.0"), {}, "market.X.model", "is nan"),
+        ("wide.py:Wide", FIXED_AT.format("horizon_seconds = None", "1.0, 1.0"), {}, "market.X.model", "TypeError"),
+        ("wide.py:Wide", FIXED_AT.format("", "Decimal(1), 1.0"), {}, "market.X.model", "its bid is a Decimal"),
+        ("wide.py:Wide", FIXED_AT.format("", "1.0, Decimal(1)"), {}, "market.X.model", "its ask is a Decimal"),
+        ("wide.py:Wide", FIXED_AT.format("", "1.0, 1e308"), {}, "market.X.model", "OverflowError"),
+        ("wide.py:Wide", FIXED_AT.format("", "1.0, 1 / (0.4 - one.inventory)"), {}, "market.X.model", "inventory=0.4"),
+        ("wide.py:Wide", FIXED_AT.format("", "1 / (0.6 + one.inventory), 1.0"), {}, "market.X.model", "inventory=-0.6"),
+        ("wide.py:Wide", FIXED_AT.format("", "1 / max(0, one.seconds_left - 0.01), 1.0"), {}, "market.X.model",
+         "ZeroDivisionError"),
+        ("wide.py:Wide", FIXED_AT.format("", "1.0, 1 / max(0, 100 - one.volatility)"), {}, "market.X.model",
+         "volatility=300.0"),
+        ("wide.py:Wide", FIXED_AT.format("", "1.0, 1.0").replace("one.fair", "None"), {}, "market.X.model",
+         "its reservation is a NoneType"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_placed(

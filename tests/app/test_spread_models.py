@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 
+from maker.app.model_trial import PLACES
 from maker.app.spread_models import make, reads
 from maker.desk.avellaneda_stoikov import AvellanedaStoikov
 from maker.desk.glft import GlftClosed, GlftExact
 from maker.desk.models import MODELS
-from maker.desk.spread import Fixed, Situation, Volatility
+from maker.desk.pricing import Pricing
+from maker.desk.spread import Fixed, Situation, SpreadModel, Volatility
 from maker.errors import ConfigError
 
 WORDS: dict[str, dict[str, Any]] = {
@@ -60,6 +62,35 @@ def test_a_wrong_word_is_named_with_its_fix(name: str, change: dict[str, Any], s
     with pytest.raises(ConfigError) as refused:
         made(name, WORDS[name] | change)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "tiny"),
+    [("glft_closed", "1e-310"), ("glft_closed", "2e-307"), ("glft", "1e-323"), ("avellaneda_stoikov", "1e-323")],
+)
+def test_a_risk_aversion_that_floats_cannot_hold_refuses_before_anything_is_quoted(name: str, tiny: str) -> None:
+    """It is above 0 and yet nothing can be divided by it: no start, instead of a run that ends with its first quote."""
+    with pytest.raises(ConfigError) as refused:
+        made(name, WORDS[name] | {"risk_aversion": Decimal(tiny)})
+    assert refused.value.field == f"market.X.models.{name}.risk_aversion"
+    assert refused.value.problem.startswith(f"is {float(tiny):g}, with which the model fails on Situation(")
+    assert "bold" in refused.value.fix
+
+
+@pytest.mark.parametrize("name", ["glft_closed", "glft", "avellaneda_stoikov"])
+@pytest.mark.parametrize("exponent", [-200, -12, -3, 0, 3, 8])
+def test_whatever_loads_quotes_in_any_market(name: str, exponent: int) -> None:
+    """A timid or a bold number, however absurd, is the user's business."""
+    model = made(name, WORDS[name] | {"risk_aversion": Decimal(10) ** exponent})
+    for place in PLACES:
+        pricing = Pricing(place.grid, name, cast("SpreadModel", model), place.intensity)
+        for fair, lots, exchange_ms in place.moments(pricing.model):
+            pricing.quote(fair, lots, place.level_lots, place.limit_lots, exchange_ms + 777)
+
+
+def test_a_number_beyond_all_floats_is_named_too() -> None:
+    with pytest.raises(ConfigError, match=r"^market\.X\.models\.glft\.risk_aversion: "):
+        made("glft", WORDS["glft"] | {"risk_aversion": Decimal("1e300")})
 
 
 def test_a_missing_word_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import attrs
 import pytest
@@ -142,3 +143,20 @@ def test_the_exchanges_clock_counts_a_horizon_down() -> None:
     desk.decide()
     first = model.shown[-1].seconds_left
     assert first == pytest.approx(1000 - START_MS / 1000 % 1000, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("horizon_seconds", "answer", "problem"),
+    [
+        (0.0, Spread(50_000.0, 1.0, 1.0), "its horizon_seconds is 0.0, and must be a number above 0"),
+        (math.inf, Spread(50_000.0, 1.0, 1.0), "its horizon_seconds is inf"),
+        (100.0, Spread(Decimal(50_000), 1.0, 1.0), "its reservation is a Decimal, and must be a float"),  # type: ignore[arg-type]  # of a user's own
+        (100.0, Spread(50_000.0, None, Decimal(1)), "its ask is a Decimal"),  # type: ignore[arg-type]  # likewise
+    ],
+)
+def test_a_model_that_cannot_be_asked_or_read_says_what_it_is(
+    horizon_seconds: float, answer: Spread, problem: str
+) -> None:
+    """Not a modulo by nothing, nor a division that Decimals do not know: a sentence that its author understands."""
+    with pytest.raises((ValueError, TypeError), match=problem):
+        pricing(Seen(answer, horizon_seconds)).quote(FAIR, 0, 10, 200, 1_000)
