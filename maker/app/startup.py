@@ -21,6 +21,8 @@ from maker.desk.engine import Engine
 from maker.desk.events import MarketSpec, OrderSeen
 from maker.desk.identity import Identity
 from maker.desk.market import MarketSettings
+from maker.desk.risk import WHOLE, AccountLimits, Limits
+from maker.desk.units import decimal_exact
 from maker.edge.answer import Answer
 from maker.errors import ExitCode, OcxError, OutcomeUnknown, Refused, StartRefused, Throttled, Unauthorized
 from maker.launch import latch
@@ -28,6 +30,7 @@ from maker.wire import ocx, reads
 
 WARM_UP_SECONDS_MAX: Final = 5.0  # for reading candles: who has none yet learns by watching
 CANDLES_READ: Final = "60"  # ASSUMED: `limit`, the newest so many; an hour is as long as volatility remembers
+LADDERS_HELD: Final = 2  # by any cap: a ladder takes half of it, so that the one which replaces it fits beside it
 START_SECONDS_MAX: Final = 30.0  # listing, account and sweep: a start that takes longer has no healthy exchange
 
 
@@ -56,6 +59,7 @@ async def read_markets(reader: AccountReader, config: Config) -> dict[str, Marke
     specs = {market_id: spec_of(market_id, tradable(market_id, rows), tier) for market_id in config.markets}
     for market_id, spec in specs.items():
         refuse_small(spec, config.markets[market_id].ladder.level_size)
+        refuse_narrow(spec, config.markets[market_id].limits, config.limits, mark_of(rows[market_id]))
     return specs
 
 
@@ -90,6 +94,34 @@ def refuse_small(spec: MarketSpec, level_size: Decimal) -> None:
         least = spec.grid.size.text(spec.lots_min)
         small = f"market.{spec.market_id}.level_size is {level_size}, below the exchange's minimum of {least}."
         raise StartRefused(small, fix="Raise it.")
+
+
+def mark_of(row: ocx.Market) -> Decimal | None:
+    """A market's mark as the listing states it; None where it states none that can be read."""
+    try:
+        return (decimal_exact(row.mark_price) if row.mark_price else None) or None
+    except ValueError:
+        return None
+
+
+def refuse_narrow(spec: MarketSpec, one: Limits, all_markets: AccountLimits, mark: Decimal | None) -> None:
+    """Refuse caps that leave no room for any ladder. Raises StartRefused.
+
+    The ramp's clock begins with a run's first ladder: one that leaves no room for the least of them would last for
+    ever. Values are asked for at the mark, where it is known.
+    """
+    share = all_markets.ramp_ratio if all_markets.ramp_seconds else WHOLE
+    least = spec.grid.size.value(LADDERS_HELD * max(1, spec.lots_min))
+    caps = [(f"market.{spec.market_id}.position_limit", one.position_limit, least)]
+    if mark is not None:
+        caps.append((f"market.{spec.market_id}.position_value_max", one.position_value_max, least * mark))
+        caps.append(("limits.value_max", all_markets.value_max, least * mark))
+    for name, cap, needed in caps:
+        if cap * share < needed:
+            begun = f" times limits.ramp_ratio {share:f}" if share != WHOLE else ""
+            fix = f"Raise it{' or the ratio' if begun else ''}."
+            narrow = f"{name} {cap:f}{begun} is below {needed.normalize():f}, two levels of the exchange's minimum: "
+            raise StartRefused(f"{narrow}nothing could ever be quoted.", fix=fix)
 
 
 async def refuse_foreign(reader: AccountReader, identity: Identity) -> None:

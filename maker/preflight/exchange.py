@@ -12,10 +12,10 @@ import trio
 
 from maker.app.addresses import trusted
 from maker.app.feeds import follow_market, stream_params
-from maker.app.startup import refuse_small, spec_of, tradable
+from maker.app.startup import mark_of, refuse_narrow, refuse_small, spec_of, tradable
 from maker.app.watches import SKEW_ANSWERS, SKEW_SECONDS_MAX, Skew
 from maker.desk.events import Event, StreamSnapshot
-from maker.desk.units import BPS, decimal_exact
+from maker.desk.units import BPS
 from maker.edge.endpoint import TlsConnection
 from maker.edge.lane import NotSent
 from maker.errors import ExitCode, OcxError
@@ -118,7 +118,9 @@ async def grid(known: Known, market_id: str) -> Finding:
     row = tradable(market_id, known.listing)
     spec = spec_of(market_id, row, known.tier or NO_FEES)
     one = known.config.markets[market_id]
+    mark = mark_of(row)
     refuse_small(spec, one.ladder.level_size)
+    refuse_narrow(spec, one.limits, known.config.limits, mark)
     known.specs[market_id] = spec
     tick, step = spec.grid.price.step, spec.grid.size.step
     said = f"Tick {tick:f}, size step {step:f}, at least {spec.grid.size.text(spec.lots_min)}."
@@ -126,8 +128,7 @@ async def grid(known: Known, market_id: str) -> Finding:
         kept = spec.grid.size.text(spec.grid.size.count_down(one.ladder.level_size))
         what = f"level_size {one.ladder.level_size:f} is between two steps: {kept} is quoted."
         return warning(f"{said} {what}", f"Write a multiple of {step:f}.")
-    mark = decimal_exact(row.mark_price) if row.mark_price else None
-    if not mark:
+    if mark is None:
         return ok(said)
     largest = one.ladder.level_size * one.ladder.size_growth ** (one.ladder.levels - 1)
     if largest * mark > one.limits.order_value_max:

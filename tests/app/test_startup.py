@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from maker.app.config import load
+from maker.app.config import Config, load
 from maker.app.startup import own_fee_tier, read_markets, refuse_foreign, sweep
 from maker.desk.identity import Identity
 from maker.errors import ExitCode, StartRefused, Unauthorized
@@ -50,6 +50,61 @@ async def test_each_refusal_is_a_sentence(listing: object, words: str, autojump_
         assert words in caught.value.sentence
         assert caught.value.exit_code == ExitCode.REFUSED_TO_START
         assert ocx.CANCEL_ALL not in stage.site.paths
+
+
+SMALL = Decimal("0.005")  # times the ramp's tenth: half a lot of 0.001
+
+
+def limited(*, ramp_seconds: float = 5.0, value_max: str = "60000", **changes: Any) -> Config:
+    """The configuration with other limits, of its market and of the account."""
+    one = CONFIG.markets["BTC-PERP"]
+    of_account = attrs.evolve(CONFIG.limits, ramp_seconds=ramp_seconds, value_max=Decimal(value_max))
+    markets = {"BTC-PERP": attrs.evolve(one, limits=attrs.evolve(one.limits, **changes))}
+    return attrs.evolve(CONFIG, markets=markets, limits=of_account)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            limited(position_limit=SMALL),
+            "market.BTC-PERP.position_limit 0.005 times limits.ramp_ratio 0.1 is below 0.002, two levels of the "
+            "exchange's minimum: nothing could ever be quoted. Raise it or the ratio.",
+        ),
+        (
+            limited(position_value_max=Decimal(999)),
+            "market.BTC-PERP.position_value_max 999 times limits.ramp_ratio 0.1",
+        ),
+        (limited(value_max="999"), "limits.value_max 999 times limits.ramp_ratio 0.1 is below 100,"),
+        (limited(value_max="99", ramp_seconds=0.0), "limits.value_max 99 is below 100, two levels"),
+    ],
+)
+async def test_caps_without_room_for_a_first_ladder_refuse(config: Config, words: str, autojump_clock: Clock) -> None:
+    """The ramp begins with a ladder: one that holds none would last for ever. A lot of 0.001 is worth 50."""
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKETS] = saying([{**MARKET, "markPrice": "50000"}])
+        with pytest.raises(StartRefused) as caught, trio.fail_after(30):
+            await read_markets(stage.reader, config)
+        assert words in str(caught.value)
+        assert caught.value.exit_code == ExitCode.REFUSED_TO_START
+
+
+@pytest.mark.parametrize("mark", [{"markPrice": "50000"}, {"markPrice": "0"}, {"markPrice": "x"}, {}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        limited(position_limit=Decimal("0.02"), position_value_max=Decimal(1000), value_max="1000"),
+        limited(position_limit=Decimal("0.002"), value_max="100", ramp_seconds=0.0),
+    ],
+)
+async def test_caps_that_hold_the_least_ladder_start(
+    config: Config, mark: dict[str, str], autojump_clock: Clock
+) -> None:
+    """Two of the least levels exactly; a value is judged where there is a mark to judge it by."""
+    async with staged() as stage:
+        stage.site.usual[ocx.MARKETS] = saying([{**MARKET, **mark}])
+        with trio.fail_after(30):
+            assert "BTC-PERP" in await read_markets(stage.reader, config)
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,13 @@ FAILURES: Final = {
         frozenset({GRID, STREAM, FEES, MARGIN, LOSSES}),
         REFUSED,
     ),
+    "a ramp without room for a ladder": Failure(
+        GRID,
+        market_with("limits", position_limit=Decimal("0.005")),
+        ("position_limit 0.005 times limits.ramp_ratio 0.1 is below 0.002", "Raise it or the ratio."),
+        frozenset({STREAM, MARGIN, LOSSES}),
+        REFUSED,
+    ),
     "a market of another kind": Failure(
         MARKET,
         usual(ocx.MARKETS, [{**LISTED, "marketType": "spot"}]),
