@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
-from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS
+from maker.desk.budget import LIMIT_MAX, RESERVE_CALLS, WINDOW_SECONDS
 from maker.desk.ladder import distances
 from maker.desk.margin import BALANCE_READ_SECONDS_MAX
 from maker.desk.spread import Fixed, Volatility
@@ -57,6 +57,12 @@ def relations(config: Config) -> None:
         budget.requests_per_minute > 2 * RESERVE_CALLS,
         "budget.requests_per_minute",
         f"must be above {2 * RESERVE_CALLS}: {RESERVE_CALLS} requests are kept for cancels at least.",
+        "OCX's standard tier is 120.",
+    )
+    require(
+        budget.requests_per_minute <= LIMIT_MAX,
+        "budget.requests_per_minute",
+        f"must be at most {LIMIT_MAX}: no tier is that large.",
         "OCX's standard tier is 120.",
     )
     require(

@@ -215,8 +215,8 @@ class Run:
             raise
 
     def on_answer(self, answer: Answer) -> None:
-        """Learn the rate limit from any answer of the order path."""
-        seen = limits.seen(answer.headers, self.pulse.wall())
+        """Learn the rate limit from an answer of the order path: a proxy's 5xx states its own, if any."""
+        seen = limits.seen(answer.headers, self.pulse.wall()) if limits.teaches(answer.status) else None
         if seen is not None:
             self.engine.apply(seen, self.pulse.boot())
         skewed = self.skew.seen(answer.headers, self.pulse.wall())

@@ -17,6 +17,10 @@ window has no more left than the reserve, the exchange refuses cancel-all for ev
 to be cancelled one by one than that, the rest of them waits for the next window, that is for less than a minute. A
 reserve for three rounds of twenty markets would be half of the standard tier, spent never.
 
+A stated limit that leaves nothing beside that reserve may be a mistake, or a proxy's; and as nothing leaves any more,
+no answer would put it right. So of a limit that small RESERVE_CALLS takes half at most, for exits and slow quotes; it
+is believed for a window; then the last believable one is tried again, and it is never handed to the next run.
+
 After a restart what an earlier run left counts (`Left`, `recall`), on the wall clock, for CLOCK_BOOTTIME may have begun
 anew. Whatever could have been spent since that was written counts as spent; the next answer's headers say what was.
 """
@@ -37,6 +41,8 @@ PACE_AFTER_THROTTLE = 0.5
 PACE_MIN = 0.05
 WAIT_MARGIN_SECONDS = 0.001  # a clock of floats must move, and be past the moment
 PACE_RECOVERY_SECONDS = 60.0  # from half the pace back to all of it
+LIMIT_MAX = 100_000  # requests a minute: a hundred times the tiers that are spoken of; more is a mistake
+NOTE_SECONDS = 600.0  # between two lines on limits too small: whoever states others in turn would fill the log
 LEFT_SECONDS_MAX = 120.0  # two windows: a wait or a window's end further ahead was written by another clock
 
 
@@ -60,7 +66,19 @@ class BudgetSettings:
 
     def reserve(self, limit: int) -> int:
         """Requests of a window that only cancels may spend."""
-        return max(RESERVE_CALLS, round(limit * self.reserve_ratio))
+        return max(min(RESERVE_CALLS, math.ceil(limit / 2)), round(limit * self.reserve_ratio))
+
+    def believable(self, limit: int) -> bool:
+        """Whether ladders could leave beside a whole reserve."""
+        return limit > max(RESERVE_CALLS, round(limit * self.reserve_ratio))
+
+    def reduce_share(self, limit: int) -> float:
+        """Requests of a window, beside the reserve, for ladders that take risk away."""
+        return max(0.0, min(limit * self.reduce_ratio, limit - self.reserve(limit) - 1.0))
+
+    def tokens_per_second(self, limit: int) -> float:
+        """The even pace."""
+        return max(0, limit - self.reserve(limit)) / WINDOW_SECONDS
 
 
 @attrs.frozen
@@ -75,6 +93,8 @@ class Left:
     pace: float
     tokens: float
     closed: bool  # nothing was sent after it
+    learned: int | None  # the limit that answers stated; None: `limit` is the configuration's, or was doubted
+    configured: int  # requests_per_minute, which it corrects; with another one it says nothing
 
 
 @attrs.define
@@ -92,6 +112,10 @@ class Budget:
     pace: float = 1.0  # share of the even pace we allow ourselves
     spent: int = 0
     assumed: bool = False  # since a restart no answer has said what is left: the worst is assumed
+    learned: int | None = None  # the last believable limit that an answer stated
+    doubted_until: float | None = None  # `limit` is believed until then, too small though it is; None: it is not
+    note: str = ""  # a sentence for the log, taken by `take_note`
+    noted_at: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         self.limit = self.remaining = self.settings.requests_per_minute
@@ -105,21 +129,45 @@ class Budget:
     @property
     def reduce_share(self) -> float:
         """Requests of a window that only cancels and ladders that reduce may spend, while the window is whole."""
-        return max(0.0, min(self.limit * self.settings.reduce_ratio, self.limit - self.reserve - 1.0))
+        return self.settings.reduce_share(self.limit)
 
     @property
     def tokens_per_second(self) -> float:
-        return max(0, self.limit - self.reserve) / WINDOW_SECONDS * self.pace
+        return self.settings.tokens_per_second(self.limit) * self.pace
+
+    @property
+    def trusted(self) -> int:
+        """The limit to count with where none is stated, or one that cannot be believed for long."""
+        return self.learned or self.settings.requests_per_minute
 
     def seen(self, limit: int, remaining: int, reset_seconds: float, now: float) -> None:
         """Believe what the exchange says of its own window."""
-        self.limit = limit
-        self.remaining = remaining
+        self.limit = min(limit, LIMIT_MAX)
+        self.remaining = min(remaining, self.limit)
         self.window_ends_at = now + reset_seconds
+        if self.settings.believable(self.limit):
+            self.learned, self.doubted_until = self.limit, None
+        else:
+            self.doubt(max(reset_seconds, WINDOW_SECONDS), now)
         if self.assumed:  # the first answer since the restart: no need to assume any more
             self.assumed = False
             self.refill(now)
             self.tokens = max(self.tokens, float(min(self.settings.burst, max(0, remaining - self.reserve))))
+
+    def doubt(self, seconds: float, now: float) -> None:
+        """Believe a limit that is too small to quote with for so long, and say so now and then."""
+        self.doubted_until = now + seconds
+        if now - self.noted_at >= NOTE_SECONDS:
+            self.noted_at = now
+            self.note = (
+                f"the exchange states {self.limit} requests a minute, too few to quote with: believed for "
+                f"{seconds:.0f} s, then {self.trusted} is tried again"
+            )
+
+    def take_note(self) -> list[str]:
+        """What the log should say since the last call: a sentence, or none."""
+        taken, self.note = self.note, ""
+        return [taken] if taken else []
 
     def throttled(self, seconds: float, now: float) -> None:
         """429: wait as told, then at half the pace, recovering slowly.
@@ -143,6 +191,10 @@ class Budget:
             filled = self.filling(self.filled_at, now)
             self.tokens = min(float(self.settings.burst), self.tokens + filled)
         self.filled_at = now
+        if self.doubted_until is not None and now >= self.doubted_until:
+            used = self.limit - self.remaining  # in this window, whatever its limit is held to be
+            self.limit, self.doubted_until = self.trusted, None
+            self.remaining = max(0, self.limit - used)
         if now >= self.window_ends_at:
             self.remaining = self.limit
             self.window_ends_at = now + WINDOW_SECONDS
@@ -156,8 +208,8 @@ class Budget:
     def wait_seconds(self, now: float, spend: Spend = Spend.REPRICE) -> float:
         """Seconds until a ladder of this kind may leave; 0: now."""
         self.refill(now)
-        wait = max(0.0, self.throttled_until - now)
-        free, window_left = self.remaining - self.reserve, self.window_ends_at - now
+        stopped = max(0.0, self.throttled_until - now)
+        wait, free, window_left = stopped, self.remaining - self.reserve, self.window_ends_at - now
         share = self.reduce_share
         ahead = share if spend is Spend.REDUCE else 0.0
         if free < 1:
@@ -167,6 +219,8 @@ class Budget:
         short = 1 - ahead - self.tokens
         if short > 0:
             wait = max(wait, self.filled_in(short, now))
+        if self.doubted_until is not None:  # then all of this is another question
+            wait = min(wait, max(stopped, self.doubted_until - now))
         return wait + WAIT_MARGIN_SECONDS if wait > 0 else 0.0
 
     def filled_in(self, tokens: float, now: float) -> float:
@@ -211,6 +265,8 @@ class Budget:
             pace=self.pace,
             tokens=self.tokens,
             closed=closed,
+            learned=self.learned,
+            configured=self.settings.requests_per_minute,
         )
 
     def recall(self, left: Left | None, now: float, unix_seconds: float) -> None:
@@ -218,13 +274,16 @@ class Budget:
 
         The worst is assumed until an answer says better: that whoever was killed had first spent what it could, and
         that its guard cancelled through a whole tail. Where nothing can be read, all of a window that began just now.
+        A limit that was learned is known as long as the configuration that it corrects is the same.
         """
         self.assumed = True
         self.filled_at, self.tokens = now, 0.0
         self.remaining, self.window_ends_at = 0, now + WINDOW_SECONDS
         if left is None:
             return
-        self.limit = left.limit
+        if left.configured == self.settings.requests_per_minute:
+            self.learned = left.learned
+        self.limit = self.trusted
         elapsed = unix_seconds - left.at
         self.pace = recovered(left.pace, max(0.0, elapsed))
         self.throttled_until = now + min(max(0.0, left.throttled_until - unix_seconds), LEFT_SECONDS_MAX)
@@ -234,11 +293,13 @@ class Budget:
         if left.closed:
             self.tokens = max(0.0, left.tokens)
         else:
-            even = max(0, self.limit - self.reserve) / WINDOW_SECONDS
-            spent += math.ceil(max(0.0, left.tokens) + self.reduce_share + elapsed * even)
+            most = max(left.limit, self.limit)  # whoever was killed spent by the limit it knew
+            even, share = self.settings.tokens_per_second(most), self.settings.reduce_share(most)
+            spent += math.ceil(max(0.0, left.tokens) + share + elapsed * even)
         window_left = left.window_ends_at - unix_seconds
         if 0 < window_left <= LEFT_SECONDS_MAX:
-            self.remaining = max(0, left.remaining - spent)
+            used = left.limit - left.remaining  # the window is the same, whatever its limit is held to be
+            self.remaining = max(0, min(left.remaining, self.limit - used) - spent)
             self.window_ends_at = now + window_left
         else:
             self.remaining = max(0, self.limit - spent)

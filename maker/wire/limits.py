@@ -59,6 +59,11 @@ def wait_seconds(headers: Mapping[str, str], body: bytes | None, now_unix: float
     return min(wait, WAIT_SECONDS_MAX)
 
 
+def teaches(status: int) -> bool:
+    """Whether an answer is the order path's own: done or refused. Others may be of whoever stands before it."""
+    return 200 <= status < 300 or 400 <= status < 500
+
+
 def seen(headers: Mapping[str, str], now_unix: float) -> BudgetSeen | None:
     """Return the budget an answer states, None unless it states both limit and remaining.
 

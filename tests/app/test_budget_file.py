@@ -24,13 +24,13 @@ from tests.app.whole import config, running
 from tests.desk.scripted import BUDGET, START, quick
 
 UNIX = 1_700_000_000.0
-LEFT = Left(UNIX, 120, 80, UNIX + 30, UNIX - 5, 0.75, 2.5, closed=False)
+LEFT = Left(UNIX, 120, 80, UNIX + 30, UNIX - 5, 0.75, 2.5, closed=False, learned=120, configured=120)
 STEP = 0.1  # seconds
 TAIL = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0)  # of the guard, after a death
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    for left in (LEFT, attrs.evolve(LEFT, closed=True)):
+    for left in (LEFT, attrs.evolve(LEFT, closed=True, learned=None), attrs.evolve(LEFT, limit=0, remaining=0)):
         DirectFile(tmp_path / BUDGET_FILE).put(spell(left))
         assert read(tmp_path / BUDGET_FILE) == left
 
@@ -44,7 +44,8 @@ def test_a_missing_file_says_nothing(tmp_path: Path) -> None:
 BAD = [
     ("remaining", 121), ("remaining", -1), ("remaining", 1.5), ("remaining", True), ("limit", 0), ("limit", "120"),
     ("pace", 0), ("pace", 2), ("pace", float("nan")), ("at", float("inf")), ("at", 1e300), ("tokens", None),
-    ("closed", 1), ("window_ends_at", []),
+    ("closed", 1), ("window_ends_at", []), ("limit", 10**11), ("learned", 10**11), ("learned", "120"), ("learned", -1),
+    ("configured", None), ("configured", 1e300),
 ]  # fmt: skip
 
 
@@ -61,6 +62,16 @@ def test_garbage_and_half_a_file_say_nothing(tmp_path_factory: pytest.TempPathFa
     (folder / BUDGET_FILE).write_bytes(text if isinstance(text, bytes) else text.encode())
     found = read(folder / BUDGET_FILE)
     assert found is None or found == LEFT
+
+
+def test_a_file_of_an_earlier_program_says_nothing(tmp_path: Path) -> None:
+    """It does not tell whether its limit was learned, so a whole window is assumed to be spent."""
+    earlier = {name: value for name, value in attrs.asdict(LEFT).items() if name not in {"learned", "configured"}}
+    (tmp_path / BUDGET_FILE).write_text(json.dumps({**earlier, "limit": 10, "remaining": 9}))
+    told, budget = a_recorder(), Budget(BUDGET)
+    recall(tmp_path, budget, told.recorder, 5.0, UNIX + 1)
+    assert (budget.limit, budget.remaining, budget.assumed) == (120, 0, True)
+    assert any("nobody knows what was spent" in str(line) for line in told.lines)
 
 
 def test_it_is_put_down_once_a_second_and_a_last_time(tmp_path: Path) -> None:

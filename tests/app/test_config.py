@@ -145,6 +145,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("cycle.quote_age_seconds_max", Decimal("0.3")),  # not above requote_seconds_min
     ("budget.reserve_ratio", 0),
     ("budget.reserve_ratio", 1),
+    ("budget.requests_per_minute", 100_001),
     ("budget.requests_per_minute", 48),  # 24 are kept for cancels at least
     ("budget.reduce_ratio", -1),
     ("budget.reduce_ratio", Decimal("0.8")),  # with a reserve of 0.2 nothing is left

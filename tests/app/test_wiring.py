@@ -18,6 +18,7 @@ from maker.app.result import conclude
 from maker.app.wiring import Route, may_rest, wire
 from maker.desk.budget import RESERVE_CALLS
 from maker.desk.deadman import Reason, Trip
+from maker.edge.answer import Answer
 from maker.edge.endpoint import resolve
 from maker.errors import ExitCode
 from maker.launch import latch
@@ -198,6 +199,21 @@ async def test_the_panic_lanes_are_told_what_they_need(autojump_clock: Clock) ->
     pending = desk.quote()
     assert may_rest(desk.engine) == [order.client_order_id for order in pending.orders]
     await run.client.aclose()
+
+
+async def test_the_limit_is_learned_from_the_order_path_and_not_from_who_stands_before_it(
+    autojump_clock: Clock,
+) -> None:
+    """A gateway's 503 that states 10 requests a minute is no tier of ours."""
+    async with staged() as stage:
+        run = a_run(stage, armed=False)
+        budget = run.engine.budget
+        stated = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "9", "x-ratelimit-reset": "1"}
+        run.on_answer(Answer(503, stated, b""))
+        assert (budget.limit, budget.doubted_until) == (120, None)
+        for status in (200, 422, 429):
+            run.on_answer(Answer(status, {**stated, "x-ratelimit-limit": str(1000 + status)}, b""))
+            assert budget.limit == 1000 + status
 
 
 # -- where the exchange is

@@ -279,7 +279,8 @@ class World:
                 self.snapshot()
 
 
-RESTED = Left(WALL - 600.0, 120, 120, WALL - 540.0, 0.0, 1.0, 6.0, closed=True)  # the last run ended long ago
+# The last run ended long ago.
+RESTED = Left(WALL - 600.0, 120, 120, WALL - 540.0, 0.0, 1.0, 6.0, closed=True, learned=None, configured=120)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maker.desk.budget import RESERVE_CALLS, WINDOW_SECONDS, Budget, BudgetSettings, Left, Spend
+from maker.desk.budget import (
+    LIMIT_MAX,
+    RESERVE_CALLS,
+    WINDOW_SECONDS,
+    Budget,
+    BudgetSettings,
+    Left,
+    Spend,
+)
 
 from .scripted import BUDGET, START, quick, thorough
 
@@ -37,8 +45,10 @@ def after_waiting(budget: Budget, now: float) -> float:
 def test_the_reserve_is_a_share_of_the_limit_but_never_less_than_a_tail_and_scoped_calls() -> None:
     """H26: max(20 %, the calls of one full tail and of a market's round of scoped routes), however many markets."""
     assert Budget(BUDGET).reserve == 24
-    assert Budget(attrs.evolve(BUDGET, requests_per_minute=30)).reserve == RESERVE_CALLS == 24
+    assert Budget(attrs.evolve(BUDGET, requests_per_minute=49)).reserve == RESERVE_CALLS == 24
     assert Budget(attrs.evolve(BUDGET, requests_per_minute=1200)).reserve == 240
+    assert [BUDGET.reserve(limit) for limit in (0, 1, 2, 20, 25, 47)] == [0, 1, 1, 10, 13, 24], "half of a small one"
+    assert BudgetSettings(120, 0.6, 6).reserve(20) == 12, "what the configuration asks for it gets"
 
 
 def test_a_burst_then_the_even_pace() -> None:
@@ -170,7 +180,7 @@ def test_quoting_never_spends_the_reserve(
     """
     settings = BudgetSettings(requests_per_minute=limit, reserve_ratio=0.2, burst=burst)
     budget = Budget(settings)
-    reserve = max(24, round(limit * 0.2))
+    reserve = max(min(24, (limit + 1) // 2), round(limit * 0.2))
     now, ends_at, left = START, START + window_seconds, limit
     budget.seen(limit, left, ends_at - now, now)
     barred_until = now
@@ -199,6 +209,34 @@ def test_quoting_never_spends_the_reserve(
                 barred_until = max(barred_until, now + amount)
             case _:
                 pass
+
+
+@given(st.lists(facts, max_size=150), st.integers(2, 48), st.booleans())
+@thorough
+def test_a_limit_too_small_to_quote_with_is_kept_to_as_long_as_answers_state_it(
+    script: list[tuple[str, float]], limit: int, sweep_states: bool
+) -> None:
+    """S9: configured for 120 where each answer states far less: only what follows a silence is not warned."""
+    budget = Budget(BUDGET)
+    reserve = BUDGET.reserve(limit)
+    now, ends_at, left = START, START + WINDOW_SECONDS, limit
+    told = sweep_states
+    if told:
+        budget.seen(limit, left, WINDOW_SECONDS, now)
+    for what, amount in script:
+        now += amount if what == "wait" else 0.0
+        if now >= ends_at:
+            left, ends_at = limit, now + WINDOW_SECONDS
+        spends = {"quote": Spend.REPRICE, "reduce": Spend.REDUCE}
+        if what in spends and budget.wait_seconds(now, spends[what]) == 0:
+            budget.spend(now)
+            left -= 1
+            assert left >= reserve, "a ladder spent a request of the reserve"
+            budget.seen(limit, left, ends_at - now, now)
+        elif what == "cancel" and left > 0:
+            budget.cancel_spent(now)
+            left -= 1
+            budget.seen(limit, left, ends_at - now, now)
 
 
 @given(st.lists(st.floats(0, 5), max_size=120), st.integers(30, 300), st.integers(1, 12))
@@ -296,6 +334,71 @@ def test_the_limit_is_learned() -> None:
     assert budget.tokens_per_second == pytest.approx(10 * pace)
 
 
+# -- a limit too small to quote with
+
+
+@pytest.mark.parametrize("limit", [0, 1, 10, 20, 24])
+def test_a_limit_too_small_to_quote_with_is_believed_for_a_window_only(limit: int) -> None:
+    """Nothing leaves, so no answer would ever correct it; it may have been a mistake, or a proxy's."""
+    budget = Budget(BUDGET)
+    budget.seen(limit, 0, 1.0, START)
+    assert budget.limit == limit
+    assert budget.wait_seconds(START, Spend.REDUCE) > 0
+    budget.refill(START + 59)
+    assert budget.limit == limit
+    budget.refill(START + 60)
+    assert (budget.limit, budget.reserve) == (120, 24)
+    assert after_waiting(budget, START + 60) <= START + 62
+
+
+def test_a_limit_of_nothing_is_waited_for_no_longer_than_it_is_believed() -> None:
+    budget = Budget(BUDGET)
+    budget.seen(0, 0, 30.0, START)
+    budget.tokens = 0.0
+    assert budget.wait_seconds(START, Spend.REDUCE) == pytest.approx(60.0, abs=0.01)
+    assert after_waiting(budget, START) < START + 62
+
+
+def test_what_is_tried_again_is_the_last_believable_limit() -> None:
+    budget = Budget(BUDGET)
+    budget.seen(1200, 1000, 60.0, START)
+    budget.seen(20, 19, 60.0, START + 1)
+    budget.refill(START + 61.5)
+    assert budget.limit == 1200
+
+
+def test_exits_and_slow_quotes_go_within_a_small_limit() -> None:
+    """Each answer states it: believed again and again, and half of it goes to ladders each window."""
+    budget, sent, left, ends_at = Budget(BUDGET), 0, 20, START + 60
+    for tenth in range(3000):
+        now = START + tenth / 10
+        if now >= ends_at:
+            left, ends_at = 20, now + 60
+        if budget.wait_seconds(now, Spend.REDUCE) == 0:
+            budget.spend(now)
+            sent, left = sent + 1, left - 1
+            budget.seen(20, left, ends_at - now, now)
+    assert 48 <= sent <= 52
+
+
+def test_a_small_limit_is_said_but_does_not_fill_the_log() -> None:
+    """Not even where it comes and goes with each answer."""
+    budget, notes = Budget(BUDGET), list[str]()
+    for second in range(1200):
+        budget.seen((20, 120)[second % 2], 20, 60.0, START + second)
+        notes += budget.take_note()
+    assert len(notes) == 2
+    assert notes[0] == (
+        "the exchange states 20 requests a minute, too few to quote with: believed for 60 s, then 120 is tried again"
+    )
+
+
+def test_no_limit_is_believed_beyond_what_can_be() -> None:
+    budget = Budget(BUDGET)
+    budget.seen(10**9 - 1, 10**9 - 1, 60.0, START)
+    assert budget.limit == budget.remaining == LIMIT_MAX
+
+
 def test_a_window_that_ended_gives_its_requests_back() -> None:
     budget = Budget(BUDGET)
     budget.seen(120, 0, 10.0, START)
@@ -380,6 +483,48 @@ def test_a_throttle_its_pace_and_the_limit_outlive_a_restart() -> None:
     assert again.wait_seconds(7.0) >= 15.0
     assert again.throttled_until == pytest.approx(7.0 + 15.0)
     assert again.pace == pytest.approx(0.5 + 5 / 60 * 0.5)
+
+
+def test_a_limit_that_only_the_configuration_stated_is_not_handed_on() -> None:
+    """A smaller or larger tier written into it must hold from the next start on."""
+    for before, after in ((1200, 120), (120, 1200)):
+        budget = Budget(attrs.evolve(BUDGET, requests_per_minute=before))
+        again = Budget(attrs.evolve(BUDGET, requests_per_minute=after))
+        again.recall(budget.left(START, UNIX, closed=True), 7.0, UNIX + 3600)
+        assert again.limit == after
+        assert again.remaining == after - 12
+
+
+def test_a_learned_limit_says_nothing_of_another_configuration() -> None:
+    budget = Budget(attrs.evolve(BUDGET, requests_per_minute=1200))
+    budget.seen(600, 590, 60.0, START)
+    left = budget.left(START, UNIX, closed=True)
+    assert after_restart(left, 1.0).limit == 120
+    same = Budget(budget.settings)
+    same.recall(left, 7.0, UNIX + 1)
+    assert same.limit == same.learned == 600
+
+
+def test_of_the_same_window_what_was_used_is_used_whatever_the_limit() -> None:
+    """5 of 1200 were used, so 115 of 120 are left; of a larger tier no more is known to be left than was."""
+    budget = Budget(attrs.evolve(BUDGET, requests_per_minute=1200))
+    budget.seen(1200, 1195, 60.0, START)
+    assert after_restart(budget.left(START, UNIX, closed=True), 1.0).remaining == 115 - 12
+    budget.tokens = 0.0
+    killed = after_restart(budget.left(START, UNIX), 2.0)
+    assert killed.remaining == 115 - (12 + 60 + 32), "it spent by the limit that it knew"
+    larger = Budget(attrs.evolve(BUDGET, requests_per_minute=1200))
+    larger.recall(a_left(closed=True), 7.0, UNIX + 1)
+    assert larger.remaining == 80 - 12
+
+
+def test_a_doubted_limit_is_not_handed_on() -> None:
+    """One low figure stopped quoting through every restart."""
+    budget = Budget(BUDGET)
+    budget.seen(10, 9, 1.0, START)
+    again = after_restart(budget.left(START + 1, UNIX, closed=True), 3600.0)
+    assert again.limit == 120
+    assert again.wait_seconds(8.0) == 0
 
 
 def test_a_wait_from_another_clock_is_no_longer_than_two_windows() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.desk.events import BudgetSeen
-from maker.wire.limits import WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX, WINDOW_SECONDS, seen, wait_seconds
+from maker.wire.limits import WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX, WINDOW_SECONDS, seen, teaches, wait_seconds
 
 VECTORS = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "ratelimit_headers.json"
 
@@ -162,3 +162,10 @@ def test_nothing_the_exchange_sends_raises_or_makes_us_wait_beyond_the_cap(
     if budget is not None:
         assert 0 <= budget.remaining <= budget.limit
         assert 0 <= budget.reset_seconds <= WAIT_SECONDS_MAX
+
+
+def test_only_the_order_paths_own_answers_teach() -> None:
+    """A proxy's 5xx may state a limit of its own; a refusal, a 429 among them, is the exchange's."""
+    assert [status for status in (200, 201, 301, 401, 409, 422, 429, 500, 502, 503) if not teaches(status)] == [
+        301, 500, 502, 503,
+    ]  # fmt: skip
