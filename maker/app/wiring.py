@@ -234,6 +234,7 @@ def wire(config: Config, key: str, route: Route, recorder: Recorder, host: Host 
     lane = partial(lane_of, route, headers=headers, host=host)
     identity = Identity.of(config.order_prefix, rng.getrandbits(64))
     engine = startup.make_engine(config, identity)
+    engine.budget.jitter = random.Random(identity.epoch).random  # of its own: no other draw moves with it
     engine.unix_ahead_seconds = host.wall() - host.boot()
     recorder.engine = engine
     lanes = lane("panic-1"), lane("panic-2")

@@ -21,6 +21,8 @@ A stated limit that leaves nothing beside that reserve may be a mistake, or a pr
 no answer would put it right. So of a limit that small RESERVE_CALLS takes half at most, for exits and slow quotes; it
 is believed for a window; then the last believable one is tried again, and it is never handed to the next run.
 
+Two makers that wait for the same reset would wake in the same instant: each is late by a share of JITTER_SECONDS_MAX.
+
 After a restart what an earlier run left counts (`Left`, `recall`), on the wall clock, for CLOCK_BOOTTIME may have begun
 anew. Whatever could have been spent since that was written counts as spent; the next answer's headers say what was.
 """
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 
 import attrs
 
@@ -42,6 +45,7 @@ PACE_MIN = 0.05
 WAIT_MARGIN_SECONDS = 0.001  # a clock of floats must move, and be past the moment
 PACE_RECOVERY_SECONDS = 60.0  # from half the pace back to all of it
 LIMIT_MAX = 100_000  # requests a minute: a hundred times the tiers that are spoken of; more is a mistake
+JITTER_SECONDS_MAX = 0.5  # after a reset or a Retry-After; under 1 % of a window
 NOTE_SECONDS = 600.0  # between two lines on limits too small: whoever states others in turn would fill the log
 LEFT_SECONDS_MAX = 120.0  # two windows: a wait or a window's end further ahead was written by another clock
 
@@ -97,6 +101,10 @@ class Left:
     configured: int  # requests_per_minute, which it corrects; with another one it says nothing
 
 
+def no_jitter() -> float:
+    return 0.0
+
+
 @attrs.define
 class Budget:
     """Requests left, as far as we know."""
@@ -116,6 +124,9 @@ class Budget:
     doubted_until: float | None = None  # `limit` is believed until then, too small though it is; None: it is not
     note: str = ""  # a sentence for the log, taken by `take_note`
     noted_at: float = -math.inf
+    jitter: Callable[[], float] = no_jitter  # from 0 to below 1
+    late: float = 0.0  # seconds after this window's end, were nothing left of it but the reserve
+    held_until: float = 0.0  # the end of the last such window, and that late
 
     def __attrs_post_init__(self) -> None:
         self.limit = self.remaining = self.settings.requests_per_minute
@@ -156,7 +167,7 @@ class Budget:
 
     def doubt(self, seconds: float, now: float) -> None:
         """Believe a limit that is too small to quote with for so long, and say so now and then."""
-        self.doubted_until = now + seconds
+        self.doubted_until = now + seconds + self.draw()
         if now - self.noted_at >= NOTE_SECONDS:
             self.noted_at = now
             self.note = (
@@ -178,10 +189,14 @@ class Budget:
         self.throttles += 1
         if now >= self.throttled_until:
             self.pace = max(PACE_MIN, self.pace * PACE_AFTER_THROTTLE)
-        self.throttled_until = max(self.throttled_until, now + seconds)
+        self.throttled_until = max(self.throttled_until, now + seconds + self.draw())
         self.tokens = min(self.tokens, 0.0)
         self.remaining = 0
         self.window_ends_at = max(self.window_ends_at, now + seconds)
+
+    def draw(self) -> float:
+        """Seconds to be late by."""
+        return JITTER_SECONDS_MAX * self.jitter()
 
     def refill(self, now: float) -> None:
         """Bring the bucket and the window up to now."""
@@ -191,6 +206,8 @@ class Budget:
             filled = self.filling(self.filled_at, now)
             self.tokens = min(float(self.settings.burst), self.tokens + filled)
         self.filled_at = now
+        if now >= self.window_ends_at and self.remaining - self.reserve < 1:
+            self.held_until = self.window_ends_at + self.late
         if self.doubted_until is not None and now >= self.doubted_until:
             used = self.limit - self.remaining  # in this window, whatever its limit is held to be
             self.limit, self.doubted_until = self.trusted, None
@@ -198,6 +215,7 @@ class Budget:
         if now >= self.window_ends_at:
             self.remaining = self.limit
             self.window_ends_at = now + WINDOW_SECONDS
+            self.late = self.draw()
 
     def filling(self, since: float, until: float) -> float:
         """Tokens that come in between: evenly over what the window has left, never faster than the even pace."""
@@ -208,12 +226,12 @@ class Budget:
     def wait_seconds(self, now: float, spend: Spend = Spend.REPRICE) -> float:
         """Seconds until a ladder of this kind may leave; 0: now."""
         self.refill(now)
-        stopped = max(0.0, self.throttled_until - now)
+        stopped = max(0.0, self.throttled_until - now, self.held_until - now)
         wait, free, window_left = stopped, self.remaining - self.reserve, self.window_ends_at - now
         share = self.reduce_share
         ahead = share if spend is Spend.REDUCE else 0.0
         if free < 1:
-            wait = max(wait, window_left)
+            wait = max(wait, window_left + self.late)
         elif spend is not Spend.REDUCE and share > 0:  # until so much of the share is given back that one is left
             wait = max(wait, window_left - free * WINDOW_SECONDS / share)
         short = 1 - ahead - self.tokens
@@ -222,6 +240,18 @@ class Budget:
         if self.doubted_until is not None:  # then all of this is another question
             wait = min(wait, max(stopped, self.doubted_until - now))
         return wait + WAIT_MARGIN_SECONDS if wait > 0 else 0.0
+
+    def why_waiting(self, now: float) -> str:
+        """Why an ordinary ladder must wait, as a sentence's end."""
+        if now < self.throttled_until:
+            return "a 429 is obeyed"
+        if self.doubted_until is not None:
+            return f"the exchange states {self.limit} a minute"
+        if self.remaining - self.reserve - self.reduce_share < 1:
+            if self.assumed:
+                return "what was spent before this start is not known"
+            return "what is left of this window is kept for cancels and exits"
+        return "they are spent evenly"
 
     def filled_in(self, tokens: float, now: float) -> float:
         """Seconds until so many tokens have come in."""
@@ -233,7 +263,7 @@ class Budget:
 
     def capacity(self, until: float, now: float) -> float:
         """Ordinary ladders that may leave from now to a moment, as far as we know; the window's end renews it."""
-        wait = max(0.0, self.throttled_until - now)
+        wait = max(0.0, self.throttled_until - now, self.held_until - now)
         by_pace = self.tokens + self.filling(now, max(now, until))
         if until < now + wait:
             return 0.0
@@ -278,7 +308,7 @@ class Budget:
         """
         self.assumed = True
         self.filled_at, self.tokens = now, 0.0
-        self.remaining, self.window_ends_at = 0, now + WINDOW_SECONDS
+        self.remaining, self.window_ends_at, self.late = 0, now + WINDOW_SECONDS, self.draw()
         if left is None:
             return
         if left.configured == self.settings.requests_per_minute:

@@ -6,7 +6,7 @@ unix seconds, under 1e14 unix milliseconds, else unix microseconds. Instants are
 `Date`, so that our clock may be wrong.
 
 A value that is not in its grammar is ignored, never an error. Where a proxy has joined repeated fields with commas, the
-most cautious one counts. Nothing here waits: jitter and deadlines are the caller's.
+most cautious one counts. Nothing here waits: deadlines are the caller's, and jitter is `maker.desk.budget`'s.
 """
 
 from __future__ import annotations

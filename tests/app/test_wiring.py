@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -214,6 +215,19 @@ async def test_the_limit_is_learned_from_the_order_path_and_not_from_who_stands_
         for status in (200, 422, 429):
             run.on_answer(Answer(status, {**stated, "x-ratelimit-limit": str(1000 + status)}, b""))
             assert budget.limit == 1000 + status
+
+
+async def test_makers_of_one_machine_are_late_by_different_shares() -> None:
+    """Each run's own epoch decides, so that the same run is the same again."""
+    shares = []
+    for _ in range(2):
+        run = wire(CONFIG, KEY, Route("http://127.0.0.1:1", await resolve("http://127.0.0.1:1")), a_recorder().recorder)
+        share = run.engine.budget.jitter()
+        assert 0 < share < 1
+        assert share == random.Random(run.engine.identity.epoch).random()
+        shares.append(share)
+        await run.client.aclose()
+    assert shares[0] != shares[1]
 
 
 # -- where the exchange is

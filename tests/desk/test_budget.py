@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import attrs
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.desk.budget import (
+    JITTER_SECONDS_MAX,
     LIMIT_MAX,
     RESERVE_CALLS,
     WINDOW_SECONDS,
@@ -268,7 +270,7 @@ def test_a_stated_wait_is_long_enough(
     start: float, script: list[tuple[str, float]], throttle: float | None, window: tuple[int, float] | None
 ) -> None:
     """Whoever sleeps as told may send then, after few sleeps, each of which moves the clock."""
-    budget = Budget(STEADY)
+    budget = Budget(STEADY, jitter=random.Random(len(script)).random)
     now = start
     for what, amount in script:
         now += amount
@@ -397,6 +399,45 @@ def test_no_limit_is_believed_beyond_what_can_be() -> None:
     budget = Budget(BUDGET)
     budget.seen(10**9 - 1, 10**9 - 1, 60.0, START)
     assert budget.limit == budget.remaining == LIMIT_MAX
+
+
+# -- jitter
+
+
+def late(share: float) -> Budget:
+    return Budget(BUDGET, jitter=lambda: share)
+
+
+def test_two_makers_that_wait_for_the_same_moment_do_not_wake_together() -> None:
+    """At 0, stop, wait for the reset with jitter; after a 429 too. Never earlier than told."""
+    for share in (0.0, 0.3, 0.99):
+        extra = share * JITTER_SECONDS_MAX
+        throttled = late(share)
+        throttled.throttled(5.0, START)
+        assert throttled.throttled_until == START + 5.0 + extra
+        assert throttled.wait_seconds(START) >= 5.0 + extra
+        assert throttled.wait_seconds(START + 5.0 + extra - 0.01) > 0
+        stopped = late(share)
+        stopped.refill(START)
+        stopped.seen(120, 24, 50.0, START)
+        assert stopped.wait_seconds(START, Spend.REDUCE) == pytest.approx(50.0 + extra, abs=0.01)
+        for second in range(1, 50):
+            assert stopped.wait_seconds(START + second) > 0
+        assert extra == 0 or stopped.wait_seconds(START + 50.0 + extra / 2) == pytest.approx(extra / 2, abs=0.01)
+        assert stopped.wait_seconds(START + 50.01 + extra) == 0
+
+
+def test_a_start_that_waits_a_window_is_late_as_well() -> None:
+    budget = late(0.8)
+    budget.recall(None, 7.0, UNIX)
+    assert budget.wait_seconds(7.0 + WINDOW_SECONDS) == pytest.approx(1 / 1.6, abs=0.01)
+    assert budget.held_until == 7.0 + WINDOW_SECONDS + 0.4
+
+
+def test_a_window_with_requests_left_ends_on_time() -> None:
+    budget = late(0.9)
+    budget.seen(120, 60, 10.0, START)
+    assert budget.wait_seconds(START + 10.0) == 0
 
 
 def test_a_window_that_ended_gives_its_requests_back() -> None:
