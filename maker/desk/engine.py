@@ -53,6 +53,7 @@ WAIT_SECONDS_MAX = 1.0  # decide is asked at least this often, whatever happens
 LOOKS_MAX = 2  # ladders built in one decision only to see whether anything but the fair value has changed
 PATIENCE_SECONDS = 0.25  # after which a ladder not worth its request is judged again: the price of one falls slowly
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
+WAITING = "waiting"  # the first word of a market's sentence while only a request is missing
 WORTH_SECONDS_MAX = 5.0  # a position of unknown worth: so long no loss limit can be judged, of the whole account
 
 
@@ -186,6 +187,7 @@ class Engine(DeskState):
         """Spend the next request where it is worth most, or say how long to wait for one that is worth it."""
         budget = self.budget
         token_wait = {spend: budget.wait_seconds(now, spend) for spend in (Spend.REDUCE, Spend.REPRICE)}
+        self.notes.extend(budget.take_note())
         self.token_price.move(budget.tokens, budget.settings.burst, now)
         wait, stale, deadlines = WAIT_SECONDS_MAX, list[Stale](), list[float]()
         for market in self.markets.values():
@@ -224,7 +226,19 @@ class Engine(DeskState):
             if isinstance(action, PlaceLadder):
                 return action
             wait = min(wait, action)
+        for one in stale:
+            least = token_wait[Spend.REDUCE if one.spend is Spend.REDUCE else Spend.REPRICE]
+            self.tell_wait(self.markets[one.market_id], least, now)
         return Wait(wait)
+
+    def tell_wait(self, market: MarketDesk, seconds: float, now: float) -> None:
+        """Say of a market where nothing rests that it waits for a request; any other reason is the better one."""
+        if market.nothing and not market.nothing.startswith(WAITING):
+            return
+        market.nothing = ""
+        if seconds > 0 and not market.account.exposed:
+            why = self.budget.why_waiting(now)
+            market.nothing = f"{WAITING} {math.ceil(seconds)} s for the request budget: {why}"
 
     def attempt(
         self, market: MarketDesk, token_wait: Mapping[Spend, float], *, early: bool, now: float

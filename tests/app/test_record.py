@@ -240,3 +240,15 @@ def test_a_lost_journal_is_seen() -> None:
     told.journal.lost = "The journal is lost: disk full."
     assert told.recorder.journal_lost == "The journal is lost: disk full."
     assert attrs.has(records.Profit)
+
+
+def test_waiting_for_a_request_is_one_line_however_long_it_lasts() -> None:
+    """Its seconds count down on the page; in the log and the journal only the reason changes it."""
+    desk, told = recording()
+    assert desk.apply(LadderThrottled(BTC, desk.place().quote_id, 60.0)) is None
+    for _ in range(50):
+        desk.later(1.0)
+        desk.decide()
+        told.recorder.states(desk.now)
+    waiting = [line["sentence"] for line in told.lines if "for the request budget" in str(line.get("sentence"))]
+    assert waiting == ["waiting 61 s for the request budget: a 429 is obeyed"]

@@ -208,6 +208,67 @@ def test_a_throttled_ladder_was_not_placed_and_comes_again_under_a_new_name() ->
     assert again.quote_id != action.quote_id
 
 
+def sentences(desk: Desk, seconds: int) -> list[str]:
+    """What is said of the market, once a second, until a ladder leaves and is placed."""
+    said: list[str] = []
+    for _ in range(seconds):
+        action = desk.decide()
+        said.append(dict(desk.engine.states(desk.now))[BTC])
+        if isinstance(action, PlaceLadder):
+            assert desk.placed(action) is None
+            desk.decide()
+            return [*said, dict(desk.engine.states(desk.now))[BTC]]
+        desk.later(1.0)
+    raise AssertionError(f"no ladder within {seconds} s: {said}")
+
+
+def test_a_market_that_only_waits_for_a_request_says_so_and_no_longer() -> None:
+    """A 429 that asks for 120 s: two minutes without quotes had no sentence."""
+    desk = Desk.ready()
+    assert desk.apply(LadderThrottled(BTC, desk.place().quote_id, 120.0)) is None
+    said = sentences(desk, 130)
+    assert said[0] == "waiting 122 s for the request budget: a 429 is obeyed"
+    assert all(said[:-2])
+    assert said[-2:] == ["", ""]
+
+
+def test_what_keeps_the_requests_from_a_market_is_said() -> None:
+    desk = Desk.ready()
+    desk.budget_seen(24, reset_seconds=5.0)
+    assert sentences(desk, 10)[0] == (
+        "waiting 6 s for the request budget: what is left of this window is kept for cancels and exits"
+    )
+    desk = Desk.ready()
+    desk.budget_seen(4, limit=20, reset_seconds=5.0)
+    assert sentences(desk, 10)[0].endswith("for the request budget: the exchange states 20 a minute")
+    assert any("too few to quote with" in note for note in desk.engine.take_notes())
+    desk = Desk.ready()
+    desk.engine.budget.recall(None, desk.now, 1e9)
+    assert sentences(desk, 70)[0].endswith("what was spent before this start is not known")
+    desk = Desk.ready()
+    desk.engine.budget.refill(desk.now)
+    desk.engine.budget.tokens = 0.0
+    assert sentences(desk, 10)[0] == "waiting 1 s for the request budget: they are spent evenly"
+
+
+def test_a_quoted_market_that_waits_says_nothing_and_a_better_reason_stays() -> None:
+    desk = quoted()
+    desk.reference(FAIR_TICKS + 500)
+    desk.budget_seen(24, reset_seconds=30.0)
+    desk.later(1.0)
+    assert isinstance(desk.decide(), Wait)
+    assert dict(desk.engine.states(desk.now))[BTC] == ""
+    desk = Desk.ready()
+    desk.budget_seen(24, reset_seconds=30.0)
+    desk.engine.tell_wait(desk.market(), 30.0, desk.now)
+    assert desk.market().nothing.startswith("waiting 30 s")
+    desk.engine.tell_wait(desk.market(), 0.0, desk.now)
+    assert desk.market().nothing == ""
+    desk.market().nothing = "something else"
+    desk.engine.tell_wait(desk.market(), 30.0, desk.now)
+    assert desk.market().nothing == "something else"
+
+
 def test_waiting_as_told_always_gets_there() -> None:
     """A wait shorter than the clock can show would spin for ever, in virtual time without end."""
     tight = attrs.evolve(CYCLE, requote_seconds_min=0.7)
