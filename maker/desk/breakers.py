@@ -122,17 +122,22 @@ class Burst:
         """Count a fill; forget those an interval older than the newest.
 
         None is later than `exchange_ms`, the exchange's time as it told the fill (None: it has not told the time): one
-        stamped ahead, or stamped before the exchange set its clock back, would keep all that follow from counting. What
-        was told an interval ago was traded before that, whatever its stamp says.
+        stamped ahead, or stamped before the exchange set its clock back, would keep all that follow from counting.
         """
-        seconds = self.limits.burst_seconds
         value = self.grid.notional(fill.ticks, fill.lots)
         self.fills.append(Executed(fill.at_ms, now, fill.side, fill.lots, value))
         latest_ms = fill.at_ms if exchange_ms is None else exchange_ms
-        fills = [
-            attrs.evolve(one, at_ms=min(one.at_ms, latest_ms)) for one in self.fills if now - one.told_at < seconds
-        ]
-        oldest_ms = max(one.at_ms for one in fills) - seconds * 1000
+        self.fills = deque(attrs.evolve(one, at_ms=min(one.at_ms, latest_ms)) for one in self.fills)
+        self.forget(now)
+
+    def forget(self, now: float) -> None:
+        """Count no more what is an interval old: what was told then was traded before, whatever its stamp says.
+
+        Also without another fill: limits that a reload tightens are for what is traded by now, not for hours ago.
+        """
+        seconds = self.limits.burst_seconds
+        fills = [one for one in self.fills if now - one.told_at < seconds]
+        oldest_ms = max((one.at_ms for one in fills), default=0) - seconds * 1000
         self.count(deque(one for one in fills if one.at_ms > oldest_ms))
 
     def count(self, fills: deque[Executed]) -> None:
@@ -141,8 +146,10 @@ class Burst:
         self.value = sum((one.value for one in fills), Decimal(0))
         self.counts = {side: sum(one.side is side for one in fills) for side in Side}
 
-    def exceeded(self) -> tuple[Reason, str] | None:
+    def exceeded(self, now: float) -> tuple[Reason, str] | None:
         """The reason to pull when too much was traded, with what was; None when it was not."""
+        if self.fills:
+            self.forget(now)
         limits, within = self.limits, f"within {self.limits.burst_seconds:g} s"
         for side, count in self.counts.items():
             if count > limits.burst_fills_max:

@@ -90,7 +90,7 @@ class Engine(DeskState):
         """
         pulled: Trip | None = None
         for market in self.markets.values():
-            for reason, what in market.broken():
+            for reason, what in market.broken(now):
                 pulled = self.trip(reason, f"{market.market_id}: {what}") or pulled
                 if reason is Reason.BURST:
                     market.burst.freeze(what, now)  # also where nothing is left to pull

@@ -150,11 +150,11 @@ class MarketDesk:
         fair = self.fair.value(now)
         return fair.subticks if isinstance(fair, FairValue) else None
 
-    def broken(self) -> Iterator[tuple[Reason, str]]:
+    def broken(self, now: float) -> Iterator[tuple[Reason, str]]:
         """Its limits that are broken, and by what; the position's may be, and the fills that made it so too."""
         if self.account.overfilled:
             yield Reason.OVERFILLED, self.account.overfilled
-        burst = self.burst.exceeded()
+        burst = self.burst.exceeded(now)
         if burst is not None:
             yield burst
         beyond = beyond_limit(self.account, self.limits)

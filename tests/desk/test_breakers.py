@@ -219,7 +219,7 @@ def filled(burst: Burst, lots: int, at_ms: int, side: Side = Side.BUY, *, told_m
     """Whether a fill is one too many; told at `told_ms` by both clocks, else at once."""
     told_ms = at_ms if told_ms is None else told_ms
     burst.add(attrs.evolve(a_fill("t", side, lots), at_ms=at_ms), told_ms, told_ms / 1000)
-    return burst.exceeded() is not None
+    return burst.exceeded(told_ms / 1000) is not None
 
 
 def test_row_4_a_burst_is_what_was_traded_within_its_interval() -> None:
@@ -262,13 +262,30 @@ def test_row_4_an_exchange_that_sets_its_clock_back_blinds_nobody() -> None:
 
     def an_hour_earlier(lots: int, now: float) -> bool:
         burst.add(attrs.evolve(a_fill("t", Side.BUY, lots), at_ms=round(now * 1000)), round(now * 1000), 3_600 + now)
-        return burst.exceeded() is not None
+        return burst.exceeded(3_600 + now) is not None
 
     assert not filled(burst, 60, 3_600_000)
     assert not an_hour_earlier(40, 1.0)
     assert an_hour_earlier(1, 2.0)
     assert not an_hour_earlier(59, 10.0), "the first one is an interval away"
     assert an_hour_earlier(1, 10.5)
+
+
+def test_row_4_fills_of_an_interval_ago_break_no_limit_that_is_tightened_since() -> None:
+    """A reload hours after the last fill: what it says holds for what is traded by now."""
+    burst = a_burst()
+    assert not filled(burst, 60, 0)
+    burst.limits = attrs.evolve(burst.limits, burst_size_max=dec("0.05"))
+    assert burst.exceeded(9.9) is not None
+    assert burst.exceeded(10.0) is None
+
+    desk = Desk.ready()
+    assert desk.delta(fills=(a_fill("t1", Side.BUY, 60),), positions=(at_position(60),)) is None
+    desk.market().limits = desk.market().burst.limits = burst.limits
+    desk.now += 10.0
+    desk.stats()
+    desk.market().burst.add(attrs.evolve(a_fill("t2", Side.BUY, 51), at_ms=START_MS + 10_000), None, desk.now)
+    assert [reason for reason, _ in desk.market().broken(desk.now)] == [Reason.REPEATED_EXECUTION]
 
 
 def test_row_4_a_fill_stamped_ahead_switches_no_breaker_off() -> None:
@@ -290,7 +307,7 @@ def test_row_4_value_counts_beside_size() -> None:
     assert not filled(burst, 10, 0)
     assert not filled(burst, 10, 0, Side.SELL)
     assert filled(burst, 1, 0)
-    assert burst.exceeded() == (
+    assert burst.exceeded(0.0) == (
         Reason.REPEATED_EXECUTION,
         "a value of 1050.00 within 10 s, burst_value_max is 1000",
     )
@@ -302,7 +319,7 @@ def test_row_4_fills_are_counted_by_side_and_always_wait_for_a_person() -> None:
     for side in Side:
         assert not any(filled(burst, 1, number, side) for number in range(5))
     assert filled(burst, 1, 6)
-    found = burst.exceeded()
+    found = burst.exceeded(0.006)
     assert found == (Reason.REPEATED_EXECUTION, "6 fills on the buy side within 10 s, burst_fills_max is 5")
     assert found[0].latched
 
@@ -310,11 +327,11 @@ def test_row_4_fills_are_counted_by_side_and_always_wait_for_a_person() -> None:
 def test_row_4_a_frozen_market_counts_anew_and_thaws() -> None:
     burst = a_burst(burst_freeze_seconds=20.0)
     assert filled(burst, 101, 0)
-    found = burst.exceeded()
+    found = burst.exceeded(0.0)
     assert found is not None
     assert found[0] is Reason.BURST
     burst.freeze(found[1], 100.0)
-    assert burst.exceeded() is None
+    assert burst.exceeded(100.0) is None
     assert burst.frozen(119.0) == (
         "it traded too much (0.101 within 10 s, burst_size_max is 0.1); frozen for another 1 s"
     )
