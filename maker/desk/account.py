@@ -95,7 +95,7 @@ class MarketAccount:
     finished: TradeIds = attrs.field(factory=TradeIds)  # clientOrderIds of orders filled whole
     asked: dict[str, int] = attrs.field(factory=dict)  # clientOrderId -> lots asked for and not filled; oldest first
     origins: dict[str, Origin] = attrs.field(factory=dict)  # by clientOrderId, oldest first; as many as `asked`
-    overfilled: str = ""  # what was filled beyond what we asked for
+    overfilled: str = ""  # what was filled beyond what we asked for, by an order of ours or of somebody else
     cash: Decimal = Decimal(0)  # quote, since start: -sign * price * size - fees
     fees: Decimal = Decimal(0)  # quote paid; negative: rebates
     volume: Decimal = Decimal(0)  # quote traded

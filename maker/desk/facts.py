@@ -175,8 +175,14 @@ def stream_lost(desk: DeskState, market: MarketDesk, event: StreamLost) -> Trip 
 
 def book_fill(desk: DeskState, market: MarketDesk, fill: Fill, now: float) -> None:
     booked = market.filled(fill, now)
-    if booked is not None:
-        desk.new_fills.append(booked)
+    if booked is None:
+        return
+    desk.new_fills.append(booked)
+    if fill.client_order_id and not desk.identity.is_ours(fill.client_order_id):
+        # A liquidation or somebody else, told as a trade: it explains its position, so nothing else would notice it.
+        size = market.account.spec.grid.size.text(fill.lots)
+        stranger = f"{size} of order {fill.client_order_id}, which is not ours, trade {fill.trade_id}"
+        market.account.overfilled = market.account.overfilled or stranger
 
 
 def orders_read(desk: DeskState, read: OpenOrdersRead, now: float) -> Trip | None:

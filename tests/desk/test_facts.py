@@ -528,6 +528,40 @@ def test_row_14_a_position_that_the_account_read_does_not_explain_stops_for_a_pe
     assert isinstance(desk.decide(), Wait)
 
 
+@pytest.mark.parametrize("read_back", [False, True])
+@pytest.mark.parametrize("name", ["human-1", "mk2-00000007-1", None, "", "mk-earlier-1"])
+def test_row_15_a_fill_of_an_order_that_is_not_ours_stops_for_a_person(name: str | None, read_back: bool) -> None:
+    """F35: a liquidation or somebody else, told as a trade, explains its position. One without a name may be ours."""
+    desk = quoted()
+    fill, held = a_fill("t1", Side.SELL, 7, client_order_id=name), (at_position(-7),)
+    trip = desk.apply(AccountRead(held, (fill,), dec("10000"), dec("9000"))) if read_back else None
+    trip = trip or desk.delta(fills=(fill,), positions=held)
+    assert desk.market().account.explained
+    if name not in ("human-1", "mk2-00000007-1"):
+        assert trip is None
+        return
+    assert trip is not None
+    assert (trip.reason, trip.reason.latched) == (Reason.OVERFILLED, True)
+    assert trip.detail == f"BTC-PERP: 0.007 of order {name}, which is not ours, trade t1"
+    assert isinstance(desk.decide(), Wait)
+
+
+def test_trades_of_others_from_before_the_start_and_after_the_end_are_no_reason_to_stop() -> None:
+    """What `flatten` or a person did is known when a run begins; positions closed after a loss are its last act."""
+    desk = Desk.of()
+    old = a_fill("old", Side.BUY, 30, client_order_id="human-1")
+    desk.baseline(old, positions=(at_position(30),))
+    assert desk.snapshot(fills=(old,), positions=(at_position(30),)) is None
+    desk.stats()
+    desk.reference()
+    desk.quote()
+    assert desk.engine.trip(Reason.DRAWDOWN, "") is not None
+    closed = a_fill("closed", Side.SELL, 30, client_order_id="close-1")
+    assert desk.delta(fills=(closed,), positions=(at_position(0),)) is None
+    assert desk.engine.holding is not None
+    assert desk.engine.holding.reason is Reason.DRAWDOWN
+
+
 def test_a_fill_and_its_position_in_two_events_are_explained_in_time() -> None:
     desk = quoted()
     fill = a_fill("t1", Side.BUY, 7, client_order_id=next(iter(desk.market().account.resting)))
