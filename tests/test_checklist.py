@@ -247,6 +247,18 @@ def test_row_06_one_ladder_twice_has_one_effect_and_we_never_send_it_twice() -> 
     assert again.quote_id != lost.quote_id
     assert not {one.client_order_id for one in again.orders} & {one.client_order_id for one in lost.orders}
 
+    desk = Desk.ready()
+    assert desk.refused(desk.place(), "POST_ONLY_WOULD_CROSS") is None
+    assert isinstance(desk.decide(), ReadOrders)
+    desk.still_resting()
+    for _ in range(3):
+        desk.later(60.0)
+        desk.reference()
+        assert isinstance(desk.decide(), Wait), "it was refused, and nothing has changed"
+        assert why_not(desk).startswith("the exchange refused this very ladder")
+    desk.reference(FAIR_TICKS + 300)
+    assert isinstance(desk.decide(), PlaceLadder), "another one"
+
 
 @given(st.sampled_from(["1000", "2000", "5000"]), st.lists(st.integers(-10, 10), max_size=6))
 @quick
@@ -280,6 +292,18 @@ def test_row_08_a_refused_margin_is_an_unknown_state_and_the_next_ladder_is_smal
             assert isinstance(desk.decide(), ReadOrders)
             desk.still_resting()
     assert [trip and trip.reason for trip in trips] == [None, None, Reason.MARGIN_REFUSED]
+
+    desk = quoted()
+    desk.later(1.0)
+    desk.reference(FAIR_TICKS + 200)
+    refused = desk.place()
+    assert desk.refused(refused, MARGIN) is None
+    desk.still_resting()
+    for step in range(2):
+        desk.later(1.0)
+        desk.reference(FAIR_TICKS + 400 + 200 * step)
+        assert 0 < lots_of(desk.quote()) <= lots_of(refused) // 2, "also once a smaller one was accepted"
+        desk.delta()
 
 
 async def test_row_09_one_action_cancels_everything_and_blocks_entry(
@@ -385,12 +409,18 @@ def test_row_15_more_filled_than_asked_stops_for_a_person() -> None:
     assert trip.reason.latched
 
 
+@pytest.mark.parametrize(
+    ("limit", "lost", "reason"),
+    [("drawdown_max", "fallen", Reason.DRAWDOWN), ("daily_loss_max", "today", Reason.DAILY_LOSS)],
+)
 async def test_row_16_losses_halt_and_a_restart_hands_out_no_new_allowance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock, limit: str, lost: str, reason: Reason
 ) -> None:
-    """FIA. What an earlier run had lost of 10 is 9.90 here, and one more fee is too much."""
-    (tmp_path / LOSSES_FILE).write_text('{"equity": "10000", "fallen": "9.90", "day": null, "today": "0"}')
-    settings = config(tmp_path, account={"drawdown_max": dec("10")})
+    """FIA. What an earlier run had lost of 10 is 9.90 here, and one more fee is too much. Either limit alone."""
+    before = {"equity": "10000", "fallen": "0", "day": None, "today": "0", lost: "9.90"}
+    (tmp_path / LOSSES_FILE).write_text(json.dumps(before))
+    never = {"drawdown_max": dec("100000"), "daily_loss_max": dec("100000")}
+    settings = config(tmp_path, account={**never, limit: dec("10")})
     assert settings.paper is not None
     settings = attrs.evolve(settings, paper=attrs.evolve(settings.paper, state="kept"))
     async with running(settings, monkeypatch) as world:
@@ -398,7 +428,7 @@ async def test_row_16_losses_halt_and_a_restart_hands_out_no_new_allowance(
         world.delta(a_fill("t1", Side.BUY, 100), positions=(at_position(100),))
         await over(world)
         assert world.run.stop is not None
-        assert world.run.stop.reason is Reason.DRAWDOWN
+        assert world.run.stop.reason is reason
     assert latch.read(tmp_path) is not None
 
 
