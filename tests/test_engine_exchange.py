@@ -17,6 +17,7 @@ import pytest
 
 from maker.app import config, startup
 from maker.app.feeds import balances
+from maker.desk.balances import SPECK
 from maker.desk.deadman import Trip
 from maker.desk.engine import Engine
 from maker.desk.events import (
@@ -256,7 +257,11 @@ def run(pair: Wired, seconds: int) -> None:
 def test_twenty_minutes_in_which_both_sides_always_agree() -> None:
     """S5, S6, S8, S9: twenty simulated minutes; at every quiet point position, cash and orders are equal exactly."""
     pair = wired(Switches())
-    run(pair, 1200)
+    account, paid, booked = pair.exchange.state.accounts[pair.user], list[Decimal](), list[Decimal]()
+    for _ in range(1200):
+        run(pair, 1)
+        paid.append(account.funding_paid)
+        booked.append(pair.engine.funding_paid())
     fills = sum(market.account.fills for market in pair.engine.markets.values())
     assert fills == pair.exchange.own_trade_count(pair.user)
     assert fills > 100
@@ -268,7 +273,13 @@ def test_twenty_minutes_in_which_both_sides_always_agree() -> None:
     for market_id, market in pair.engine.markets.items():
         limit = market.limits.position_limit
         assert all(abs(lots) <= limit for lots in (pair.exchange.state.accounts[pair.user].quantity(market_id),))
-    # Funding was exchanged four times; a read explains every cent of the balance by fills and funding.
+    # Funding was exchanged four times, and seen by the polls: what was booked lay between what had been paid a minute
+    # before and then, and was all of it in the end.
+    assert len(set(paid)) == 5
+    for second, one in enumerate(booked):
+        lately = paid[max(0, second - 60) : second + 1]
+        assert min(lately) - SPECK <= one <= max(lately) + SPECK
+    # A whole read explains every cent of the balance by fills and funding.
     pair.pull()
     made = pair.engine.attribution()
     assert pair.engine.alarms == {}

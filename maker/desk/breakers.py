@@ -4,7 +4,8 @@ Losses are counted against the best moment (a drawdown is a loss even after a go
 exchange's day. Both outlive the run: what was lost so far is kept in a file, or a maker that crashes and comes back
 would begin every time with a whole allowance. A run begins with what the one before it had lost. Between two runs a
 fall of the account's equity counts as lost too, whatever caused it, money taken out included, as it does within a run;
-a rise does not count, so that a deposit buys no new allowance. `clear` forgets all of it.
+a rise does not count, so that a deposit buys no new allowance; within a run neither does what comes in beyond any
+funding (`maker.desk.balances`). `clear` forgets all of it.
 
 One reading of a mark that no fair value confirms is neither a loss nor a best moment: of what the profit can be, by it
 and by the reading before, the nearest to what it was is judged. A crash is seen with the next reading all the same.
@@ -85,6 +86,14 @@ class Losses:
         if lost > self.limits.daily_loss_max:
             return Reason.DAILY_LOSS, f"{lost:.2f} lost, daily_loss_max is {self.limits.daily_loss_max}"
         return None
+
+    def moved(self, amount: Decimal) -> None:
+        """Money was paid in, not earned: neither a better moment nor a loss made good. Before the profit with it."""
+        self.profit += amount
+        self.peak += amount
+        self.day_start += amount
+        if self.before is not None:
+            self.before = attrs.evolve(self.before, equity=self.before.equity + amount)
 
     def carry(self, before: Lost, profit: Decimal, equity: Decimal) -> None:
         """Count in the run before, and what the account lost between the two."""

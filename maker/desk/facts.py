@@ -86,6 +86,7 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             return account_read(desk, event, now)
         case BalanceRead():
             desk.money_read(event, now)
+            desk.balance_passed(event, now)
             return margin_lost(desk)
         case PreviewRead():
             note = desk.markets[event.market_id].previewed(event, now)
@@ -141,6 +142,8 @@ def stream_event(desk: DeskState, market: MarketDesk, event: StreamSnapshot | St
         for seen in event.positions:
             account.position(seen)
         account.positions_removed(event.removed_position_ids)
+    if event.fills or event.positions or isinstance(event, StreamSnapshot) or event.removed_position_ids:
+        desk.explain(now)
     account.heard(event.engine_ms, now)
     desk.exchange_ms = max(desk.exchange_ms or 0, event.engine_ms)
     if account.explained:
@@ -228,10 +231,11 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
         desk.account_read_due = f"{detail}; reading it again"
         desk.account_read_after = now + POSITION_REREAD_SECONDS
     desk.money_read(read, now)
-    desk.balance_read = read.balance
+    desk.explain(now)
     with exact():
-        desk.balance_explained = sum((market.worth.balance_change for market in desk.markets.values()), Decimal(0))
-    desk.funding.read(read.balance, desk.balance_explained)
+        explained = sum((market.worth.balance_change for market in desk.markets.values()), Decimal(0))
+    desk.book_balance(read.balance, explained, now)
+    desk.balances.read_whole(desk.funding.received)
     return trip or margin_lost(desk)
 
 

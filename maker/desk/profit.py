@@ -143,11 +143,12 @@ class AttributionBook:
 
 @attrs.define
 class FundingBook:
-    """Funding as each whole account read shows it: what fills do not explain of the balance's change, summed."""
+    """Funding as each read of the balance shows it: what fills do not explain of the balance's change, summed."""
 
     received: Decimal = Decimal(0)  # since the start, quote; negative: paid
     balance: Decimal = Decimal(0)  # at the last read
     explained: Decimal = Decimal(0)  # at the last read: its change since the start, by fills
+    judged: Decimal = Decimal(0)  # of `received`: looked through for money paid in
 
     def begin(self, balance: Decimal) -> None:
         """Take the balance found at the start."""
@@ -158,6 +159,13 @@ class FundingBook:
         with exact():
             self.received += (balance - self.balance) - (explained - self.explained)
         self.balance, self.explained = balance, explained
+
+    def unjudged(self) -> Decimal:
+        """What was received since this was asked last."""
+        with exact():
+            change = self.received - self.judged
+        self.judged = self.received
+        return change
 
 
 # -- markouts

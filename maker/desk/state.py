@@ -12,7 +12,9 @@ from decimal import Decimal
 
 import attrs
 
+from maker.desk.account import FILL_REPORT_SECONDS_MAX
 from maker.desk.allocation import TokenPrice
+from maker.desk.balances import Balances
 from maker.desk.breakers import Losses
 from maker.desk.budget import Budget
 from maker.desk.deadman import Reason, Trip
@@ -25,6 +27,8 @@ from maker.desk.pricing import Pricing
 from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
 from maker.desk.risk import WHOLE, AccountLimits
 from maker.desk.units import exact
+
+TRANSFER_TOLD = Decimal(1)  # quote: what comes in beyond any funding is told from here on; less may be a rounded fee
 
 
 @attrs.define
@@ -50,11 +54,12 @@ class DeskState:
     losses: Losses = attrs.field(init=False)
     margin: Margin = attrs.field(init=False)
     balance: Decimal | None = None  # perps bucket, as last read in passing
-    balance_read: Decimal | None = None  # as last read together with positions and trades
+    balance_read: Decimal | None = None  # as last booked: read with positions and trades, or told apart from fills
     balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
     available: Decimal | None = None
     balance_start: Decimal | None = None
     funding: FundingBook = attrs.field(factory=FundingBook)
+    balances: Balances = attrs.field(factory=Balances)
     alarms: dict[str, str] = attrs.field(factory=dict)  # a market, or "account" -> the first sum that did not add up
     fact_at: float = 0.0  # our clock: the last fact
     new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
@@ -89,6 +94,8 @@ class DeskState:
         self.balance_start = read.balance
         self.money_read(read, now)
         self.funding.begin(read.balance)
+        self.explain(now)
+        self.balances.agree(now)
         self.account_read_due = ""
 
     def strays(self, orders: Iterable[OrderSeen]) -> set[str]:
@@ -174,6 +181,59 @@ class DeskState:
         )
         return self.margin.allowed(market.market_id, self.lot_margin(market, now), needs, now)
 
+    # -- balances
+
+    def explain(self, now: float) -> None:
+        """Note what fills explain of the balance, after what may have changed a position, cash or an entry price."""
+        markets = self.markets.values()
+        with exact():
+            held = sum((market.worth.value for market in markets), Decimal(0))
+            explained = sum((market.worth.balance_change for market in markets), Decimal(0))
+        self.balances.explain(explained if self.all_explained else None, held, now)
+
+    @property
+    def all_explained(self) -> bool:
+        """Whether in every market the fills we know add up to the position."""
+        return all(market.account.explained for market in self.markets.values())
+
+    def balance_passed(self, read: BalanceRead, now: float) -> None:
+        """Take a balance read in passing, unless a whole read is due: what was traded may then have gone untold."""
+        if not self.account_read_due:
+            self.balances.read(read.balance, now)
+
+    def settle_balance(self, now: float) -> None:
+        """Book what a balance read in passing shows, once every stream has told the fills that it may contain."""
+        waiting = self.balances.waiting
+        if self.account_read_due or self.balance_start is None:
+            self.balances.forget()
+        elif waiting is not None and self.told_since(waiting.read_at):
+            received = self.balances.settle(self.balance_start, self.funding.received)
+            if received is not None:
+                with exact():
+                    explained = waiting.balance - self.balance_start - received
+                self.book_balance(waiting.balance, explained, now)
+
+    def told_since(self, at: float) -> bool:
+        """Whether no stream can still tell a fill of before a moment; nothing rests where one is down."""
+        heard_from = at + FILL_REPORT_SECONDS_MAX
+        return all(
+            market.heard_at is not None and market.heard_at >= heard_from if market.live else not market.account.exposed
+            for market in self.markets.values()
+        )
+
+    def book_balance(self, balance: Decimal, explained: Decimal, now: float) -> None:
+        """Book what fills do not explain: as funding, but for what comes in beyond any funding."""
+        self.balance_read, self.balance_explained = balance, explained
+        self.funding.read(balance, explained)
+        if not self.all_explained:
+            return  # it is read again; until then it says nothing
+        moved = self.balances.transferred(self.funding.unjudged(), now)
+        if moved:
+            self.losses.moved(moved)
+        if moved >= TRANSFER_TOLD:
+            self.notes.append(f"{moved:.2f} came in beyond any funding: money paid in is no profit to the loss limits")
+        self.balances.agree(now)
+
     # -- money and messages
 
     def take_booked(self) -> list[BookedFill]:
@@ -191,8 +251,8 @@ class DeskState:
         return taken
 
     def funding_paid(self) -> Decimal:
-        """Funding since the start, in quote currency, negative when received: what the last account read shows that our
-        own fills do not explain. OCX documents no funding record, so anything else unexplained would show here too.
+        """Funding since the start, in quote currency, negative when received: what the last balance booked shows that
+        our own fills do not explain. OCX documents no funding record, so anything else unexplained would show here too.
 
         balance = cash + sum(position * entry price), so this is exact whenever the exchange's arithmetic is.
         """
@@ -249,7 +309,9 @@ class DeskState:
             self.alarms.setdefault("account", f"the profit does not add up: {read}")
 
     def look(self, now: float) -> None:
-        """Settle markouts that are due, by what was known until now: before a fact changes it."""
+        """Settle markouts and balances that are due, by what was known until now: before a fact changes it."""
+        if self.balances.due(now):
+            self.settle_balance(now)
         for market in self.markets.values():
             if market.worth.markouts.due_at <= now:
                 market.worth.markouts.look(self.fact_at, now, market.fair_subticks)

@@ -68,6 +68,13 @@ class Worth:
             return self.account.spec.grid.size.value(self.account.position_lots) * (self.mark_before - self.mark)
 
     @property
+    def value(self) -> Decimal:
+        """What the position is worth, either side: at mark, or else at its entry price; quote."""
+        account, price = self.account, self.account.entry_price if self.mark is None else self.mark
+        with exact():
+            return abs(account.spec.grid.size.value(account.position_lots) * price)
+
+    @property
     def unexplained_value(self) -> Decimal:
         """Value at mark, quote, of the part of the position that the exchange states and our fills do not explain."""
         with exact():

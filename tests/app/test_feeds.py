@@ -14,6 +14,7 @@ import trio.testing
 
 from maker.app import feeds
 from maker.app.feeds import Backoff, follow_market, poll, run_market_stream, run_polls
+from maker.desk import balances
 from maker.desk.deadman import Reason
 from maker.desk.events import (
     BalanceRead,
@@ -41,6 +42,11 @@ SILENT_SECONDS_MAX = 22.5
 CONNECTS_MAX = 12  # in any minute
 MINUTE = 60.0
 BOOK = {"marketId": BTC, "sequence": 1, "bids": [{"price": "49998", "size": "1"}], "asks": [{"price": "50002", "size": "1"}]}  # fmt: skip  # noqa: E501
+
+
+def test_a_poll_is_no_longer_on_its_way_than_the_desk_believes() -> None:
+    """A balance may be as old as that when its answer comes: what was traded since is not taken for funding."""
+    assert feeds.READ_SECONDS_MAX <= balances.READ_SECONDS
 
 
 def stream_event(kind: str, sequence: int, **payload: Any) -> bytes:
