@@ -283,12 +283,12 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
 def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: float) -> Trip | None:
     """Refused whole. Whether the old ladder still rests is not documented: read it back."""
     market.ladder_refused()
-    desk.listing_due = desk.listing_due or event.status == BAD_REQUEST
     if event.code == MARGIN_CODE:
         return margin(desk, market, [market.margin_refused(now)])
     if event.code == HALTED_CODE:
         market.halt(now)
         return desk.trip(Reason.MARKET_HALTED, event.market_id)
+    desk.listing_due = desk.listing_due or event.status == BAD_REQUEST
     return failure(desk, market, f"{event.status} {event.code} {event.message}", now)
 
 

@@ -173,7 +173,7 @@ def test_row_16_a_deposit_buys_no_allowance(whole: bool) -> None:
     assert desk.engine.attribution().funding == 5010
     kept = desk.engine.losses.snapshot()
     assert kept is not None
-    assert (kept.fallen, kept.today) == (80, 80), "10 of it is funding"
+    assert (kept.fallen, kept.today) == (Decimal(80), Decimal(80)), "10 of it is funding"
     assert ["5000.00 came in beyond any funding" in note for note in desk.engine.take_notes()].count(True) == 1
 
 
@@ -195,7 +195,7 @@ def test_row_16_a_read_that_explains_no_position_pays_nothing_in() -> None:
     passes(desk, 1.0)
     kept = desk.engine.losses.snapshot()
     assert kept is not None
-    assert (kept.fallen, desk.engine.funding_paid()) == (dec("0.5"), 0)
+    assert (kept.fallen, desk.engine.funding_paid()) == (dec("0.5"), dec("0"))
 
 
 def test_the_bound_grows_with_time_and_with_the_largest_position_since_a_read_agreed() -> None:
@@ -221,7 +221,7 @@ def test_states_of_the_books_are_kept_no_longer_than_a_reading_may_need_them() -
         balances.explain(Decimal(number), Decimal(0), float(number))
     assert balances.steps[0].at == 96.0
     assert balances.settle(dec("0"), dec("0")) is None, "the first is believed when the second agrees"
-    assert balances.last == (-109, -96)
+    assert balances.last == (dec("-109"), dec("-96"))
     assert nearest(dec("-100"), *balances.last) == -100
 
 
