@@ -71,6 +71,10 @@ def main(argv: list[str]) -> int:
         from maker.monitor import alert_test
 
         return alert_test.main(argv[1:])
+    if argv[0] == "tell":
+        from maker.monitor import tell
+
+        return tell.main(argv[1:])
     if argv[0] == "check":
         from maker.preflight import command as preflight
 

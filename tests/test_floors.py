@@ -74,6 +74,7 @@ NURSERIES = {
     "monitor/delivery.py": "a worker for each target, so that one that hangs holds up no other",
     "monitor/alerting.py": "deliveries, and the daily summary beside them",
     "monitor/alert_test.py": "targets are tried side by side",
+    "monitor/tell.py": "deliveries, beside the lines that come",
     "storms/world.py": "everything in one run: exchange, maker, guard and the story",
     "edge/http_server.py": "watches for the client's end beside a stream it sends",
 }

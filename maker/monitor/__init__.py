@@ -34,4 +34,6 @@ outbox        what one target has yet to be told
 delivery      telling the targets, a worker each
 targets       their secrets, and the doors made of them
 alert_test    `alert-test`: one message to each target, and what came of it
+tell          the same targets, for whoever has no monitor: a second host's watcher, a start that was refused
+behind        giving way to those who have quotes out
 """

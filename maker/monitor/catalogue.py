@@ -79,6 +79,30 @@ class Alert(enum.Enum):
         raise_seconds=15.0,
         hides=("maker_gone", "halted"),
     )
+    LEFT_QUOTES_PULLED = Row(
+        CRITICAL,
+        "The second host found quotes that nobody had replaced in time, and cancels everything on the account: the "
+        "first host is gone, or hangs.",
+        f"Look at the first host: power, network, log. {STOP} tells whether anything rests. A maker at work all the "
+        "same: the two hosts have different configurations.",
+        happens_once=True,
+    )
+    WATCH_BLIND = Row(
+        CRITICAL,
+        "The second host cannot do its work: it cannot read the exchange, its key is refused, or it pulls and cannot "
+        "read back that old quotes are gone. Nobody stands in for the first host.",
+        "The log there (`journalctl --namespace=maker -u maker-watch`): its network, or the place of its key. If it "
+        f"could not verify: {STOP}, from any machine that has a key.",
+        happens_once=True,
+    )
+    START_REFUSED = Row(
+        CRITICAL,
+        "A start came to no maker: it was refused, or what an earlier run left could not be swept (75: quotes may "
+        "rest). The sentence says why.",
+        f"75: {STOP}; a service tries again by itself. 77: the key; 78: the sentence; {CHECK} says what a start would "
+        "meet. Then start.",
+        happens_once=True,
+    )
     AUDIT_BLIND = Row(
         WARNING,
         "The monitor cannot read the exchange: what rests there is known from the maker alone.",
@@ -196,6 +220,12 @@ class Alert(enum.Enum):
         INFO,
         "The exchange states other fees for a market than before.",
         "Compare with `edge_bps_min` and the spread: a higher maker fee may make quoting a loss.",
+        happens_once=True,
+    )
+    WATCH_AGAIN = Row(
+        INFO,
+        "The second host looks again, or has read back that what was left is gone.",
+        "Nothing; the alert before it says what was the matter.",
         happens_once=True,
     )
     DAILY_SUMMARY = Row(

@@ -34,6 +34,7 @@ from maker.launch.reloading import RELOAD_SIGNAL
 from maker.launch.settings import VERSION
 from maker.launch.terminal import can_draw
 from maker.monitor import manners, pages
+from maker.monitor.behind import stay_behind
 from maker.monitor.board import Board
 from maker.monitor.exchange import ExchangeReader, connector
 from maker.monitor.kill import TOKEN_FILE, Killer
@@ -47,8 +48,6 @@ from maker.monitor.view import About
 LOCK_FILE: Final = "monitor.lock"
 LOCK_SECONDS_MAX: Final = 10.0  # for the monitor of a run that has just ended: it sees the next one within a second
 LOCK_POLL_SECONDS: Final = 0.2
-NICENESS: Final = 5  # the maker comes first wherever the two want the same processor
-OOM_SCORE: Final = "1000"  # when memory runs out, the first to be taken
 SPARE_DESCRIPTORS: Final = 64
 FLUSH_SECONDS_MAX: Final = 0.5
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -106,14 +105,6 @@ def say(line: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads our stdout any more: the page is served all the same
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-
-
-def stay_behind() -> None:
-    """Give way to the maker, for the processor and for memory; as far as this machine lets us."""
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
 
 
 def look_on(words: Words, log: structlog.typing.FilteringBoundLogger, stack: contextlib.ExitStack) -> None:
