@@ -3,6 +3,8 @@
 parent    the order of a run: locks, venue, fire drill, kill file, maker under watch, and pulling for one that is gone
 fire_drill what an earlier run left is swept before anything is placed, which proves key and route
 start     starting processes: maker and practice exchange in sessions of their own
+telling   the process that tells alerts for whoever has no monitor, and how seldom it tells the same
+refusals  a start that came to no maker is told to people
 companion the monitor beside the maker: a thread of its own, so that the watch never waits for it
 watching  one maker's watch: the descriptors and the kill; what to do is maker.guard.watch's to say
 latch     the kill file: while it exists nothing quotes and nothing starts

@@ -8,6 +8,7 @@
     monitor      started once the maker runs, ended when all else is done, and never waited for (maker.launch.companion)
     pull         for a maker that died, was killed, could not verify, or left a write unanswered: cancel-all and read
                  back through the tail, until empty or time is up (maker.guard.exchange)
+    told         last of all, people of a start that came to no maker (maker.launch.refusals)
 
 What the maker inherits: `--result-fd`, where it writes one JSON object at its end; `--guard-fd`, the link to us, whose
 end tells it that we are gone; and the locks.
@@ -37,6 +38,7 @@ from maker.launch.companion import Companion
 from maker.launch.conductor import Conductor
 from maker.launch.fire_drill import fire_drill
 from maker.launch.lock import Lock
+from maker.launch.refusals import Refusals
 from maker.launch.reloading import RELOAD_SIGNAL, Keys, Rotating
 from maker.launch.running import RUN_FILE
 from maker.launch.start import Refusal, Status, Venue, end, killed, log, pidfd, start_maker, start_venue, write_status
@@ -52,9 +54,25 @@ INCIDENT_SECONDS_MAX = 2.0  # for its last write: the disk may hang, and the exi
 
 def run(configuration: Path, for_seconds: float | None, *, draws_status: bool = True) -> report.Report:
     """Run the bot to its end and return how it ended; a refusal to start is such an end, and no exception."""
+    refusals = Refusals(configuration)
+    ended = run_to_its_end(configuration, for_seconds, refusals, draws_status=draws_status)
+    if refusals.are_told(ended):
+        try:
+            with contextlib.ExitStack() as stack:
+                refusals.tell(ended, partial(told, catch_signals(stack)))
+        except Exception as problem:  # noqa: BLE001 - the run has ended: how is not for this to change
+            log("not told", f"nobody could be told of this start: {problem!r}.")
+    return ended
+
+
+def run_to_its_end(
+    configuration: Path, for_seconds: float | None, refusals: Refusals, *, draws_status: bool
+) -> report.Report:
+    """Run the bot and return how it ended, with everything else done and undone."""
     try:
         with contextlib.ExitStack() as stack:
-            return run_in(settings.parent_settings(configuration), for_seconds, stack, draws_status=draws_status)
+            wanted = settings.parent_settings(configuration)
+            return run_in(wanted, for_seconds, stack, refusals, draws_status=draws_status)
     except key.Unfit as problem:
         log("refused", str(problem))
         return report.without_maker(report.CREDENTIALS, str(problem))
@@ -64,7 +82,12 @@ def run(configuration: Path, for_seconds: float | None, *, draws_status: bool = 
 
 
 def run_in(
-    wanted: settings.ParentSettings, for_seconds: float | None, stack: contextlib.ExitStack, *, draws_status: bool
+    wanted: settings.ParentSettings,
+    for_seconds: float | None,
+    stack: contextlib.ExitStack,
+    refusals: Refusals,
+    *,
+    draws_status: bool,
 ) -> report.Report:
     """Run with all that must be undone on `stack`: undone in the reverse order, whatever happens."""
     signals = catch_signals(stack)
@@ -114,6 +137,7 @@ def run_in(
     watch.routine, watch.say = lambda: routine(exchange, venue), log
     conductor = Conductor(wanted, exchange, link.send, status, log)
     watch.reload, watch.tend, watch.takes = conductor.asked, conductor.look, conductor.heard
+    watch.armed = lambda: refusals.maker_beats(wanted.state_folder)
     beside: list[Callable[[], object]] = [partial(one.describe, ending=True) for one in locks]
     try:
         ended = watch.run()

@@ -38,6 +38,7 @@ class Watch:
         self.say: Callable[[str, str], object] = lambda *_words: None
         self.reload: Callable[[], object] = bool  # asked for by a signal
         self.tend: Callable[[], object] = bool  # whatever else is under way, at every look
+        self.armed: Callable[[], object] = bool  # it may place orders; at each heartbeat
         self.takes: Callable[[bytes], bool] = lambda _message: False  # a message that is no heartbeat
         self.written = b""
 
@@ -84,6 +85,7 @@ class Watch:
                     continue
                 if answer := self.judge.heard(data, seconds_now()):
                     self.link.send(answer)
+                    self.armed()
         except OSError as problem:  # any other is as its end
             return isinstance(problem, BlockingIOError)
         return False
