@@ -13,9 +13,11 @@ import tomllib
 
 import pytest
 
+from maker.app.alert_config import TARGETS_MAX
 from maker.launch.parent import INCIDENTS
 from maker.watcher.host import BEAT_SECONDS
 from maker.watcher.steps import LAST_LOOKS
+from maker.watcher.teller import STOP_SECONDS_MAX
 from tests.live.support import PROJECT
 from tests.test_deploy import DEPLOY, EXPLAINED_MAX, EXPOSURE_MAX, UNIT, directives
 
@@ -64,6 +66,10 @@ SHARED = [  # what hardens one unit hardens the other
         ("Restart", "always"),
         ("StartLimitIntervalSec", "0"),  # never given up
         ("DynamicUser", "yes"),
+        ("RuntimeDirectory", "maker-watch"),  # what was told of refused starts ...
+        ("RuntimeDirectoryPreserve", "restart"),  # ... outlives each of them
+        ("OOMPolicy", "continue"),  # what tells alerts is taken, and not the watcher with it
+        ("KillMode", "mixed"),  # it may still have to tell of the last look
         ("LoadCredential", "ocx-key:/etc/maker/ocx-watch-key"),
     ],
 )
@@ -82,7 +88,23 @@ def test_systemd_waits_longer_than_the_watcher_is_silent() -> None:
 
 
 def test_it_gets_the_time_for_a_last_look() -> None:
-    assert float(directives(WATCH_UNIT)["TimeoutStopSec"][0]) > LAST_LOOKS * 4 * CALL_BEATS
+    assert float(directives(WATCH_UNIT)["TimeoutStopSec"][0]) > LAST_LOOKS * 4 * CALL_BEATS + STOP_SECONDS_MAX
+
+
+def test_what_tells_alerts_has_room_beside_it() -> None:
+    """25 MB and eight tasks of its own; what tells, with eight targets: 60 MB, and a thread for each name."""
+    (memory,), (tasks,) = directives(WATCH_UNIT)["MemoryMax"], directives(WATCH_UNIT)["TasksMax"]
+    assert int(memory.removesuffix("M")) >= 2 * (25 + 60)
+    assert int(tasks) >= 2 * (8 + 2 + TARGETS_MAX)
+    assert values("mem_limit") == values("memswap_limit") == [memory.lower()]
+    assert values("pids_limit") == [tasks]
+
+
+def test_a_targets_secret_is_shown_how_to_be_given() -> None:
+    """In the unit's words, in the folder that the process looks in whichever unit's the configuration names."""
+    text = WATCH_UNIT.read_text()
+    assert "# LoadCredential=alerts-url:/etc/maker/alerts-url" in text
+    assert 'url_file = "/run/credentials/maker.service/alerts-url"' in text
 
 
 def test_it_stays_down_only_for_a_person() -> None:

@@ -7,5 +7,6 @@ command   words, key, signals; carries steps out by the guard's blocking sockets
 steps     what to do next: look, pull, read back, wait; generators that neither call nor look at a clock
 ages      how old each order of ours is, by the exchange's clock and by ours, whichever is the surer
 bounds    how old a working maker lets one become: from the configuration
+teller    which of its lines people are told, and the process that tells them
 notify    what systemd is told
 """

@@ -2,7 +2,7 @@
 
 It needs the standard library alone, as the red button does: neither `.venv` nor packages. Of the configuration it
 reads mode, order_prefix, [exchange] (base_url, ca_file), [watch], and the few times that bound an order's age; what is
-wrong elsewhere keeps nobody from watching.
+wrong elsewhere keeps nobody from watching. With packages it tells people too (`teller`); without, its log alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from maker.watcher.bounds import Bounds, bounds
 from maker.watcher.host import Host, Wanted, say
 from maker.watcher.notify import STOPPING, notify, status
 from maker.watcher.steps import CLEAN, CREDENTIALS, Ended
+from maker.watcher.teller import Teller, a_teller
 
 USAGE = 2  # as maker.errors.ExitCode
 USAGE_LINE = "usage: watch CONF [--key-file FILE] [--json]"
@@ -41,19 +42,24 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(USAGE_LINE + "\n")
         return CLEAN
     host: Host | None = None
+    teller = Teller(say, None)
     with contextlib.ExitStack() as stack:
         signals = parent.catch_signals(stack)
         try:
-            host = Host(wanted(parse(argv)), partial(parent.told, signals), os.environ)
+            words = parse(argv)
+            teller = a_teller(words.configuration, os.environ, say)
+            host = Host(wanted(words), partial(parent.told, signals), os.environ, say=teller.say, beside=teller)
             ended = host.watch()
         except Stopped as stopped:
             ended = Ended(stopped.exit_code, stopped.sentence)
+            teller.refused(ended)
         say("stopped", ended.sentence, level="error" if ended.exit_code else "info")
         notify(os.environ, STOPPING, status(ended.sentence))
         text = json.dumps(fields(ended, host), ensure_ascii=False) if "--json" in argv else ended.sentence
         with contextlib.suppress(OSError):  # nobody reads our stdout any more: the exit code still tells
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
+        teller.end()
     return ended.exit_code
 
 

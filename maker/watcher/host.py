@@ -10,7 +10,7 @@ import os
 import random
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from maker.guard.exchange import Exchange, follow, seconds_now
 from maker.launch import key
@@ -40,6 +40,16 @@ def say(event: str, sentence: str, *, level: str = "info") -> None:
     log(event, sentence, level=level, process="watch")
 
 
+class Beside(Protocol):
+    """What else is done in pauses; none of it waits or raises."""
+
+    def act(self) -> None:
+        """Do what is due."""
+
+    def accepted(self) -> None:
+        """The start is over: something was read."""
+
+
 class Host:
     """Whoever watches: `wait` waits so many seconds, or until told to stop and then returns True."""
 
@@ -51,9 +61,11 @@ class Host:
         *,
         now: Callable[[], float] = seconds_now,
         say: Say = say,
+        beside: Beside | None = None,
     ) -> None:
         self.wanted, self.wait, self.environment, self.now, self.say = wanted, wait, environment, now, say
-        self.is_told = False
+        self.beside = beside
+        self.is_told = self.is_accepted = False
         self.looked_up_at = float("-inf")
         self.watcher = self.new_watcher()
 
@@ -119,12 +131,22 @@ class Host:
         """Wait, telling systemd that we are ready and alive; being told to stop ends it, and every later one."""
         ends_at = self.now() + seconds
         while True:
+            self.tend()
             sentence = self.watcher.sentence()
             notify(self.environment, READY, ALIVE, status(sentence))
             left = ends_at - self.now()
             if self.is_told or left <= 0:
                 return
             self.is_told = self.wait(min(left, BEAT_SECONDS))
+
+    def tend(self) -> None:
+        """Do what else there is to do: in a pause, and so never between what is seen and what is cancelled."""
+        if self.beside is None:
+            return
+        if self.watcher.accepted and not self.is_accepted:
+            self.is_accepted = True
+            self.beside.accepted()
+        self.beside.act()
 
     def renew(self) -> bool:
         """Read the key from its place; say whether it is another one than that in use."""
