@@ -59,9 +59,9 @@ def test_each_refusal_is_told_once_for_many_retries(
         for _ in range(2):
             ended, result = finish(run.start(limits=limits))
             assert (ended, result["exit_code"], result["verified_empty"]) == (code, code, False)
+            assert result["reason"] in hook.told[0]["sentence"]
         assert hook.names() == ["start_refused"]
         assert words in hook.told[0]["sentence"]
-        assert result["reason"] in hook.told[0]["sentence"]
         assert remembered(run)[str(code)]["tellings"] == 1
         (run.folder / "state" / "refusals.json").write_text("{ nonsense")
         finish(run.start(limits=limits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_a_process_tells_by_the_configurations_targets_alone(tmp_path: Path) -> 
             + b"no JSON\n"
             + line("no_such_alert")
             + line("watch_again", "critical", "ocx_sk_canary reads"),
-            env={**room.os.environ, VARIABLE: hook.url},
+            env={**os.environ, VARIABLE: hook.url},
             capture_output=True,
             timeout=60,
         )

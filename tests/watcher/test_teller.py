@@ -183,7 +183,10 @@ def test_one_that_dies_is_started_again_a_few_times_and_told_anew() -> None:
         made.append(child("import sys; sys.stdin.readline(); raise SystemExit(1)")())
         return made[-1]
 
-    teller = Teller(lambda _event, sentence, **_level: lines.append(sentence), start, now=lambda: now[0])
+    def say(event: str, sentence: str, *, level: str = "info") -> None:
+        lines.append(sentence)
+
+    teller = Teller(say, start, now=lambda: now[0])
     teller.say("pulling", "old")
     for pause in (0.0, 1.0, 10.0, 60.0):
         now[0] += pause
