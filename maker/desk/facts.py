@@ -86,7 +86,7 @@ def book(desk: DeskState, event: Event, now: float) -> Trip | None:
             return account_read(desk, event, now)
         case BalanceRead():
             desk.money_read(event, now)
-            desk.balance_passed(event, now)
+            desk.balances.read(event.balance, now)
             return margin_lost(desk)
         case PreviewRead():
             note = desk.markets[event.market_id].previewed(event, now)

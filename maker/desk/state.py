@@ -196,13 +196,11 @@ class DeskState:
         """Whether in every market the fills we know add up to the position."""
         return all(market.account.explained for market in self.markets.values())
 
-    def balance_passed(self, read: BalanceRead, now: float) -> None:
-        """Take a balance read in passing, unless a whole read is due: what was traded may then have gone untold."""
-        if not self.account_read_due:
-            self.balances.read(read.balance, now)
-
     def settle_balance(self, now: float) -> None:
-        """Book what a balance read in passing shows, once every stream has told the fills that it may contain."""
+        """Book what a balance read in passing shows, once every stream has told the fills that it may contain.
+
+        Not while a whole read is due: what was traded may have gone untold.
+        """
         waiting = self.balances.waiting
         if self.account_read_due or self.balance_start is None:
             self.balances.forget()
