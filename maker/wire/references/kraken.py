@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 import attrs
 import msgspec
 
-from maker.wire.references.adapter import NOTHING, Adapter, Fact, moment, written
+from maker.wire.references.adapter import Adapter, Fact, written
 from maker.wire.references.exact import exact_raw
 
 TICKER: Final = "ticker"
@@ -31,14 +31,16 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Ticker(msgspec.Struct, frozen=True):
-    """A best bid and ask; numbers as they were written. When, as ISO 8601 text, is stated of late."""
+    """A best bid and ask; numbers as they were written.
+
+    Of late it has a `timestamp`, of which the document does not say what it times. It may be the last trade: not read.
+    """
 
     symbol: str
     bid: msgspec.Raw
     bid_qty: msgspec.Raw
     ask: msgspec.Raw
     ask_qty: msgspec.Raw
-    timestamp: msgspec.Raw = NOTHING
 
 
 class Tickers(msgspec.Struct, frozen=True):
@@ -96,4 +98,4 @@ class Kraken(Adapter):
     def fact(self, one: Ticker) -> Fact:
         bid, bid_size = exact_raw(one.bid), exact_raw(one.bid_qty)
         ask, ask_size = exact_raw(one.ask), exact_raw(one.ask_qty)
-        return self.quote(one.symbol, bid, bid_size, ask, ask_size, moment(one.timestamp))
+        return self.quote(one.symbol, bid, bid_size, ask, ask_size)
