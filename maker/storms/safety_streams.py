@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from maker.storms.case import MICROSECOND, NOTICE_SECONDS, Case, Verdict, each, is_ladder, seconds
@@ -16,6 +17,7 @@ from maker.storms.record import (
     Raised,
     Rearmed,
     Record,
+    ReferenceBroken,
     SecretSeen,
     Signalled,
     SnapshotRead,
@@ -40,10 +42,13 @@ def s4_fresh(case: Case) -> Verdict:
     halted = False
     stood: StoodStill | None = None  # what came in meanwhile looks fresh and is not: quotes must be pulled first
     broken_at: dict[str, float] = {}  # by market: in that very instant the parser has not seen yet what was read
-    for _, left in each(case, Left, StoodStill, BrokenRead, Tripped, Rearmed):
+    feed_broken_at: float | None = None  # a reference feed's, likewise
+    for _, left in each(case, Left, StoodStill, BrokenRead, ReferenceBroken, Tripped, Rearmed):
         match left:
             case BrokenRead():
                 broken_at[left.market_id] = left.at
+            case ReferenceBroken():
+                feed_broken_at = left.at
             case StoodStill() if not halted and left.seconds > STILL_SECONDS:
                 stood = left
             case Tripped():
@@ -67,7 +72,8 @@ def s4_fresh(case: Case) -> Verdict:
             problems.append("its stream is not live")
         if sight.stream_age > terms.stream_fresh_seconds_max + PAUSE_SECONDS:
             problems.append(f"its stream was last heard {seconds(sight.stream_age)} ago")
-        if sight.reference_age > terms.reference_stale_seconds_max + PAUSE_SECONDS:
+        is_gone_now = sight.reference_age == math.inf and feed_broken_at == left.at  # too few are open any more
+        if sight.reference_age > terms.reference_stale_seconds_max + PAUSE_SECONDS and not is_gone_now:
             problems.append(f"its reference price is {seconds(sight.reference_age)} old")
         if problems:
             verdict.broken(left.at, f"{case.lives[left.request].name} left while {', '.join(problems)}")

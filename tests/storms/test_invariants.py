@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -470,6 +471,22 @@ def a_ladder_on_a_silent_stream(story: Story) -> Record:
 @green("S4")
 def a_ladder_on_inputs_just_fresh_enough(story: Story) -> Record:
     story.ladder(sight=attrs.evolve(SIGHT, stream_age=20.0, reference_age=2.0))
+    return closes(story)
+
+
+@green("S4")
+def a_ladder_in_the_very_instant_in_which_the_feeds_are_gone(story: Story) -> Record:
+    """Storm seed 70124: three feeds ended, and the cycle's turn came before those of their readers."""
+    story.add(ReferenceBroken, exposed=False)
+    story.ladder(sight=attrs.evolve(SIGHT, reference_age=math.inf))
+    return closes(story)
+
+
+@red("S4")
+def a_ladder_a_moment_after_the_feeds_are_gone(story: Story) -> Record:
+    story.add(ReferenceBroken, exposed=False)
+    story.wait(0.001)
+    story.ladder(sight=attrs.evolve(SIGHT, reference_age=math.inf))
     return closes(story)
 
 
