@@ -22,8 +22,9 @@ from maker.launch.start import Process
 
 VENV = PROJECT_FOLDER / ".venv"
 MADE = VENV / "made"  # run.py's word that the packages are there
-SENTENCE_CHARACTERS_MAX = 600  # as maker.monitor.standing; a line is below 4096 bytes, so written whole or not at all
-REMIND_SECONDS, REMIND_SECONDS_MAX = 300.0, 14_400.0  # as maker.monitor.standing
+SENTENCE_CHARACTERS_MAX = 600  # of any alert; a line is below 4096 bytes, so written whole or not at all
+REMIND_SECONDS = 300.0  # to the first reminder of what is critical; each later one after twice as long ...
+REMIND_SECONDS_MAX = 14_400.0  # ... up to this
 DOUBLINGS_MAX = 16
 MEMORY_BYTES_MAX = 4096  # ours has 200
 NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)?")

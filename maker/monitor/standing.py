@@ -21,17 +21,15 @@ from typing import Any, Final
 import attrs
 
 from maker.app.alert_config import Severity
+from maker.launch.telling import SENTENCE_CHARACTERS_MAX, remind_seconds
 from maker.monitor.catalogue import BY_LABEL, Alert
 from maker.monitor.conditions import Condition, Seen
 
-REMIND_SECONDS: Final = 300.0  # the first reminder of what is critical; each later one after twice as long ...
-REMIND_SECONDS_MAX: Final = 14_400.0  # ... up to this
 FLAP_SECONDS: Final = 3_600.0  # after its end an alert is remembered for so long
 CLEAR_SECONDS_MAX: Final = 3_600.0
 DOUBLINGS_MAX: Final = 16
 STEP_SECONDS_MAX: Final = 5.0  # steps are a second apart; a monitor that stood still counts no more than this
 RECORDS_MAX: Final = 200  # far more than there are alerts, markets and targets; a file of more is none of ours
-SENTENCE_CHARACTERS_MAX: Final = 600
 
 Key = tuple[str, str]
 
@@ -85,8 +83,7 @@ class Record:
     @property
     def remind_seconds(self) -> float:
         """From the last telling to the next, while critical."""
-        doublings = min(max(0, self.tellings - 1), DOUBLINGS_MAX)
-        return float(min(REMIND_SECONDS_MAX, REMIND_SECONDS * 2**doublings))
+        return remind_seconds(self.tellings)
 
 
 @attrs.define

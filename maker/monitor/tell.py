@@ -32,11 +32,12 @@ from maker.app.alert_config import Severity
 from maker.errors import ConfigError, ExitCode
 from maker.launch import settings
 from maker.launch.start import log
+from maker.launch.telling import SENTENCE_CHARACTERS_MAX
 from maker.monitor.behind import stay_behind
 from maker.monitor.catalogue import BY_LABEL, Alert
 from maker.monitor.delivery import Delivery, Quiet
 from maker.monitor.messages import Sender
-from maker.monitor.standing import SENTENCE_CHARACTERS_MAX, Notice
+from maker.monitor.standing import Notice
 from maker.monitor.targets import reachable
 from maker.wire.redaction import without_secrets
 

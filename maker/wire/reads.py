@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,8 @@ from maker.wire import ocx
 from maker.wire.stream import fill, position, unix_ms
 
 PERPS = "perps"
+Row = TypeVar("Row")
+
 DECIMALS_MAX = 18  # of a price or size; tokens have no more
 GONE = frozenset({"filled", "cancelled", "rejected", "expired"})  # an order of any other status may rest
 
@@ -33,16 +36,24 @@ def markets(body: bytes) -> dict[str, ocx.Market]:
 
     ValueError where no row is left.
     """
-    rows: list[ocx.Market] = []
-    odd: list[ValueError] = []
-    for row in ocx.decode(body, list[msgspec.Raw]):
-        try:
-            rows.append(ocx.decode(bytes(row), ocx.Market))
-        except ValueError as error:
-            odd.append(error)
+    rows, odd = sifted(ocx.decode(body, list[msgspec.Raw]), lambda row: ocx.decode(row, ocx.Market))
     if odd and not rows:
-        raise odd[0]
+        raise odd[0][1]
     return {market_id: row for row in rows if (market_id := row.id or row.market_id)}
+
+
+def sifted(
+    rows: Iterable[msgspec.Raw | bytes], read: Callable[[bytes], Row]
+) -> tuple[list[Row], list[tuple[bytes, ValueError]]]:
+    """Read each row by itself: those that can be read, and the others with what is wrong with them."""
+    good: list[Row] = []
+    odd: list[tuple[bytes, ValueError]] = []
+    for raw in map(bytes, rows):
+        try:
+            good.append(read(raw))
+        except ValueError as error:
+            odd.append((raw, error))
+    return good, odd
 
 
 def market_type(row: ocx.Market) -> str:
@@ -182,15 +193,8 @@ def market_stats(body: bytes, market_id: str = "") -> tuple[MarketStats, ...]:
     where none is of `market_id`, if that is given.
     """
     several = body.lstrip().startswith(b"[")
-    rows: list[bytes] = [bytes(row) for row in ocx.decode(body, list[msgspec.Raw])] if several else [body]
-    good: list[MarketStats] = []
-    odd: list[ValueError] = []
-    for row in rows:
-        try:
-            good.append(market_stats_row(row))
-        except ValueError as error:
-            if not market_id or is_of(row, market_id):
-                odd.append(error)
+    good, left_out = sifted(ocx.decode(body, list[msgspec.Raw]) if several else [body], market_stats_row)
+    odd = [error for row, error in left_out if not market_id or is_of(row, market_id)]
     if market_id and all(one.market_id != market_id for one in good):
         raise ValueError(f"no good row of {market_id}" + (f": {odd[0]}" if odd else "")) from (odd[0] if odd else None)
     if odd and not good:

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maker.app.alert_config import Severity
+from maker.launch.telling import REMIND_SECONDS, REMIND_SECONDS_MAX
 from maker.monitor.catalogue import Alert
 from maker.monitor.conditions import Condition, Seen
 from maker.monitor.standing import (
     CLEAR_SECONDS_MAX,
     RECORDS_MAX,
-    REMIND_SECONDS,
-    REMIND_SECONDS_MAX,
     Notice,
     Standing,
 )

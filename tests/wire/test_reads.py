@@ -475,6 +475,14 @@ ODD_ROWS: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("odd", [None, [], 7, {"id": 7}, {"id": "NEW-PERP", "tickSize": 0.1}], ids=str)
+def test_an_odd_row_of_the_listing_hides_no_other(odd: object) -> None:
+    """A market of a kind that is not known yet kept the bands of all from being read, and every start from starting."""
+    assert list(reads.markets(packed([odd, {"id": "BTC-PERP"}]))) == ["BTC-PERP"]
+    with pytest.raises(ValueError):
+        reads.markets(packed([odd]))
+
+
 @pytest.mark.parametrize("odd", ODD_ROWS, ids=str)
 def test_an_odd_row_hides_no_other(odd: object) -> None:
     """One market that was listed and not priced yet hid the index of all."""
