@@ -90,8 +90,9 @@ def spec_of(market_id: str, row: ocx.Market, tier: tuple[Decimal, Decimal] | Non
 
 def refuse_small(spec: MarketSpec, level_size: Decimal) -> None:
     """Refuse levels that the exchange would; `level_size` in base units. Raises StartRefused."""
-    if spec.grid.size.count_down(level_size) < spec.lots_min:
-        least = spec.grid.size.text(spec.lots_min)
+    lots_min = max(1, spec.lots_min)
+    if spec.grid.size.count_down(level_size) < lots_min:
+        least = spec.grid.size.text(lots_min)
         small = f"market.{spec.market_id}.level_size is {level_size}, below the exchange's minimum of {least}."
         raise StartRefused(small, fix="Raise it.")
 

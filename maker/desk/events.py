@@ -30,7 +30,7 @@ class MarketSpec:
 
     market_id: str
     grid: Grid
-    lots_min: int
+    lots_min: int  # 0: it states none
     band_low_ticks: int | None
     band_high_ticks: int | None
     maker_fee_bps: Decimal  # negative: a rebate

@@ -35,12 +35,13 @@ from maker.desk.events import (
     StreamSnapshot,
 )
 from maker.desk.fair import NoFair
-from maker.desk.market import MARGIN_CODE, MarketDesk
+from maker.desk.market import MARGIN_CODE, NOT_OF_SIZE, MarketDesk
 from maker.desk.state import DeskState
 from maker.desk.units import exact
 from maker.errors import StreamBroken, StreamFault
 
 BAD_REQUEST = 400  # grid, band or fees may be others by now
+BY_CONTENT = (BAD_REQUEST, 422)  # what was asked is refused, whoever asks and whenever
 HALTED_CODE = "MARKET_HALTED"
 POSITION_READ_SECONDS = 2.0  # a fill and its position may come in different reads: until then it is read again
 # A snapshot older than what was heard is refused for so long; then the exchange set its clock back. An event further
@@ -258,6 +259,7 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
         case LadderPlaced():
             desk.ladders_placed += 1
             market = desk.markets[event.market_id]
+            desk.notes.extend(market.sizes_answered(event))
             return margin(desk, market, market.ladder_placed(event, now))
         case LadderRefused():
             return refusal(desk, desk.markets[event.market_id], event, now)
@@ -289,6 +291,11 @@ def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: floa
         market.halt(now)
         return desk.trip(Reason.MARKET_HALTED, event.market_id)
     desk.listing_due = desk.listing_due or event.status == BAD_REQUEST
+    if event.status in BY_CONTENT and event.code not in NOT_OF_SIZE and market.refused is not None:
+        notes = market.too_small(market.refused.sizes)
+        desk.notes.extend(notes)
+        if notes:
+            return None  # no failure: the next ladder is another, and follows at once
     return failure(desk, market, f"{event.status} {event.code} {event.message}", now)
 
 

@@ -65,6 +65,11 @@ class Ladder:
         """All lots of one side."""
         return sum(level.lots for level in self.side(side))
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Lots of each level, both sides."""
+        return tuple(level.lots for side in Side for level in self.side(side))
+
 
 @attrs.frozen
 class LadderInputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import attrs
@@ -32,6 +32,8 @@ from maker.errors import MakerError
 
 MARGIN_CODE = "INSUFFICIENT_MARGIN"
 DUPLICATE_CODE = "DUPLICATE_CLIENT_ORDER_ID"
+CROSS_CODE = "POST_ONLY_WOULD_CROSS"
+NOT_OF_SIZE = (MARGIN_CODE, DUPLICATE_CODE, CROSS_CODE)  # the documented ones; how it names the others is not
 
 
 class GridChanged(MakerError):
@@ -117,6 +119,11 @@ class MarketDesk:
         return self.account.spec.grid.size.count_down(self.limits.position_limit)
 
     @property
+    def whole_lots(self) -> int:
+        """What is configured for the innermost level, the smallest of them."""
+        return self.account.spec.grid.size.count_down(self.ladder_settings.level_size)
+
+    @property
     def market_id(self) -> str:
         return self.account.spec.market_id
 
@@ -167,14 +174,19 @@ class MarketDesk:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
         if spec.grid != self.account.spec.grid:
             raise GridChanged(f"{spec.market_id}: the exchange changed its tick or step size; start again to take it")
-        self.account.spec = self.at_previewed_fees(spec)
+        self.account.spec = self.as_learned(spec)
         self.looked = None
 
-    def at_previewed_fees(self, spec: MarketSpec) -> MarketSpec:
-        """A listing at the fees that a preview has told since: a listing states those of the start."""
+    def as_learned(self, spec: MarketSpec) -> MarketSpec:
+        """A listing with what was learned since.
+
+        The fees that a preview told, for a listing states those of the start; and the least size, but a whole level
+        is always tried.
+        """
         maker, taker = Liquidity.MAKER, Liquidity.TAKER
         return attrs.evolve(
             spec,
+            lots_min=max(spec.lots_min, min(self.setbacks.least.lots, self.whole_lots)),
             maker_fee_bps=self.terms.fee_bps(maker, spec.maker_fee_bps),
             taker_fee_bps=self.terms.fee_bps(taker, spec.taker_fee_bps),
         )
@@ -182,13 +194,13 @@ class MarketDesk:
     def previewed(self, read: PreviewRead, now: float) -> str:
         """Take what an order of ours would take. Returns a sentence for the log when a fee is another one."""
         note = self.terms.learn(read, self.account.spec.fee_bps(read.liquidity), now)
-        self.account.spec = self.at_previewed_fees(self.account.spec)
+        self.account.spec = self.as_learned(self.account.spec)
         return note
 
     def fees_read(self, read: FeesRead, preview_seconds: float, now: float) -> str:
         """Take fees read with the listing. Returns a sentence for the log when one is another."""
         note = self.terms.read(read, {one: self.account.spec.fee_bps(one) for one in Liquidity}, preview_seconds, now)
-        self.account.spec = self.at_previewed_fees(self.account.spec)
+        self.account.spec = self.as_learned(self.account.spec)
         if note:
             self.looked = None
         return note
@@ -296,6 +308,27 @@ class MarketDesk:
             return [self.margin_refused(now)]
         self.setbacks.refusals.accepted(now)
         return []
+
+    def sizes_answered(self, event: LadderPlaced) -> list[str]:
+        """Learn which sizes are accepted, while the ladder is in flight. Returns sentences for the log."""
+        codes = {order.client_order_id: order.code for order in event.orders or () if order.code is not None}
+        if not codes and self.sent is not None:
+            self.setbacks.least.placed(self.sent)
+        odd = [named for named, code in codes.items() if code not in NOT_OF_SIZE and named in self.account.pending]
+        return self.too_small([self.account.pending[named].lots for named in odd])
+
+    def too_small(self, sizes: Sequence[int]) -> list[str]:
+        """Orders of so many lots were refused for a reason we do not know. Returns sentences for the log.
+
+        Where the listing states no minimum, a size that was never accepted may be why: none as small is sent again.
+        """
+        stated = self.account.spec.lots_min > self.setbacks.least.lots
+        if stated or not sizes or not self.setbacks.least.refused(min(sizes), self.whole_lots):
+            return []
+        self.account.spec = self.as_learned(self.account.spec)
+        text = self.account.spec.grid.size.text
+        told = f"the exchange states no minimum size, and refused an order of {text(min(sizes))}"
+        return [f"{self.market_id}: {told}: none below {text(self.account.spec.lots_min)} is sent any more"]
 
     def ladder_refused(self) -> None:
         """Nothing of it was placed; whether the old one still rests is not known."""

@@ -1,7 +1,8 @@
 """How one market answers what goes wrong with its ladders: it waits, and asks for less.
 
 A failure makes it wait twice as long as the one before. A refusal for want of margin halves the next ladder, three in
-a row hold the market, and its size comes back slowly (S11). What rests meanwhile rests on: a pull is the caller's.
+a row hold the market, and its size comes back slowly (S11). Where a level may have been too small, the next ladder has
+none as small. What rests meanwhile rests on: a pull is the caller's.
 """
 
 from __future__ import annotations
@@ -63,6 +64,34 @@ class Refusals:
 
 
 @attrs.define
+class LeastSize:
+    """The least size of an order, learned: a listing need not state one, and one order too small costs its ladder.
+
+    A size that was accepted is large enough, and so is a whole level's: who configured that one answers for it.
+    """
+
+    accepted: int | None = None  # lots: the smallest that was accepted
+    lots: int = 0  # nothing smaller is sent
+
+    def placed(self, ladder: Ladder) -> None:
+        """All of a ladder was accepted. Of exits that proves nothing: an exchange may let the last of a position go."""
+        if not ladder.reduce_only:
+            self.accepted = min((*ladder.sizes, *(() if self.accepted is None else (self.accepted,))), default=None)
+
+    def refused(self, smallest_lots: int, whole_lots: int) -> bool:
+        """Orders were refused for a reason we do not know. True when it may be the size of the smallest.
+
+        `whole_lots` is what is configured for a level. Then the next ladder has none as small: first none of less than
+        twice the size, then none that is not known to be large enough.
+        """
+        enough = whole_lots if self.accepted is None else min(whole_lots, self.accepted)
+        if smallest_lots >= enough:
+            return False
+        self.lots = enough if self.lots else min(enough, 2 * smallest_lots)
+        return True
+
+
+@attrs.define
 class Setbacks:
     """One market's."""
 
@@ -70,6 +99,7 @@ class Setbacks:
     hold_sentence: str = ""
     failures: int = 0  # in a row
     refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
+    least: LeastSize = attrs.field(factory=LeastSize)
 
     def hold(self, now: float, sentence: str, seconds: float = MARKET_HOLD_SECONDS) -> None:
         """Quote nothing new here for a while, and never for less than is left of another; what rests stays."""

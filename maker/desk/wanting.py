@@ -125,13 +125,12 @@ def side_lots(market: MarketDesk, side: Side, cap: int, allowed: Allowed) -> int
 
 def priced(market: MarketDesk, fair: FairValue, now: float) -> Quoted:
     """What the model would quote at this moment: as if the position we lean towards were none."""
-    size, settings = market.account.spec.grid.size, market.ladder_settings
     exchange_ms = market.engine_ms + int((now - market.engine_at) * 1000)
-    lots, limit = size.count_down(settings.level_size), size.count_down(settings.position_limit)
+    limit = market.account.spec.grid.size.count_down(market.ladder_settings.position_limit)
     position = market.account.position_lots
     if (target := market.target_lots()) and abs(position) < limit:
         position = max(1 - limit, min(limit - 1, position - target))
-    return market.pricing.quote(fair, position, lots, limit, exchange_ms)
+    return market.pricing.quote(fair, position, market.whole_lots, limit, exchange_ms)
 
 
 def why_empty(market: MarketDesk, inputs: LadderInputs, ramp: Decimal) -> str:

@@ -123,7 +123,8 @@ async def grid(known: Known, market_id: str) -> Finding:
     refuse_narrow(spec, one.limits, known.config.limits, mark)
     known.specs[market_id] = spec
     tick, step = spec.grid.price.step, spec.grid.size.step
-    said = f"Tick {tick:f}, size step {step:f}, at least {spec.grid.size.text(spec.lots_min)}."
+    least = f"at least {spec.grid.size.text(spec.lots_min)}" if spec.lots_min else "no minimum stated"
+    said = f"Tick {tick:f}, size step {step:f}, {least}."
     if one.ladder.level_size % step:
         kept = spec.grid.size.text(spec.grid.size.count_down(one.ladder.level_size))
         what = f"level_size {one.ladder.level_size:f} is between two steps: {kept} is quoted."

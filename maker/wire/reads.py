@@ -83,7 +83,7 @@ def market_spec(
     return MarketSpec(
         market_id=market_id,
         grid=grid,
-        lots_min=grid.size.count_up(decimal_exact(row.min_quantity)) if row.min_quantity else 1,
+        lots_min=grid.size.count_up(decimal_exact(row.min_quantity)) if row.min_quantity else 0,
         band_low_ticks=grid.price.count_up(decimal_exact(row.price_band_low)) if row.price_band_low else None,
         band_high_ticks=grid.price.count_down(decimal_exact(row.price_band_high)) if row.price_band_high else None,
         maker_fee_bps=maker,

@@ -38,6 +38,10 @@ def order(name: str | None) -> dict[str, Any]:
         ([{**MARKET, "marketType": "spot"}], "is of type 'spot': only perpetuals are quoted"),
         ([{**MARKET, "tradingStatus": "halted"}], "the exchange says it is halted. Try again later."),
         ([{**MARKET, "minQuantity": "0.5"}], "level_size is 0.02, below the exchange's minimum of 0.500"),
+        (
+            [{**MARKET, "minQuantity": None, "stepSize": "0.5"}],
+            "level_size is 0.02, below the exchange's minimum of 0.5",
+        ),
         ([WITHOUT_FEES], "states no fees"),
         ([{**MARKET, "tickSize": None}], "neither tickSize nor decimals"),
     ],

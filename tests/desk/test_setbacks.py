@@ -16,6 +16,7 @@ from maker.desk.setbacks import (
     MARGIN_REFUSALS_MAX,
     MARKET_HOLD_SECONDS,
     PLACE_FAILURES_MAX,
+    LeastSize,
     Refusals,
     Setbacks,
 )
@@ -24,6 +25,45 @@ from maker.desk.units import Side
 from .scripted import START, holding, lots_of, quick, why_not
 
 LADDER = Ladder((Level(499_990, 10),), (Level(500_010, 5), Level(500_020, 15)))
+
+# -- the least size
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.lists(st.integers(1, 60), max_size=30))
+@quick
+def test_two_refusals_at_most_teach_the_least_size(least: int, whole: int, wanted: list[int]) -> None:
+    """Whatever minimum the exchange keeps to itself: the third refusal and those of a whole level are failures."""
+    each = LeastSize()
+    taught = 0
+    for lots in wanted:
+        sent = max(each.lots, min(lots, whole))
+        if sent >= least:
+            each.placed(Ladder((Level(499_990, sent),), ()))
+            continue
+        if each.refused(sent, whole):
+            taught += 1
+            assert sent < each.lots <= whole
+        else:
+            assert sent == whole
+    assert taught <= 2
+
+
+def test_a_refusal_of_what_was_accepted_before_is_not_one_of_size() -> None:
+    each = LeastSize()
+    each.placed(LADDER)
+    assert not each.refused(5, 20)
+    assert each.refused(4, 20)
+    assert each.lots == 5
+
+
+def test_exits_that_were_accepted_prove_no_size() -> None:
+    """An exchange may let the last of a position go, however little it is."""
+    each = LeastSize()
+    each.placed(Ladder((Level(499_990, 1),), (), reduce_only=Side.BUY))
+    each.placed(Ladder((), ()))
+    assert each.accepted is None
+    assert each.refused(1, 20)
+
 
 # -- failures
 

@@ -110,6 +110,12 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         Verdict.OK,
         "at least 0.001.",
     ),
+    "a listing without a minimum": (
+        GRID,
+        usual(ocx.MARKETS, [{**LISTED, "minQuantity": None}]),
+        Verdict.OK,
+        "size step 0.001, no minimum stated. level_step_bps",
+    ),
     "a larger tier than configured": (
         RATE,
         stating("X-RateLimit-Limit: 1200", "X-RateLimit-Remaining: 1200"),

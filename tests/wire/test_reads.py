@@ -72,9 +72,9 @@ def spec_of(row: dict[str, Any], maker: Decimal | None = None, taker: Decimal | 
 
 
 def test_the_current_spelling_derives_its_grid_from_the_decimals() -> None:
-    """Without the older fields: no band, the smallest lot as the minimum, fees from the tier."""
+    """Without the older fields: no band and no minimum stated, fees from the tier."""
     assert spec_of(CURRENT_MARKET, Decimal("-0.5"), Decimal(5)) == MarketSpec(
-        "BTC-PERP", BTC_GRID, 1, None, None, Decimal("-0.5"), Decimal(5)
+        "BTC-PERP", BTC_GRID, 0, None, None, Decimal("-0.5"), Decimal(5)
     )
 
 
