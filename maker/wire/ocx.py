@@ -67,6 +67,12 @@ IP_NOT_ALLOWED: Final = "IP_NOT_ALLOWED"
 INSUFFICIENT_SCOPE: Final = "INSUFFICIENT_SCOPE"
 
 
+# -- states we act on, in lower case ------------------------------------------------------------------------------
+
+ENDED: Final = frozenset({"rejected", "cancelled", "canceled", "expired"})  # of an order; any word unknown may rest
+CLOSED: Final = "closed"  # of a position
+
+
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
     """A JSON object: camelCase names, unknown fields ignored, missing ones refused unless defaulted."""
 
@@ -278,7 +284,7 @@ class PreviewAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
 class OrderState(Wire, frozen=True, kw_only=True):
     """An order: row of GET /perps/orders, and one level of a bulk answer. ASSUMED shape.
 
-    status: open | partially_filled | filled | cancelled | rejected. `quantity` is the original size.
+    status: open | partially_filled | filled | cancelled (or canceled) | rejected. `quantity` is the original size.
     """
 
     id: str | None = None  # None for a rejected level

@@ -18,7 +18,6 @@ from maker.wire import ocx
 LadderOutcome = LadderPlaced | LadderRefused | LadderThrottled | LadderUnknown
 
 FILLED = "filled"
-REFUSED = frozenset({"rejected", "cancelled", "expired"})  # any status we do not know is taken to rest
 
 
 def ladder_body(spec: MarketSpec, action: PlaceLadder) -> bytes:
@@ -88,5 +87,5 @@ def ladder_outcome(action: PlaceLadder, status: int, body: bytes, wait_seconds: 
 def placed(order: ocx.OrderState) -> PlacedOrder:
     """One level's fate: refused (with a code), filled at once (neither code nor resting), else resting."""
     status = order.status.lower()
-    code = (order.code or order.status) if status in REFUSED else None
+    code = (order.code or order.status) if status in ocx.ENDED else None
     return PlacedOrder(order.client_order_id or "", order.id, code is None and status != FILLED, code)

@@ -28,7 +28,8 @@ PERPS = "perps"
 Row = TypeVar("Row")
 
 DECIMALS_MAX = 18  # of a price or size; tokens have no more
-GONE = frozenset({"filled", "cancelled", "rejected", "expired"})  # an order of any other status may rest
+GONE = ocx.ENDED | {"filled"}  # an order of any other status may rest
+TRADES = frozenset({"active", "open", "trading", "live", "online", "enabled"})  # a market of any other status does not
 
 
 def markets(body: bytes) -> dict[str, ocx.Market]:
@@ -62,8 +63,8 @@ def market_type(row: ocx.Market) -> str:
 
 
 def is_active(row: ocx.Market) -> bool:
-    """Whether it trades; a site that does not say is taken to mean yes."""
-    return row.trading_status in (None, "active", "ACTIVE", "open", "trading")
+    """Whether it trades; a site that does not say is taken to mean yes, a word that we do not know to mean no."""
+    return row.trading_status is None or row.trading_status.lower() in TRADES
 
 
 def market_spec(

@@ -177,7 +177,7 @@ def position(grid: Grid, row: ocx.Position) -> PositionSeen:
     lots = grid.size.count(row.quantity)
     if lots < 0:
         raise ValueError(f"position {row.id} has quantity {row.quantity}")
-    signed = 0 if row.status == "closed" else Side(row.side).sign * lots
+    signed = 0 if row.status.lower() == ocx.CLOSED else Side(row.side).sign * lots
     entry = decimal_exact(row.entry_price) if signed else Decimal(0)
     return PositionSeen(row.market_id, row.id, signed, entry, decimal_exact(row.realized_pnl))
 

@@ -168,6 +168,8 @@ def test_the_answer_as_bytes() -> None:
         ),
         (state("x", "rejected", None), PlacedOrder("x", None, False, "rejected")),
         (state("x", "cancelled", "A", code="SELF_TRADE"), PlacedOrder("x", "A", False, "SELF_TRADE")),
+        (state("x", "canceled", "A"), PlacedOrder("x", "A", False, "canceled")),
+        (state("x", "CANCELED", "A", code="SELF_TRADE"), PlacedOrder("x", "A", False, "SELF_TRADE")),
         (state("x", "expired", "A"), PlacedOrder("x", "A", False, "expired")),
     ],
     ids=lambda value: value["status"] if isinstance(value, dict) else "",

@@ -24,7 +24,7 @@ from maker.desk.events import (
     PreviewRead,
 )
 from maker.desk.units import Grid, Side
-from maker.wire import reads
+from maker.wire import ocx, reads
 
 BTC_GRID = Grid.of(Decimal("0.1"), Decimal("0.001"))
 GRIDS = {"BTC-PERP": BTC_GRID, "ETH-PERP": Grid.of(Decimal("0.01"), Decimal("0.01"))}
@@ -128,6 +128,16 @@ def test_types_and_states_in_either_spelling() -> None:
     }
 
 
+@pytest.mark.parametrize("word", ["Active", "OPEN", "Trading", "live", "ONLINE", "Enabled"])
+def test_a_market_trades_whatever_the_capitals(word: str) -> None:
+    assert reads.is_active(ocx.Market(trading_status=word))
+
+
+@pytest.mark.parametrize("word", ["Halted", "post_only", "closed", "active ", ""])
+def test_a_market_of_a_state_we_do_not_know_does_not_trade(word: str) -> None:
+    assert not reads.is_active(ocx.Market(trading_status=word))
+
+
 def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in names}
 
@@ -213,9 +223,12 @@ def test_nothing_rests(body: bytes) -> None:
     assert reads.open_orders(body) == ()
 
 
+OVER = ("filled", "cancelled", "canceled", "CANCELED", "rejected", "expired")
+
+
 def test_what_is_over_does_not_rest() -> None:
     """Should the read list past orders too."""
-    over = [{**ORDER, "status": status} for status in ("filled", "cancelled", "rejected", "expired")]
+    over = [{**ORDER, "status": status} for status in OVER]
     assert reads.open_orders(packed([*over, {**ORDER, "status": "open"}, *over])) == (SEEN,)
 
 
@@ -280,6 +293,7 @@ POSITION: dict[str, Any] = {
         ({}, PositionSeen("BTC-PERP", "P1", 20, Decimal("50000.123456"), Decimal("-3.25"))),
         ({"side": "sell"}, PositionSeen("BTC-PERP", "P1", -20, Decimal("50000.123456"), Decimal("-3.25"))),
         ({"status": "closed"}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
+        ({"status": "CLOSED"}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
         (
             {"status": "closed", "side": "", "quantity": "0"},
             PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25")),
@@ -287,7 +301,7 @@ POSITION: dict[str, Any] = {
         ({"quantity": "0"}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
         ({"quantity": "0", "entryPrice": ""}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
     ],
-    ids=["long", "short", "closed", "closed without side", "open at nothing", "no entry price"],
+    ids=["long", "short", "closed", "CLOSED", "closed without side", "open at nothing", "no entry price"],
 )
 def test_positions(change: dict[str, Any], seen: PositionSeen) -> None:
     assert reads.positions(packed([{**POSITION, **change}]), GRIDS) == (seen,)
