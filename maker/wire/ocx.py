@@ -7,6 +7,7 @@ Numbers are strings of fixed decimals both ways; `fixed` writes one and `maker.d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
 
@@ -139,8 +140,8 @@ class MarketStats(Wire, frozen=True, kw_only=True):
     change24h: str | None = msgspec.field(default=None, name="change24h")
 
 
-class MarketStatsOf(Wire, frozen=True, kw_only=True):
-    """Whose a row of GET /perps/market-stats is, whatever else is odd about it."""
+class MarketOf(Wire, frozen=True, kw_only=True):
+    """Whose a row is, whatever else is odd about it."""
 
     market_id: str
 
@@ -331,16 +332,27 @@ class OpenOrders(Wire, frozen=True, kw_only=True):
 # -- account ------------------------------------------------------------------------------------------------------
 
 
-class Position(Wire, frozen=True, kw_only=True):
-    """A position: row of GET /perps/positions and upsert in the streams. `quantity` is unsigned."""
+class PositionRow(Wire, frozen=True, kw_only=True):
+    """A position as it is read: row of GET /perps/positions and upsert in the streams. `quantity` is unsigned.
+
+    ASSUMED: a flat one may state any side or none, and no entry price.
+    """
 
     id: str
     market_id: str
-    side: str  # buy is long
+    side: str | None = None  # buy is long
     quantity: str
+    entry_price: str | None = None
+    realized_pnl: str | None = None
+    status: str  # ASSUMED values: open | closed
+
+
+class Position(PositionRow, frozen=True, kw_only=True):
+    """A position with everything that is documented of it."""
+
+    side: str
     entry_price: str
     realized_pnl: str
-    status: str  # ASSUMED values: open | closed
 
 
 class OwnTrade(Wire, frozen=True, kw_only=True, omit_defaults=True):
@@ -364,16 +376,28 @@ class Balance(Wire, frozen=True, kw_only=True):
     """
 
     bucket: str  # wallet | perps | options | spot
-    asset: str
+    asset: str | None = None
     balance: str
     available: str
     equity: str
-    unrealized_pnl: str
-    margin_used: str
+    unrealized_pnl: str | None = None
+    margin_used: str | None = None
 
 
 class Balances(Wire, frozen=True, kw_only=True):
     balances: list[Balance]
+
+
+class BalanceRows(Wire, frozen=True, kw_only=True):
+    """`Balances`, each row to be read by itself."""
+
+    balances: list[msgspec.Raw]
+
+
+class BucketOf(Wire, frozen=True, kw_only=True):
+    """Of which bucket a row is, whatever else is odd about it."""
+
+    bucket: str
 
 
 class TransferRequest(Wire, frozen=True, kw_only=True):
@@ -486,7 +510,7 @@ class StreamPayload(Wire, frozen=True, kw_only=True):
     market_id: str | msgspec.UnsetType | None = msgspec.UNSET
     book: StreamBook | msgspec.UnsetType | None = msgspec.UNSET
     trades: list[OwnTrade] | msgspec.UnsetType = msgspec.UNSET
-    positions: list[Position] | msgspec.UnsetType = msgspec.UNSET
+    positions: Sequence[PositionRow] | msgspec.UnsetType = msgspec.UNSET
     removed_ids: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -55,6 +55,17 @@ def sifted(
         except ValueError as error:
             odd.append((raw, error))
     return good, odd
+
+
+def unless_odd(
+    rows: Iterable[msgspec.Raw], read: Callable[[bytes], Row], may_be_ours: Callable[[bytes], bool]
+) -> list[Row]:
+    """Read each row by itself, leaving out odd ones that surely are not ours; ValueError for any other odd one."""
+    good, odd = sifted(rows, read)
+    for row, error in odd:
+        if may_be_ours(row):
+            raise error
+    return good
 
 
 def market_type(row: ocx.Market) -> str:
@@ -138,15 +149,24 @@ def open_orders(body: bytes) -> tuple[OrderSeen, ...]:
     )
 
 
+def of_markets(body: bytes, shape: type[Row], market_ids: Container[str]) -> list[Row]:
+    """Rows that each name a market. Raises ValueError for an odd one that may be of `market_ids`."""
+    rows = ocx.decode(body, list[msgspec.Raw])
+    return unless_odd(rows, lambda row: ocx.decode(row, shape), lambda row: is_of(row, market_ids))
+
+
 def positions(body: bytes, grids: Mapping[str, Grid]) -> tuple[PositionSeen, ...]:
-    """Positions in the markets we know."""
-    rows = ocx.decode(body, list[ocx.Position])
+    """Positions in the markets we know. An odd row that names another market is left out, as a good one is."""
+    rows = of_markets(body, ocx.PositionRow, grids)
     return tuple(position(grids[row.market_id], row) for row in rows if row.market_id in grids)
 
 
 def own_trades(body: bytes, grids: Mapping[str, Grid]) -> tuple[Fill, ...]:
-    """Own trades in the markets we know, oldest first. One off today's grid is older than it, and than this run."""
-    rows = ocx.decode(body, list[ocx.OwnTrade])
+    """Own trades in the markets we know, oldest first, as `positions`.
+
+    One off today's grid is older than it, and than this run.
+    """
+    rows = of_markets(body, ocx.OwnTrade, grids)
     ours = [(grids[row.market_id], row) for row in rows if row.market_id in grids]
     fills = [fill(grid, row) for grid, row in ours if fits(grid, row)]
     return tuple(sorted(fills, key=lambda one: (one.at_ms, one.trade_id)))
@@ -161,8 +181,9 @@ def fits(grid: Grid, row: ocx.OwnTrade) -> bool:
 
 
 def balance(body: bytes) -> BalanceRead:
-    """The perps bucket."""
-    for row in ocx.decode(body, ocx.Balances).balances:
+    """The perps bucket. An odd row that names another bucket says nothing against it."""
+    rows = ocx.decode(body, ocx.BalanceRows).balances
+    for row in unless_odd(rows, lambda row: ocx.decode(row, ocx.Balance), is_perps):
         if row.bucket == PERPS:
             return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available), decimal_exact(row.equity))
     raise ValueError("the exchange states no perps balance")
@@ -195,7 +216,7 @@ def market_stats(body: bytes, market_id: str = "") -> tuple[MarketStats, ...]:
     """
     several = body.lstrip().startswith(b"[")
     good, left_out = sifted(ocx.decode(body, list[msgspec.Raw]) if several else [body], market_stats_row)
-    odd = [error for row, error in left_out if not market_id or is_of(row, market_id)]
+    odd = [error for row, error in left_out if not market_id or is_of(row, (market_id,))]
     if market_id and all(one.market_id != market_id for one in good):
         raise ValueError(f"no good row of {market_id}" + (f": {odd[0]}" if odd else "")) from (odd[0] if odd else None)
     if odd and not good:
@@ -210,9 +231,17 @@ def market_stats_row(body: bytes) -> MarketStats:
     return MarketStats(row.market_id, decimal_exact(row.mark_price), decimal_exact(row.index_price), rate)
 
 
-def is_of(row: bytes, market_id: str) -> bool:
-    """Whether an odd row is this market's, or may be: it does not say whose it is."""
+def is_of(row: bytes, market_ids: Container[str]) -> bool:
+    """Whether an odd row is one of these markets', or may be: it does not say whose it is."""
     try:
-        return ocx.decode(row, ocx.MarketStatsOf).market_id == market_id
+        return ocx.decode(row, ocx.MarketOf).market_id in market_ids
+    except ValueError:
+        return True
+
+
+def is_perps(row: bytes) -> bool:
+    """Whether an odd row is of the perps bucket, or may be: it does not say of which it is."""
+    try:
+        return ocx.decode(row, ocx.BucketOf).bucket == PERPS
     except ValueError:
         return True

@@ -172,14 +172,16 @@ def fill(grid: Grid, trade: ocx.OwnTrade) -> Fill:
     )
 
 
-def position(grid: Grid, row: ocx.Position) -> PositionSeen:
-    """A position row to a fact; a closed one is flat, whatever quantity it still shows."""
+def position(grid: Grid, row: ocx.PositionRow) -> PositionSeen:
+    """A position row to a fact; a closed one is flat, whatever quantity it still shows, and a flat one has no side."""
     lots = grid.size.count(row.quantity)
     if lots < 0:
         raise ValueError(f"position {row.id} has quantity {row.quantity}")
-    signed = 0 if row.status.lower() == ocx.CLOSED else Side(row.side).sign * lots
-    entry = decimal_exact(row.entry_price) if signed else Decimal(0)
-    return PositionSeen(row.market_id, row.id, signed, entry, decimal_exact(row.realized_pnl))
+    realized = Decimal(0) if row.realized_pnl is None else decimal_exact(row.realized_pnl)
+    if not lots or row.status.lower() == ocx.CLOSED:
+        return PositionSeen(row.market_id, row.id, 0, Decimal(0), realized)
+    entry = decimal_exact(row.entry_price or "")
+    return PositionSeen(row.market_id, row.id, Side(row.side).sign * lots, entry, realized)
 
 
 def unix_ms(moment: str) -> int:

@@ -299,9 +299,26 @@ POSITION: dict[str, Any] = {
             PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25")),
         ),
         ({"quantity": "0"}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
+        ({"realizedPnl": None}, PositionSeen("BTC-PERP", "P1", 20, Decimal("50000.123456"), Decimal(0))),
+        (
+            {"quantity": "0", "side": "flat", "entryPrice": None},
+            PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25")),
+        ),
+        ({"quantity": "0", "side": None}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
         ({"quantity": "0", "entryPrice": ""}, PositionSeen("BTC-PERP", "P1", 0, Decimal(0), Decimal("-3.25"))),
     ],
-    ids=["long", "short", "closed", "CLOSED", "closed without side", "open at nothing", "no entry price"],
+    ids=[
+        "long",
+        "short",
+        "closed",
+        "CLOSED",
+        "closed without side",
+        "open at nothing",
+        "no profit",
+        "flat",
+        "no side",
+        "no entry price",
+    ],
 )
 def test_positions(change: dict[str, Any], seen: PositionSeen) -> None:
     assert reads.positions(packed([{**POSITION, **change}]), GRIDS) == (seen,)
@@ -316,7 +333,18 @@ def test_positions_elsewhere_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"quantity": "-0.02"}, {"quantity": "0.0001"}, {"side": "short"}, {"entryPrice": "NaN"}, {"realizedPnl": "1e2"}],
+    [
+        {"quantity": "-0.02"},
+        {"quantity": "0.0001"},
+        {"quantity": None},
+        {"side": "short"},
+        {"side": None},
+        {"entryPrice": "NaN"},
+        {"entryPrice": None},
+        {"realizedPnl": "1e2"},
+        {"marketId": None},
+        {"marketId": 7},
+    ],
     ids=str,
 )
 def test_positions_that_make_no_sense(change: dict[str, Any]) -> None:
@@ -369,6 +397,25 @@ def test_trades_that_make_no_sense(change: dict[str, Any]) -> None:
         reads.own_trades(packed([{**TRADE, **change}]), GRIDS)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"marketId": "BTC-USDC-SPOT", "quantity": "1"}, {"marketId": "X", "id": 7, "price": 0.1, "quantity": {}}],
+    ids=str,
+)
+def test_an_odd_row_of_another_market_hides_no_row_of_ours(odd: object) -> None:
+    """A spot market's rows need not look like a perpetual's, and say nothing against them."""
+    assert len(reads.positions(packed([odd, POSITION]), GRIDS)) == 1
+    assert reads.own_trades(packed([odd, TRADE]), GRIDS) == (FILL,)
+
+
+@pytest.mark.parametrize("odd", [{"marketId": "ETH-PERP"}, {"quantity": "1"}, {"marketId": None}, [], None, 7], ids=str)
+def test_an_odd_row_that_may_be_ours_is_not_left_out(odd: object) -> None:
+    with pytest.raises(ValueError):
+        reads.positions(packed([POSITION, odd]), GRIDS)
+    with pytest.raises(ValueError):
+        reads.own_trades(packed([TRADE, odd]), GRIDS)
+
+
 def test_a_trade_off_the_grid_is_older_than_the_grid() -> None:
     """One trade from before a change of the grid must not keep us from reading the others."""
     assert len(reads.own_trades(packed([{**TRADE, "price": "50000.15"}, TRADE]), GRIDS)) == 1
@@ -388,6 +435,27 @@ BUCKET = {
 def test_the_perps_bucket_is_the_balance() -> None:
     body = packed({"balances": [{**BUCKET, "bucket": "wallet", "balance": "7"}, BUCKET]})
     assert reads.balance(body) == BalanceRead(Decimal("1000.25"), Decimal("-0.5"), Decimal(999))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"bucket": "spot", "asset": "BTC", "balance": "1"}, {**BUCKET, "bucket": "options", "equity": None}],
+    ids=str,
+)
+def test_an_odd_row_of_another_bucket_hides_no_perps(odd: object) -> None:
+    assert reads.balance(packed({"balances": [odd, BUCKET]})).equity == Decimal(999)
+
+
+@pytest.mark.parametrize("odd", [{"bucket": "perps"}, {"balance": "1"}, {"bucket": None}, None, 7], ids=str)
+def test_an_odd_row_that_may_be_of_the_perps_bucket_is_not_left_out(odd: object) -> None:
+    with pytest.raises(ValueError):
+        reads.balance(packed({"balances": [BUCKET, odd]}))
+
+
+@pytest.mark.parametrize("name", ["asset", "unrealizedPnl", "marginUsed"])
+def test_what_is_not_needed_of_a_balance_need_not_be_stated(name: str) -> None:
+    for body in (without(BUCKET, name), {**BUCKET, name: None}):
+        assert reads.balance(packed({"balances": [body]})).equity == Decimal(999)
 
 
 @pytest.mark.parametrize(

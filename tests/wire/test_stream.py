@@ -379,7 +379,6 @@ REQUIRED = [
     ("payload", "positions", "side"),
     ("payload", "positions", "quantity"),
     ("payload", "positions", "entryPrice"),
-    ("payload", "positions", "realizedPnl"),
     ("payload", "positions", "status"),
 ]
 
@@ -453,9 +452,25 @@ def test_what_is_no_fixed_decimal_breaks(path: tuple[str, ...], text: str) -> No
 
 
 @pytest.mark.parametrize("path", NUMBER_FIELDS, ids=".".join)
-@pytest.mark.parametrize("value", [1, 0.5, True, None, ["1"], {"price": "1"}], ids=repr)
+@pytest.mark.parametrize("value", [1, 0.5, True, ["1"], {"price": "1"}], ids=repr)
 def test_what_is_no_text_breaks(path: tuple[str, ...], value: object) -> None:
     breaks(live(5), changed("delta", 6, WHOLE, putting(value, *path)), StreamFault.MALFORMED)
+
+
+@pytest.mark.parametrize("path", [path for path in NUMBER_FIELDS if path[-1] != "realizedPnl"], ids=".".join)
+def test_a_number_that_is_null_breaks(path: tuple[str, ...]) -> None:
+    """All but a position's profit, which the desk does not use."""
+    breaks(live(5), changed("delta", 6, WHOLE, putting(None, *path)), StreamFault.MALFORMED)
+
+
+@pytest.mark.parametrize("side", ["flat", "", None], ids=repr)
+def test_a_position_of_nothing_needs_no_side(side: object) -> None:
+    def flatten(tree: Any) -> None:
+        tree["payload"]["positions"][0] |= {"side": side, "quantity": "0", "entryPrice": None, "realizedPnl": None}
+
+    (fact,) = live(5).feed(changed("delta", 6, WHOLE, flatten))
+    assert isinstance(fact, StreamDelta)
+    assert fact.positions == (PositionSeen(BTC, "P1", 0, Decimal(0), Decimal(0)),)
 
 
 @pytest.mark.parametrize(
