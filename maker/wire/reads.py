@@ -25,6 +25,7 @@ from maker.wire import ocx
 from maker.wire.stream import fill, position, unix_ms
 
 PERPS = "perps"
+QUOTE_ASSETS = frozenset({"USDC", "USD", "USDT"})  # ASSUMED: what the perpetuals of an account are quoted in
 Row = TypeVar("Row")
 
 DECIMALS_MAX = 18  # of a price or size; tokens have no more
@@ -183,10 +184,23 @@ def fits(grid: Grid, row: ocx.OwnTrade) -> bool:
 def balance(body: bytes) -> BalanceRead:
     """The perps bucket. An odd row that names another bucket says nothing against it."""
     rows = ocx.decode(body, ocx.BalanceRows).balances
-    for row in unless_odd(rows, lambda row: ocx.decode(row, ocx.Balance), is_perps):
-        if row.bucket == PERPS:
-            return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available), decimal_exact(row.equity))
-    raise ValueError("the exchange states no perps balance")
+    stated = unless_odd(rows, lambda row: ocx.decode(row, ocx.Balance), is_perps)
+    row = in_quote([row for row in stated if row.bucket == PERPS])
+    return BalanceRead(decimal_exact(row.balance), decimal_exact(row.available), decimal_exact(row.equity))
+
+
+def in_quote(rows: list[ocx.Balance]) -> ocx.Balance:
+    """The only row; of several, one per asset, the only one in a quote currency. ValueError for none, and for a choice.
+
+    Of several rows, one that names no asset might be their sum or any asset's: it is not chosen.
+    """
+    if not rows:
+        raise ValueError("the exchange states no perps balance")
+    found = rows if len(rows) == 1 else [row for row in rows if (row.asset or "").upper() in QUOTE_ASSETS]
+    if len(found) != 1:
+        assets = ", ".join(str(row.asset) for row in rows)
+        raise ValueError(f"which of several perps balances is the quote currency's cannot be told: {assets}")
+    return found[0]
 
 
 def account(seen: Iterable[PositionSeen], fills: Iterable[Fill], perps: BalanceRead) -> AccountRead:

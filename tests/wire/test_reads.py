@@ -452,6 +452,25 @@ def test_an_odd_row_that_may_be_of_the_perps_bucket_is_not_left_out(odd: object)
         reads.balance(packed({"balances": [BUCKET, odd]}))
 
 
+@pytest.mark.parametrize("asset", ["USDC", "usdc", "USD", "USDT"])
+def test_of_several_assets_the_quote_currency_is_the_balance(asset: str) -> None:
+    """Half a bitcoin that stood first was taken for an equity of 0.5."""
+    rows = [{**BUCKET, "asset": "BTC", "equity": "0.5"}, {**BUCKET, "asset": asset}, {**BUCKET, "asset": None}]
+    for body in (rows, rows[::-1]):
+        assert reads.balance(packed({"balances": body})).equity == Decimal(999)
+
+
+@pytest.mark.parametrize("asset", ["USDC", "EURC", "", None])
+def test_a_single_balance_is_taken_whatever_its_asset(asset: object) -> None:
+    assert reads.balance(packed({"balances": [{**BUCKET, "asset": asset}]})).equity == Decimal(999)
+
+
+@pytest.mark.parametrize("assets", [["BTC", "ETH"], ["USDC", "USD"], ["USDC", "USDC"], [None, None], [None, "BTC"]])
+def test_a_balance_that_would_have_to_be_guessed(assets: list[object]) -> None:
+    with pytest.raises(ValueError, match=f"cannot be told: {assets[0]}, {assets[1]}"):
+        reads.balance(packed({"balances": [{**BUCKET, "asset": asset} for asset in assets]}))
+
+
 @pytest.mark.parametrize("name", ["asset", "unrealizedPnl", "marginUsed"])
 def test_what_is_not_needed_of_a_balance_need_not_be_stated(name: str) -> None:
     for body in (without(BUCKET, name), {**BUCKET, name: None}):
