@@ -317,6 +317,26 @@ class BulkAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
     engine_ts: int | None = None  # when it took effect, unix ms
 
 
+class BulkLevel(Wire, frozen=True, kw_only=True):
+    """One level of a bulk answer, as far as we read it. ASSUMED: why it was refused stands under one of two names."""
+
+    id: str | None = None
+    client_order_id: str | None = None
+    status: str
+    code: str | None = None
+    reason: str | None = None  # as preview names it
+
+
+class BulkTold(Wire, frozen=True, kw_only=True):
+    """Answer of quotes/bulk, as far as we read it; a bare array of levels is read too."""
+
+    market_id: str | None = None
+    quote_id: str | None = None
+    orders: list[BulkLevel] | None = None
+    engine_ts: int | None = None
+    error: msgspec.Raw | None = None  # as in a refusal
+
+
 class CancelAllAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """Answer of cancel-all. ASSUMED shape; we believe only what we read back."""
 

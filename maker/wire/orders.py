@@ -75,17 +75,38 @@ def ladder_outcome(action: PlaceLadder, status: int, body: bytes, wait_seconds: 
             case OutcomeUnknown():
                 return LadderUnknown(action.market_id, action.quote_id, str(error))
     try:
-        answer = ocx.decode(body, ocx.BulkAnswer)
+        answer = told(body)
     except ValueError as error:
         return LadderUnknown(action.market_id, action.quote_id, f"answer {status} is not readable: {error}")
-    if answer.market_id != action.market_id or answer.quote_id not in (None, action.quote_id):
-        return LadderUnknown(action.market_id, action.quote_id, "the answer is for another ladder")
+    if not answers(action, answer):
+        return LadderUnknown(action.market_id, action.quote_id, "the answer is an error, or not for this ladder")
     orders = None if answer.orders is None else tuple(placed(order) for order in answer.orders if order.client_order_id)
     return LadderPlaced(action.market_id, action.quote_id, orders, answer.engine_ts)
 
 
-def placed(order: ocx.OrderState) -> PlacedOrder:
+def told(body: bytes) -> ocx.BulkTold:
+    """Read a success in either shape. Raises ValueError."""
+    answer: ocx.BulkTold | list[ocx.BulkLevel] = ocx.decode_union(body, ocx.BulkTold | list[ocx.BulkLevel])
+    return ocx.BulkTold(orders=answer) if isinstance(answer, list) else answer
+
+
+def answers(action: PlaceLadder, answer: ocx.BulkTold) -> bool:
+    """Whether a success is one, and surely this ladder's: by its market, its own id, or an order's; none is another's.
+
+    An object that names none of them may be any page's, or say that nothing was done in words that we do not know.
+    """
+    if answer.error is not None:
+        return False
+    if answer.market_id not in (None, action.market_id) or answer.quote_id not in (None, action.quote_id):
+        return False
+    if answer.market_id or answer.quote_id:
+        return True
+    named = {order.client_order_id for order in action.orders}
+    return any(order.client_order_id in named for order in answer.orders or ())
+
+
+def placed(order: ocx.BulkLevel) -> PlacedOrder:
     """One level's fate: refused (with a code), filled at once (neither code nor resting), else resting."""
     status = order.status.lower()
-    code = (order.code or order.status) if status in ocx.ENDED else None
+    code = (order.code or order.reason or order.status) if status in ocx.ENDED else None
     return PlacedOrder(order.client_order_id or "", order.id, code is None and status != FILLED, code)

@@ -166,6 +166,15 @@ def test_the_answer_as_bytes() -> None:
             state("x", "rejected", None, code="INSUFFICIENT_MARGIN"),
             PlacedOrder("x", None, False, "INSUFFICIENT_MARGIN"),
         ),
+        (
+            state("x", "rejected", None, reason="INSUFFICIENT_MARGIN"),
+            PlacedOrder("x", None, False, "INSUFFICIENT_MARGIN"),
+        ),
+        (state("x", "rejected", None, code="A", reason="a sentence"), PlacedOrder("x", None, False, "A")),
+        (state("x", "rejected", None, code=None, reason=None), PlacedOrder("x", None, False, "rejected")),
+        (state("x", "open", "A", reason=""), PlacedOrder("x", "A", True)),
+        ({"clientOrderId": "x", "status": "open"}, PlacedOrder("x", None, True)),
+        ({"clientOrderId": "x", "status": "rejected", "code": "A"}, PlacedOrder("x", None, False, "A")),
         (state("x", "rejected", None), PlacedOrder("x", None, False, "rejected")),
         (state("x", "cancelled", "A", code="SELF_TRADE"), PlacedOrder("x", "A", False, "SELF_TRADE")),
         (state("x", "canceled", "A"), PlacedOrder("x", "A", False, "canceled")),
@@ -208,11 +217,23 @@ def test_partial_rejections_name_each_level() -> None:
         b'{"marketId":"BTC-PERP"}',
         b'{"marketId":"BTC-PERP","quoteId":"mk-e-q1"}',
         b'{"marketId":"BTC-PERP","orders":null}',
+        b'{"quoteId":"mk-e-q1"}',
+        b'{"quoteId":"mk-e-q1","accepted":2,"cancelled":["A","B"],"error":null}',
     ],
 )
 def test_a_bare_acknowledgement_names_no_orders(body: bytes) -> None:
     """None says that what rests must be read; an empty list would say that nothing does."""
     assert outcome(200, body) == LadderPlaced("BTC-PERP", "mk-e-q1", None, None)
+
+
+@pytest.mark.parametrize("body", [b"[%s]", b'{"orders":[%s]}'])
+def test_levels_that_name_an_order_of_ours_are_this_ladders(body: bytes) -> None:
+    """An order's id is never used twice, so whatever names one answers the ladder that has it."""
+    levels = json.dumps(state("mk-e-1", "open", "A")) + "," + json.dumps(state("mk-d-9", "cancelled", "B"))
+    assert outcome(200, body % levels.encode()) == LadderPlaced(
+        "BTC-PERP", "mk-e-q1", (PlacedOrder("mk-e-1", "A", True), PlacedOrder("mk-d-9", "B", False, "cancelled")), None
+    )
+    assert isinstance(outcome(200, body % json.dumps(state("mk-d-9", "open")).encode()), LadderUnknown)
 
 
 def test_levels_without_our_id_are_not_taken_for_ours() -> None:
@@ -231,7 +252,16 @@ def test_levels_without_our_id_are_not_taken_for_ours() -> None:
         b"{}",
         b"OK",
         b"<html>fine</html>",
-        b'{"quoteId":"mk-e-q1"}',
+        b'{"ok":true}',
+        b'{"success":false}',
+        b'{"error":"INSUFFICIENT_MARGIN","message":"no"}',
+        b'{"error":{"code":"X"},"marketId":"BTC-PERP"}',
+        b'{"error":"X","marketId":"BTC-PERP","quoteId":"mk-e-q1","orders":[]}',
+        b'{"marketId":null,"quoteId":null,"orders":[]}',
+        b'[{"clientOrderId":"mk-e-1"}]',
+        b'[{"status":"open"}]',
+        b'{"quoteId":"mk-e-q0"}',
+        b'{"marketId":"ETH-PERP","quoteId":"mk-e-q1"}',
         b'{"marketId":"BTC-PERP","orders":[{}]}',
         b'{"marketId":"BTC-PERP","orders":{}}',
         b'{"marketId":"BTC-PERP","engineTs":"soon"}',
