@@ -270,15 +270,15 @@ class PreviewRequest(Wire, frozen=True, kw_only=True):
 
 
 class PreviewAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
-    """Answer of POST /perps/orders/preview."""
+    """Answer of POST /perps/orders/preview. What we have no need of may be missing."""
 
     notional: str
     margin_required: str
-    est_fee: str
+    est_fee: str | None = None
     fee_bps: str
     fee_role: str
-    approved: bool
-    rolling30d_volume: str = msgspec.field(name="rolling30dVolume")  # ASSUMED name
+    approved: bool | None = None
+    rolling30d_volume: str | None = msgspec.field(default=None, name="rolling30dVolume")  # ASSUMED name
     reason: str | None = None
 
 

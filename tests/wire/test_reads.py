@@ -23,6 +23,7 @@ from maker.desk.events import (
     PreviewOrder,
     PreviewRead,
 )
+from maker.desk.terms import Terms
 from maker.desk.units import Grid, Side
 from maker.wire import ocx, reads
 
@@ -514,10 +515,32 @@ def test_a_preview() -> None:
 
 
 @pytest.mark.parametrize("field", ["notional", "marginRequired", "feeBps", "feeRole", "rolling30dVolume"])
-@pytest.mark.parametrize("value", [None, "NaN", "1e5", 5, "both"])
+@pytest.mark.parametrize("value", ["NaN", "1e5", 5, "both"])
 def test_a_preview_that_makes_no_sense(field: str, value: object) -> None:
     with pytest.raises(ValueError):
         reads.preview(ASKED, packed({**PREVIEWED, field: value}))
+
+
+@pytest.mark.parametrize("field", ["notional", "marginRequired", "feeBps", "feeRole"])
+def test_a_preview_without_what_it_is_asked_for(field: str) -> None:
+    for body in (without(PREVIEWED, field), {**PREVIEWED, field: None}):
+        with pytest.raises(ValueError):
+            reads.preview(ASKED, packed(body))
+
+
+@pytest.mark.parametrize("field", ["rolling30dVolume", "estFee", "approved", "reason"])
+def test_a_preview_teaches_margin_and_fee_whatever_else_it_leaves_out(field: str) -> None:
+    """The name of the rolling volume is a guess: under another one, no preview taught anything."""
+    for body in (without(PREVIEWED, field), {**PREVIEWED, field: None}):
+        read = reads.preview(ASKED, packed(body))
+        assert (read.notional, read.margin_required) == (Decimal("1000.02"), Decimal("60.0012"))
+        assert (read.fee_bps, read.liquidity) == (Decimal("-0.2"), Liquidity.MAKER)
+        assert read.volume_30d.is_nan() is (field == "rolling30dVolume")
+
+
+def test_a_volume_that_is_not_stated_is_told_as_no_number() -> None:
+    read = reads.preview(ASKED, packed(without(PREVIEWED, "rolling30dVolume")))
+    assert Terms().learn(read, Decimal(5), 0.0).endswith("volume of 30 days NaN")
 
 
 def test_the_reads_together() -> None:
