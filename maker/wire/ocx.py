@@ -150,9 +150,9 @@ class FeeTier(Wire, frozen=True, kw_only=True):
     """One tier of GET /perps/fees. ASSUMED shape throughout."""
 
     tier: str
-    min_volume30d: str = msgspec.field(name="minVolume30d")
-    maker_fee_bps: str
-    taker_fee_bps: str
+    min_volume30d: str | float | None = msgspec.field(default=None, name="minVolume30d")
+    maker_fee_bps: str | float  # ASSUMED a string; numbers are read too, as in the listing
+    taker_fee_bps: str | float
 
 
 class Fees(Wire, frozen=True, kw_only=True):

@@ -120,8 +120,13 @@ def grid_step(name: str, stated: str | None, decimals: int | None) -> Decimal:
 
 
 def optional_decimal(value: str | float | None) -> Decimal | None:
+    """A rate, where one is stated."""
+    return None if value is None else rate(value)
+
+
+def rate(value: str | float) -> Decimal:
     """A rate that may be a string or a JSON number."""
-    return None if value is None else decimal_exact(str(value))
+    return decimal_exact(str(value))
 
 
 def fee_tier(body: bytes) -> tuple[Decimal, Decimal] | None:
@@ -129,7 +134,7 @@ def fee_tier(body: bytes) -> tuple[Decimal, Decimal] | None:
     fees = ocx.decode(body, ocx.Fees)
     for tier in fees.tiers:
         if tier.tier == fees.current:
-            return decimal_exact(tier.maker_fee_bps), decimal_exact(tier.taker_fee_bps)
+            return rate(tier.maker_fee_bps), rate(tier.taker_fee_bps)
     return None
 
 

@@ -184,6 +184,12 @@ def test_our_tier_is_the_one_named() -> None:
     assert reads.fee_tier(body) == (Decimal("-0.25"), Decimal(4))
 
 
+def test_a_tier_in_json_numbers_is_exact() -> None:
+    numbers = {**TIER, "minVolume30d": 1000000, "makerFeeBps": -0.1, "takerFeeBps": 4}
+    for tier in (numbers, without(numbers, "minVolume30d")):
+        assert reads.fee_tier(packed({"tiers": [tier], "current": "MM"})) == (Decimal("-0.1"), Decimal(4))
+
+
 @pytest.mark.parametrize(
     "fees", [{"tiers": [TIER]}, {"tiers": [TIER], "current": None}, {"tiers": [TIER], "current": "x"}, {"tiers": []}]
 )
@@ -192,8 +198,8 @@ def test_no_tier_of_ours(fees: dict[str, Any]) -> None:
     assert reads.fee_tier(packed(fees)) is None
 
 
-@pytest.mark.parametrize("maker", ["NaN", "free", "1e-1", ""])
-def test_a_fee_that_is_none(maker: str) -> None:
+@pytest.mark.parametrize("maker", ["NaN", "free", "1e-1", "", None, True, [], 1e-9])
+def test_a_fee_that_is_none(maker: object) -> None:
     with pytest.raises(ValueError):
         reads.fee_tier(packed({"tiers": [{**TIER, "makerFeeBps": maker}], "current": "MM"}))
 
