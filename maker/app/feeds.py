@@ -290,10 +290,11 @@ async def poll(
     with trio.move_on_after(READ_SECONDS_MAX):
         try:
             answer = await client.get(path, params)
-            if needed and answer.status in (401, 403):
-                raise Unauthorized(answer.status, "", f"{path} was refused")
             if answer.status == 200:
                 return parse(answer.body)
+            refused = ocx.refusal(answer.status, answer.body, 0.0)
+            if needed and isinstance(refused, Unauthorized):
+                raise Unauthorized(answer.status, refused.code, f"{path} was refused")
             reason = f"answer {answer.status}"
         except (OutcomeUnknown, ValueError) as error:
             reason = str(error)[:REASON_CHARACTERS_MAX]

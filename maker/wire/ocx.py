@@ -604,6 +604,8 @@ def decode_union(body: bytes, shape: object) -> Any:
 def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttled | Unauthorized | OutcomeUnknown:
     """Turn an answer that is no success into the error to raise: by status first, then by code.
 
+    A key that was revoked is answered 409, and is as little use as an unknown one.
+
     `wait_seconds` is what the headers ask for (see `maker.wire.limits`); used for 429 only. A 5xx, a redirect or any
     other status leaves the outcome unknown; reads may simply be tried again, writes may not. So does a 408: a server
     sends it to a connection that was idle for too long, and it may cross with our request and answer nothing. What the
@@ -616,7 +618,7 @@ def refusal(status: int, body: bytes, wait_seconds: float) -> Refused | Throttle
         code, message = "", without_secrets(body[:BODY_SHOWN_BYTES_MAX].decode("ascii", "replace"))[:80]
     if status == 429:
         return Throttled(wait_seconds)
-    if status in (401, 403):
+    if status in (401, 403) or (status == 409 and code == KEY_REVOKED):
         return Unauthorized(status, code, message)
     if 400 <= status < 500 and status != 408:
         return Refused(status, code, message)

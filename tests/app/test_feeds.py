@@ -517,6 +517,15 @@ async def test_a_poll_that_is_forbidden_ends_the_polls(path: str, status: int, a
         assert caught.value.status == status
 
 
+@pytest.mark.parametrize("path", [ocx.MARKET_STATS, ocx.BALANCES, ocx.MARKETS])
+async def test_a_poll_with_a_revoked_key_ends_the_polls(path: str, autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[path] = saying({"error": "KEY_REVOKED"}, 409)
+        with trio.move_on_after(300.0), pytest.raises(Unauthorized, match="409 KEY_REVOKED"):
+            await run_polls(stage.client, {BTC: spec()}, stage.inlet)
+        assert len(stage.site.seen(path)) == 1
+
+
 async def test_a_market_with_another_grid_ends_the_polls(autojump_clock: Clock) -> None:
     """Every integer we hold would mean another price."""
     async with staged() as stage:

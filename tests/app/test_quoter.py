@@ -267,11 +267,11 @@ async def test_a_write_is_not_abandoned_when_the_cycle_is_cancelled(autojump_clo
         assert one.stage.switch.unknown_write_at is None
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_forbidden_ladder_leaves_the_cycle(status: int, autojump_clock: Clock) -> None:
+@pytest.mark.parametrize(("status", "code"), [(401, "NO"), (403, "NO"), (409, "KEY_REVOKED")])
+async def test_a_forbidden_ladder_leaves_the_cycle(status: int, code: str, autojump_clock: Clock) -> None:
     async with quoting() as one:
-        one.stage.site.script(ocx.QUOTES_BULK, saying({"error": "NO"}, status))
-        with pytest.raises(Unauthorized) as caught:
+        one.stage.site.script(ocx.QUOTES_BULK, saying({"error": code}, status))
+        with trio.move_on_after(60.0), pytest.raises(Unauthorized) as caught:
             await one.quoter.run()
         assert caught.value.status == status
         assert one.stage.switch.write_scope is None

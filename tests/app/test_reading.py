@@ -62,6 +62,14 @@ async def test_a_forbidden_read_is_not_repeated(status: int, autojump_clock: Clo
         assert len(stage.site.log) == 1
 
 
+async def test_a_read_with_a_revoked_key_is_not_repeated(autojump_clock: Clock) -> None:
+    async with staged() as stage:
+        stage.site.usual[ocx.BALANCES] = saying({"error": "KEY_REVOKED"}, 409)
+        with trio.move_on_after(60.0), pytest.raises(Unauthorized):
+            await stage.reader.get(ocx.BALANCES, reads.balance)
+        assert len(stage.site.log) == 1
+
+
 async def test_one_read_of_the_orders_is_one_read(autojump_clock: Clock) -> None:
     async with staged() as stage:
         stage.site.script(ocx.ORDERS, saying({"error": "X"}, 404), silent, saying(b"{"))

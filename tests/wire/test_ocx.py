@@ -346,6 +346,16 @@ def test_the_status_decides_first(body: bytes) -> None:
         assert isinstance(ocx.refusal(status, body, 0.0), OutcomeUnknown), status
 
 
+@pytest.mark.parametrize("body", [b'{"error":"KEY_REVOKED"}', b'{"error":"Conflict","code":"KEY_REVOKED"}'])
+def test_a_revoked_key_is_no_credential(body: bytes) -> None:
+    """Documented as a 409, which is otherwise a refusal of the one call."""
+    error = ocx.refusal(409, body, 0.0)
+    assert isinstance(error, Unauthorized)
+    assert (error.status, error.code) == (409, "KEY_REVOKED")
+    assert isinstance(ocx.refusal(409, b'{"error":"MARKET_HALTED"}', 0.0), Refused)
+    assert isinstance(ocx.refusal(422, body, 0.0), Refused)
+
+
 @given(st.integers(100, 599).filter(lambda status: not 200 <= status < 300), garbage)
 @quick
 def test_only_a_4xx_says_not_applied(status: int, body: bytes) -> None:

@@ -321,7 +321,7 @@ def test_a_duplicate_id_is_unknown(spelled: Any) -> None:
 
 
 @SPELLINGS
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [401, 403, 409])
 def test_credentials_are_raised(spelled: Any, status: int) -> None:
     with pytest.raises(Unauthorized) as caught:
         outcome(status, spelled("KEY_REVOKED"))
