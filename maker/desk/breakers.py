@@ -87,11 +87,8 @@ class Losses:
             return Reason.DAILY_LOSS, f"{lost:.2f} lost, daily_loss_max is {self.limits.daily_loss_max}"
         return None
 
-    def moved(self, amount: Decimal) -> None:
-        """Money was paid in, not earned: neither a better moment nor a loss made good. Before the profit with it."""
-        self.profit += amount
-        self.peak += amount
-        self.day_start += amount
+    def paid_in(self, amount: Decimal) -> None:
+        """Money was paid in since the start: it is in `equity_start` from now on, and hides no loss between two runs."""
         if self.before is not None:
             self.before = attrs.evolve(self.before, equity=self.before.equity + amount)
 

@@ -58,6 +58,7 @@ class DeskState:
     balance_explained: Decimal = Decimal(0)  # its change since the start as our own fills explain it
     available: Decimal | None = None
     balance_start: Decimal | None = None
+    paid_in: Decimal = Decimal(0)  # since then, quote: in no profit
     funding: FundingBook = attrs.field(factory=FundingBook)
     balances: Balances = attrs.field(factory=Balances)
     alarms: dict[str, str] = attrs.field(factory=dict)  # a market, or "account" -> the first sum that did not add up
@@ -227,9 +228,11 @@ class DeskState:
             return  # it is read again; until then it says nothing
         moved = self.balances.transferred(self.funding.unjudged(), now)
         if moved:
-            self.losses.moved(moved)
+            with exact():
+                self.paid_in += moved
+            self.losses.paid_in(moved)
         if moved >= TRANSFER_TOLD:
-            self.notes.append(f"{moved:.2f} came in beyond any funding: money paid in is no profit to the loss limits")
+            self.notes.append(f"{moved:.2f} came in beyond any funding: money paid in is no profit")
         self.balances.agree(now)
 
     # -- money and messages
@@ -250,14 +253,15 @@ class DeskState:
 
     def funding_paid(self) -> Decimal:
         """Funding since the start, in quote currency, negative when received: what the last balance booked shows that
-        our own fills do not explain. OCX documents no funding record, so anything else unexplained would show here too.
+        our own fills do not explain, less what was paid in. OCX documents no funding record, so money taken out, and
+        anything else unexplained, shows here too.
 
         balance = cash + sum(position * entry price), so this is exact whenever the exchange's arithmetic is.
         """
         if self.balance_read is None or self.balance_start is None:
             return Decimal(0)
         with exact():
-            return self.balance_start - self.balance_read + self.balance_explained
+            return self.balance_start + self.paid_in - self.balance_read + self.balance_explained
 
     def equity_change(self) -> Decimal:
         """Profit since the start in quote currency: fees and funding included, positions at mark."""
@@ -272,17 +276,19 @@ class DeskState:
             return least, least + sum((abs(doubt) for doubt in doubts), Decimal(0))
 
     def equity_start(self) -> Decimal:
-        """The account's equity when the run began, in quote currency: balance, and positions at their first mark."""
+        """The account's equity when the run began, in quote currency: balance, and positions at their first mark. With
+        what was paid in since, for that is no profit.
+        """
         with exact():
-            return sum(
-                (market.worth.unrealized_start for market in self.markets.values()), self.balance_start or Decimal(0)
-            )
+            start = self.paid_in if self.balance_start is None else self.balance_start + self.paid_in
+            return sum((market.worth.unrealized_start for market in self.markets.values()), start)
 
     # -- where it came from
 
     def attributions(self) -> dict[str, Attribution]:
         """What made the profit of each market that has a mark; the first one shows the account's funding."""
-        funding = self.funding.received
+        with exact():
+            funding = self.funding.received - self.paid_in
         made: dict[str, Attribution] = {}
         for market_id, market in self.markets.items():
             if market.worth.mark is not None:
@@ -301,7 +307,7 @@ class DeskState:
             if wrong:
                 self.alarms.setdefault(market_id, wrong)
         with exact():
-            stated, learnt = self.funding_paid(), -self.funding.received
+            stated, learnt = self.funding_paid(), self.paid_in - self.funding.received
         if stated != learnt:
             read = f"funding summed read by read is {learnt:f}, balances say {stated:f}"
             self.alarms.setdefault("account", f"the profit does not add up: {read}")

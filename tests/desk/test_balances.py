@@ -170,9 +170,12 @@ def test_row_16_a_deposit_buys_no_allowance(whole: bool) -> None:
                 trip = trip or desk.apply(AccountRead((at_position(100),), (), balance, balance))
             trip = trip or told(desk, balance)
     assert trip is None
-    assert desk.engine.attribution().funding == 5010
+    assert desk.engine.attribution().funding == -desk.engine.funding_paid() == 10
+    assert desk.engine.equity_change() == desk.engine.attribution().total == -80
+    assert desk.engine.alarms == {}
     kept = desk.engine.losses.snapshot()
     assert kept is not None
+    assert kept.equity == START + 5000 - 80
     assert (kept.fallen, kept.today) == (Decimal(80), Decimal(80)), "10 of it is funding"
     assert ["5000.00 came in beyond any funding" in note for note in desk.engine.take_notes()].count(True) == 1
 

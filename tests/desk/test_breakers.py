@@ -51,22 +51,24 @@ def test_row_16_a_day_begins_where_the_last_one_ended() -> None:
 
 
 def test_row_16_money_paid_in_is_neither_a_best_moment_nor_a_loss_made_good() -> None:
+    """It is in `equity_start`: the profit does not know it."""
     losses = Losses(LIMITS)
     for profit in ("10", "-80"):
         assert losses.judge(dec(profit), START_MS, dec("1000")) is None
-    losses.moved(dec("5000"))
-    assert losses.nearest(dec("4000"), dec("6000"), dec("1000")) == dec("4920"), "where it stands now"
-    assert losses.judge(dec("4920"), START_MS, dec("1000")) is None
+    losses.paid_in(dec("5000"))
+    assert losses.nearest(dec("-1000"), dec("1000"), dec("6000")) == dec("-80"), "where it stands now"
+    assert losses.judge(dec("-80"), START_MS, dec("6000")) is None
     assert losses.snapshot() == Lost(dec("5920"), dec("90"), START_MS // DAY_MS, dec("80"))
-    found = losses.judge(dec("4909.99"), START_MS, dec("1000"))
+    found = losses.judge(dec("-90.01"), START_MS, dec("6000"))
     assert found is not None
     assert found[0] is Reason.DRAWDOWN
 
 
 def test_row_16_money_paid_in_before_the_first_judgement_hides_no_loss_between_two_runs() -> None:
     losses = next_run(Lost(dec("1000"), fallen=dec("30"), day=START_MS // DAY_MS, today=dec("0")))
-    losses.moved(dec("500"))
-    assert losses.judge(dec("500"), START_MS, dec("990")) is None
+    losses.paid_in(dec("500"))
+    assert losses.nearest(dec("-1000"), dec("1000"), dec("1490")) == dec("10")
+    assert losses.judge(dec("0"), START_MS, dec("1490")) is None
     kept = losses.snapshot()
     assert kept is not None
     assert (kept.fallen, kept.today) == (dec("40"), dec("10"))
