@@ -88,7 +88,7 @@ class Losses:
         return None
 
     def paid_in(self, amount: Decimal) -> None:
-        """Money was paid in since the start: it is in `equity_start` from now on, and hides no loss between two runs."""
+        """Money was paid in since the start: it is in `equity_start` from now on. It hides no loss between two runs."""
         if self.before is not None:
             self.before = attrs.evolve(self.before, equity=self.before.equity + amount)
 

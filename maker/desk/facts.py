@@ -247,8 +247,7 @@ def listed(desk: DeskState, event: SpecRead, now: float) -> Trip | None:
     if event.active:
         market.trading_again()
         return None
-    market.halt(now)
-    return desk.trip(Reason.MARKET_HALTED, f"{market.market_id}, as its listing says")
+    return halt(desk, market, f"{market.market_id}, as its listing says", now)
 
 
 # -- outcomes of our own ladders
@@ -259,8 +258,10 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
         case LadderPlaced():
             desk.ladders_placed += 1
             market = desk.markets[event.market_id]
-            desk.notes.extend(market.sizes_answered(event))
-            return margin(desk, market, market.ladder_placed(event, now))
+            desk.notes.extend(market.sizes_answered(event, now))
+            trip = margin(desk, market, market.ladder_placed(event, now))
+            halted = HALTED_CODE in {order.code for order in event.orders or ()}
+            return (halt(desk, market, market.market_id, now) if halted else None) or trip
         case LadderRefused():
             return refusal(desk, desk.markets[event.market_id], event, now)
         case LadderThrottled():
@@ -288,15 +289,23 @@ def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: floa
     if event.code == MARGIN_CODE:
         return margin(desk, market, [market.margin_refused(now)])
     if event.code == HALTED_CODE:
-        market.halt(now)
-        return desk.trip(Reason.MARKET_HALTED, event.market_id)
+        return halt(desk, market, market.market_id, now)
     desk.listing_due = desk.listing_due or event.status == BAD_REQUEST
     if event.status in BY_CONTENT and event.code not in NOT_OF_SIZE and market.refused is not None:
-        notes = market.too_small(market.refused.sizes)
+        notes = market.too_small(market.refused.sizes, now)
         desk.notes.extend(notes)
         if notes:
             return None  # no failure: the next ladder is another, and follows at once
-    return failure(desk, market, f"{event.status} {event.code} {event.message}", now)
+    detail = f"{event.status} {event.code} {event.message}"
+    if market.setbacks.failed(detail, now, refused=True):
+        return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}", exposed=market.account.exposed)
+    return None
+
+
+def halt(desk: DeskState, market: MarketDesk, detail: str, now: float) -> Trip | None:
+    """The exchange does not trade a market. Nothing is pulled where nothing of it rests: the others do trade."""
+    market.halt(now)
+    return desk.trip(Reason.MARKET_HALTED, detail, exposed=market.account.exposed)
 
 
 def margin(desk: DeskState, market: MarketDesk, notes: list[str]) -> Trip | None:

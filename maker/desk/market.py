@@ -174,19 +174,14 @@ class MarketDesk:
         """Take new bands and fees. Raises GridChanged: every integer we hold would mean another price."""
         if spec.grid != self.account.spec.grid:
             raise GridChanged(f"{spec.market_id}: the exchange changed its tick or step size; start again to take it")
-        self.account.spec = self.as_learned(spec)
+        self.account.spec = self.at_previewed_fees(spec)
         self.looked = None
 
-    def as_learned(self, spec: MarketSpec) -> MarketSpec:
-        """A listing with what was learned since.
-
-        The fees that a preview told, for a listing states those of the start; and the least size, but a whole level
-        is always tried.
-        """
+    def at_previewed_fees(self, spec: MarketSpec) -> MarketSpec:
+        """A listing at the fees that a preview has told since: a listing states those of the start."""
         maker, taker = Liquidity.MAKER, Liquidity.TAKER
         return attrs.evolve(
             spec,
-            lots_min=max(spec.lots_min, min(self.setbacks.least.lots, self.whole_lots)),
             maker_fee_bps=self.terms.fee_bps(maker, spec.maker_fee_bps),
             taker_fee_bps=self.terms.fee_bps(taker, spec.taker_fee_bps),
         )
@@ -194,13 +189,13 @@ class MarketDesk:
     def previewed(self, read: PreviewRead, now: float) -> str:
         """Take what an order of ours would take. Returns a sentence for the log when a fee is another one."""
         note = self.terms.learn(read, self.account.spec.fee_bps(read.liquidity), now)
-        self.account.spec = self.as_learned(self.account.spec)
+        self.account.spec = self.at_previewed_fees(self.account.spec)
         return note
 
     def fees_read(self, read: FeesRead, preview_seconds: float, now: float) -> str:
         """Take fees read with the listing. Returns a sentence for the log when one is another."""
         note = self.terms.read(read, {one: self.account.spec.fee_bps(one) for one in Liquidity}, preview_seconds, now)
-        self.account.spec = self.as_learned(self.account.spec)
+        self.account.spec = self.at_previewed_fees(self.account.spec)
         if note:
             self.looked = None
         return note
@@ -300,7 +295,12 @@ class MarketDesk:
         self.quoted_at = now
         self.setbacks.failures = 0
         codes = {order.code for order in event.orders or () if order.code is not None}
-        self.disturbed = "levels were refused" if codes else self.disturbed
+        if codes:
+            # Once: what rests is what the exchange takes of it, and the next ladder may have the same fault.
+            self.disturbed = self.disturbed if self.setbacks.partly else "levels were refused"
+            self.setbacks.levels_refused(codes, now, nothing_rests=not self.account.resting)
+        elif event.orders is not None:
+            self.setbacks.partly = 0
         self.refused = self.quoted if codes else None
         if DUPLICATE_CODE in codes:
             self.orders_known = False  # it was applied before, so it may rest
@@ -309,26 +309,28 @@ class MarketDesk:
         self.setbacks.refusals.accepted(now)
         return []
 
-    def sizes_answered(self, event: LadderPlaced) -> list[str]:
+    def sizes_answered(self, event: LadderPlaced, now: float) -> list[str]:
         """Learn which sizes are accepted, while the ladder is in flight. Returns sentences for the log."""
         codes = {order.client_order_id: order.code for order in event.orders or () if order.code is not None}
-        if not codes and self.sent is not None:
+        if event.orders is not None and not codes and self.sent is not None:
             self.setbacks.least.placed(self.sent)
         odd = [named for named, code in codes.items() if code not in NOT_OF_SIZE and named in self.account.pending]
-        return self.too_small([self.account.pending[named].lots for named in odd])
+        return self.too_small([self.account.pending[named].lots for named in odd], now)
 
-    def too_small(self, sizes: Sequence[int]) -> list[str]:
+    def too_small(self, sizes: Sequence[int], now: float) -> list[str]:
         """Orders of so many lots were refused for a reason we do not know. Returns sentences for the log.
 
-        Where the listing states no minimum, a size that was never accepted may be why: none as small is sent again.
+        Where the listing states no minimum, a size that was never accepted may be why: none as small is sent for now.
         """
-        stated = self.account.spec.lots_min > self.setbacks.least.lots
-        if stated or not sizes or not self.setbacks.least.refused(min(sizes), self.whole_lots):
+        least, text = self.setbacks.least, self.account.spec.grid.size.text
+        if self.account.spec.lots_min or not sizes or not least.refused(min(sizes), self.whole_lots, now):
             return []
-        self.account.spec = self.as_learned(self.account.spec)
-        text = self.account.spec.grid.size.text
         told = f"the exchange states no minimum size, and refused an order of {text(min(sizes))}"
-        return [f"{self.market_id}: {told}: none below {text(self.account.spec.lots_min)} is sent any more"]
+        return [f"{self.market_id}: {told}: none below {text(least.learned)} is sent for {least.until - now:.0f} s"]
+
+    def lots_min(self, now: float) -> int:
+        """The least size of an order: the listing's, or what was learned; but a whole level is always tried."""
+        return self.account.spec.lots_min or min(self.setbacks.least.lots(now), self.whole_lots)
 
     def ladder_refused(self) -> None:
         """Nothing of it was placed; whether the old one still rests is not known."""

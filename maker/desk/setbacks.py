@@ -1,13 +1,14 @@
 """How one market answers what goes wrong with its ladders: it waits, and asks for less.
 
-A failure makes it wait twice as long as the one before. A refusal for want of margin halves the next ladder, three in
-a row hold the market, and its size comes back slowly (S11). Where a level may have been too small, the next ladder has
-none as small. What rests meanwhile rests on: a pull is the caller's.
+A failure makes it wait twice as long as the one before, and so does a ladder of which nothing is accepted. A refusal
+for want of margin halves the next ladder, three in a row hold the market, and its size comes back slowly (S11). Where a
+level may have been too small, the next ladders have none as small, for a while. What rests meanwhile rests on: a pull
+is the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -19,9 +20,16 @@ from maker.desk.units import Side
 MARKET_HOLD_SECONDS: Final = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
 PLACE_FAILURES_MAX: Final = 3  # in a row, then everything is pulled
 FAILURE_BACKOFF_SECONDS: Final = 0.5  # doubled with each failure in a row
+LEAST_SECONDS: Final = 60.0  # orders of a size that may be too small are left out; then tried, and twice as long again
+LEAST_SECONDS_MAX: Final = 3600.0
 MARGIN_REFUSALS_MAX: Final = 3  # in a row, then the market is held
 MARGIN_STEP: Final = Fraction(1, 2)  # each refusal leaves this much of the size
 MARGIN_RECOVERY_SECONDS: Final = 60.0  # without a refusal, then the size doubles back towards whole
+
+
+def backoff_seconds(in_row: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return float(min(MARKET_HOLD_SECONDS, FAILURE_BACKOFF_SECONDS * 2 ** min(in_row, 10)))
 
 
 @attrs.define
@@ -71,14 +79,20 @@ class LeastSize:
     """
 
     accepted: int | None = None  # lots: the smallest that was accepted
-    lots: int = 0  # nothing smaller is sent
+    learned: int = 0  # lots
+    until: float = 0.0  # our clock: nothing smaller is sent before
+    seconds: float = LEAST_SECONDS  # how long the next one will be believed: another reason may pass
+
+    def lots(self, now: float) -> int:
+        """Nothing smaller is sent; 0: nothing is known."""
+        return self.learned if now < self.until else 0
 
     def placed(self, ladder: Ladder) -> None:
         """All of a ladder was accepted. Of exits that proves nothing: an exchange may let the last of a position go."""
         if not ladder.reduce_only:
             self.accepted = min((*ladder.sizes, *(() if self.accepted is None else (self.accepted,))), default=None)
 
-    def refused(self, smallest_lots: int, whole_lots: int) -> bool:
+    def refused(self, smallest_lots: int, whole_lots: int, now: float) -> bool:
         """Orders were refused for a reason we do not know. True when it may be the size of the smallest.
 
         `whole_lots` is what is configured for a level. Then the next ladder has none as small: first none of less than
@@ -87,7 +101,8 @@ class LeastSize:
         enough = whole_lots if self.accepted is None else min(whole_lots, self.accepted)
         if smallest_lots >= enough:
             return False
-        self.lots = enough if self.lots else min(enough, 2 * smallest_lots)
+        self.learned = enough if self.lots(now) else min(enough, 2 * smallest_lots)
+        self.until, self.seconds = now + self.seconds, min(2 * self.seconds, LEAST_SECONDS_MAX)
         return True
 
 
@@ -98,6 +113,7 @@ class Setbacks:
     hold_until: float = 0.0  # our clock: nothing new is quoted before
     hold_sentence: str = ""
     failures: int = 0  # in a row
+    partly: int = 0  # ladders in a row of which levels were refused
     refusals: Refusals = attrs.field(factory=Refusals)  # of its margin
     least: LeastSize = attrs.field(factory=LeastSize)
 
@@ -113,14 +129,25 @@ class Setbacks:
             return f"{self.hold_sentence}; trying again in {self.hold_until - now:.0f} s"
         return ""
 
-    def failed(self, detail: str, now: float) -> bool:
-        """A ladder failed: back off. True when it was one too many in a row."""
+    def failed(self, detail: str, now: float, *, refused: bool = False) -> bool:
+        """A ladder failed: back off. True when it was one too many in a row.
+
+        What was refused is refused again until something changes: the pauses go on to grow. A wire heals at once.
+        """
         self.failures += 1
-        self.hold(now, f"its last ladder failed ({detail})", FAILURE_BACKOFF_SECONDS * 2**self.failures)
-        if self.failures < PLACE_FAILURES_MAX:
+        self.hold(now, f"its last ladder failed ({detail})", backoff_seconds(self.failures))
+        if self.failures % PLACE_FAILURES_MAX:
             return False
-        self.failures = 0
+        if not refused:
+            self.failures = 0
         return True
+
+    def levels_refused(self, codes: Collection[str], now: float, *, nothing_rests: bool) -> None:
+        """Levels of a ladder were refused. Where nothing of it rests, the next one waits, longer each time."""
+        self.partly += 1
+        if nothing_rests and self.partly > 1:
+            sentence = f"all of its last ladder was refused ({', '.join(sorted(codes))})"
+            self.hold(now, sentence, backoff_seconds(self.partly - 1))
 
     def margin_refused(self, ladder: Ladder, now: float) -> None:
         """De-risk: the next ladder is smaller; after one too many in a row there is none for a while."""

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from maker.desk.account import MarketAccount
-from maker.desk.events import Liquidity
+from maker.desk.events import Liquidity, MarketSpec
 from maker.desk.fair import FairValue, NoFair
 from maker.desk.ladder import Ladder, LadderInputs, Level, build, in_band, whole_sizes
 from maker.desk.margin import EVERYTHING, Allowed, exits, refusal, side_room
@@ -59,8 +59,9 @@ def want(
     market.setbacks.refusals.recover(now)
     account = market.account
     spec, worst_fee_bps = account.spec, market.terms.worst_fee_bps(Liquidity.MAKER, account.spec.maker_fee_bps)
-    if worst_fee_bps != spec.maker_fee_bps:
-        spec = attrs.evolve(spec, maker_fee_bps=worst_fee_bps)
+    lots_min = market.lots_min(now)
+    if worst_fee_bps != spec.maker_fee_bps or lots_min != spec.lots_min:
+        spec = attrs.evolve(spec, maker_fee_bps=worst_fee_bps, lots_min=lots_min)
     bid, ask = market.book.best_of_others(account.own_levels(Side.BUY), account.own_levels(Side.SELL))
     earlier = market.jumps.earlier(now)
     around = Surroundings(bid, ask, other_markets_value, market.fair.index_subticks, earlier, ramp)
@@ -84,11 +85,11 @@ def want(
     ladder = build(spec, market.ladder_settings, inputs)
     if allowed.reducing_only:
         ladder = exits(ladder, account)
-    ladder = acceptable(ladder, account, fair, market.limits, around)
+    ladder = acceptable(ladder, account, fair, market.limits, around, lots_min)
     market.nothing, market.outside_band = "", False
     if ladder.empty and not account.exposed:
         market.outside_band = not in_band(account.spec, ticks_down(fair.subticks))
-        market.nothing = allowed.why or why_empty(market, inputs, ramp)
+        market.nothing = allowed.why or left_out(market, spec, inputs, around) or why_empty(market, inputs, ramp)
         return None
     short = refusal(ladder, account, allowed)
     if short:
@@ -96,7 +97,9 @@ def want(
     return approve(ladder, account, fair, market.limits, limits, around)
 
 
-def acceptable(ladder: Ladder, account: MarketAccount, fair: FairValue, limits: Limits, around: Surroundings) -> Ladder:
+def acceptable(
+    ladder: Ladder, account: MarketAccount, fair: FairValue, limits: Limits, around: Surroundings, lots_min: int
+) -> Ladder:
     """What of a ladder risk would take, level by level: none outside a collar, none larger than one order may be.
 
     One level too far out must not cost the others: least of all those of the side that works the position off.
@@ -107,7 +110,7 @@ def acceptable(ladder: Ladder, account: MarketAccount, fair: FairValue, limits: 
             if outside_collars(level.ticks, fair, limits, around):
                 return  # those after it are further out
             lots = min(level.lots, order_lots_max(account, level.ticks, limits))
-            if lots >= max(1, account.spec.lots_min):
+            if lots >= max(1, lots_min):
                 yield Level(level.ticks, lots)
 
     return Ladder(tuple(kept(Side.BUY)), tuple(kept(Side.SELL)), ladder.reduce_only)
@@ -131,6 +134,18 @@ def priced(market: MarketDesk, fair: FairValue, now: float) -> Quoted:
     if (target := market.target_lots()) and abs(position) < limit:
         position = max(1 - limit, min(limit - 1, position - target))
     return market.pricing.quote(fair, position, market.whole_lots, limit, exchange_ms)
+
+
+def left_out(market: MarketDesk, spec: MarketSpec, inputs: LadderInputs, around: Surroundings) -> str:
+    """Say so where nothing is quoted only because of the sizes that were learned to be too small."""
+    account = market.account
+    if spec.lots_min == account.spec.lots_min:
+        return ""
+    whole = build(account.spec, market.ladder_settings, inputs)
+    if acceptable(whole, account, inputs.fair, market.limits, around, account.spec.lots_min).empty:
+        return ""
+    least = spec.grid.size.text(spec.lots_min)
+    return f"the exchange refused an order for what may be its size: for now none below {least} is sent"
 
 
 def why_empty(market: MarketDesk, inputs: LadderInputs, ramp: Decimal) -> str:

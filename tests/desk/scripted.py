@@ -381,6 +381,12 @@ class Desk:
         read = resting([(order.client_order_id, order.side, order.ticks, order.lots) for order in own], market_id)
         assert self.apply(read) is None
 
+    def still_resting_everywhere(self) -> None:
+        """The same, of all markets."""
+        known = [(name, each.account.resting.values()) for name, each in self.engine.markets.items()]
+        reads = [resting([(o.client_order_id, o.side, o.ticks, o.lots) for o in own], name) for name, own in known]
+        assert self.apply(OpenOrdersRead(tuple(order for read in reads for order in read.orders))) is None
+
     def budget_seen(self, remaining: int, *, limit: int = 120, reset_seconds: float = 30.0) -> None:
         assert self.apply(BudgetSeen(limit, remaining, reset_seconds)) is None
 

@@ -9,6 +9,7 @@ import pytest
 
 from maker.desk.account import FILL_REPORT_SECONDS_MAX
 from maker.desk.balances import READ_SECONDS, SPECK, Balances, nearest
+from maker.desk.breakers import Lost
 from maker.desk.deadman import Reason, Trip
 from maker.desk.events import AccountRead, BalanceRead, MarketStats, ReferenceHeard, StreamHeard
 from maker.desk.profit import Attribution
@@ -178,6 +179,23 @@ def test_row_16_a_deposit_buys_no_allowance(whole: bool) -> None:
     assert kept.equity == START + 5000 - 80
     assert (kept.fallen, kept.today) == (Decimal(80), Decimal(80)), "10 of it is funding"
     assert ["5000.00 came in beyond any funding" in note for note in desk.engine.take_notes()].count(True) == 1
+
+
+def test_row_16_a_deposit_before_the_first_judgement_hides_nothing_of_the_run_before() -> None:
+    """That one ended with 40 more than this one finds; 5000 come in before there is a mark to judge by."""
+    desk = Desk.of()
+    desk.engine.losses.restore(Lost(START + 40, Decimal(0), None, Decimal(0)))
+    held = (at_position(1),)
+    desk.baseline(positions=held)
+    assert desk.apply(AccountRead(held, (), START + 5000, START)) is None
+    assert desk.engine.losses.snapshot() is None
+    desk.snapshot(positions=held)
+    desk.stats()
+    desk.reference()
+    assert passes(desk, 1.0) is None
+    kept = desk.engine.losses.snapshot()
+    assert kept is not None
+    assert (kept.equity, kept.fallen) == (START + 5000, Decimal(40))
 
 
 def test_row_16_what_goes_out_is_lost() -> None:

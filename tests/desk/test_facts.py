@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Final
 
 import attrs
 import pytest
@@ -14,7 +13,6 @@ from maker.desk.events import (
     LadderPlaced,
     LadderUnknown,
     LadderUnsent,
-    MarketSpec,
     MarketStats,
     OpenOrdersRead,
     PlaceLadder,
@@ -395,81 +393,6 @@ def test_a_refusal_for_another_reason_backs_off_and_reads_back() -> None:
     assert "400 INVALID_PRICE" in why_not(desk)
     desk.later(1.01)
     assert isinstance(desk.decide(), PlaceLadder)
-
-
-NO_MINIMUM: Final = spec(lots_min=0)  # as the newer listing has it
-TOO_SMALL: Final = "IN_NO_DOCUMENT"
-
-
-def with_a_small_level(market_spec: MarketSpec) -> Desk:
-    """Each side has room for half of what the limit leaves: levels of 10 and 5."""
-    one, limit = market(market_spec=market_spec), dec("0.030")
-    limits, ladder = attrs.evolve(one.limits, position_limit=limit), attrs.evolve(one.ladder, position_limit=limit)
-    return Desk.ready(attrs.evolve(one, limits=limits, ladder=ladder))
-
-
-def sizes_of(action: PlaceLadder) -> list[int]:
-    return sorted({order.lots for order in action.orders})
-
-
-def test_an_order_refused_for_its_size_where_no_minimum_is_stated_is_never_as_small_again() -> None:
-    """The next ladder is another one: no failure, nothing is on hold, and what rests is replaced at once."""
-    desk = with_a_small_level(NO_MINIMUM)
-    action = desk.place()
-    assert sizes_of(action) == [5, 10]
-    assert desk.refused(action, TOO_SMALL) is None
-    (note,) = desk.engine.take_notes()
-    assert note.endswith("states no minimum size, and refused an order of 0.005: none below 0.010 is sent any more")
-    assert isinstance(desk.decide(), ReadOrders)
-    desk.apply(OpenOrdersRead(()))
-    again = desk.place()
-    assert sizes_of(again) == [10]
-    assert desk.market().setbacks.failures == 0
-    assert desk.refused(again, TOO_SMALL) is None
-    assert desk.engine.take_notes() == []
-    assert desk.market().setbacks.failures == 1, "a whole level's size is not why"
-
-
-@pytest.mark.parametrize(
-    ("market_spec", "code", "status"),
-    [
-        (spec(), TOO_SMALL, 422),
-        (NO_MINIMUM, "POST_ONLY_WOULD_CROSS", 422),
-        (NO_MINIMUM, TOO_SMALL, 404),
-        (NO_MINIMUM, TOO_SMALL, 409),
-    ],
-)
-def test_no_size_is_learned_where_it_cannot_be_why(market_spec: MarketSpec, code: str, status: int) -> None:
-    """A minimum is stated, the code has another meaning, or the status has."""
-    desk = with_a_small_level(market_spec)
-    desk.refused(desk.place(), code, status)
-    assert desk.market().setbacks.failures == 1
-    assert desk.market().account.spec == market_spec
-
-
-def test_one_level_refused_for_its_size_is_left_out_from_then_on() -> None:
-    """The rest rests. A code that we know teaches nothing."""
-    for code, sizes in ((TOO_SMALL, [10]), ("POST_ONLY_WOULD_CROSS", [5, 10])):
-        desk = with_a_small_level(NO_MINIMUM)
-        action = desk.place()
-        desk.placed(action, codes={order.client_order_id: code for order in action.orders if order.lots == 5})
-        desk.delta()
-        desk.later(1)
-        desk.reference(FAIR_TICKS + 5)
-        assert sizes_of(desk.place()) == sizes
-
-
-def test_a_learned_least_size_outlasts_the_listing_and_never_a_smaller_whole_level() -> None:
-    desk = with_a_small_level(NO_MINIMUM)
-    desk.refused(desk.place(), TOO_SMALL)
-    one = desk.market()
-    one.relisted(NO_MINIMUM)
-    assert one.account.spec.lots_min == 10
-    one.relisted(spec(lots_min=12))
-    assert one.account.spec.lots_min == 12, "the listing's own, where it states one"
-    one.ladder_settings = attrs.evolve(one.ladder_settings, level_size=dec("0.008"))
-    one.relisted(NO_MINIMUM)
-    assert one.account.spec.lots_min == 8
 
 
 def test_the_old_ladder_survives_a_refusal_where_the_exchange_kept_it() -> None:

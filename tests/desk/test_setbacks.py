@@ -12,6 +12,8 @@ from maker.desk.events import OpenOrdersRead, PlaceLadder
 from maker.desk.ladder import Ladder, Level
 from maker.desk.setbacks import (
     FAILURE_BACKOFF_SECONDS,
+    LEAST_SECONDS,
+    LEAST_SECONDS_MAX,
     MARGIN_RECOVERY_SECONDS,
     MARGIN_REFUSALS_MAX,
     MARKET_HOLD_SECONDS,
@@ -36,13 +38,13 @@ def test_two_refusals_at_most_teach_the_least_size(least: int, whole: int, wante
     each = LeastSize()
     taught = 0
     for lots in wanted:
-        sent = max(each.lots, min(lots, whole))
+        sent = max(each.lots(START), min(lots, whole))
         if sent >= least:
             each.placed(Ladder((Level(499_990, sent),), ()))
             continue
-        if each.refused(sent, whole):
+        if each.refused(sent, whole, START):
             taught += 1
-            assert sent < each.lots <= whole
+            assert sent < each.lots(START) <= whole
         else:
             assert sent == whole
     assert taught <= 2
@@ -51,9 +53,30 @@ def test_two_refusals_at_most_teach_the_least_size(least: int, whole: int, wante
 def test_a_refusal_of_what_was_accepted_before_is_not_one_of_size() -> None:
     each = LeastSize()
     each.placed(LADDER)
-    assert not each.refused(5, 20)
-    assert each.refused(4, 20)
-    assert each.lots == 5
+    assert not each.refused(5, 20, START)
+    assert each.refused(4, 20, START)
+    assert each.lots(START) == 5
+
+
+def test_twice_the_size_first_then_what_is_known_to_be_enough() -> None:
+    each = LeastSize()
+    for smallest, then in ((1, 2), (2, 40)):
+        assert each.refused(smallest, 40, START)
+        assert each.lots(START) == then
+    assert not each.refused(40, 40, START)
+
+
+def test_a_least_size_is_believed_for_a_while_and_twice_as_long_when_it_was_right() -> None:
+    each, now = LeastSize(), START
+    for seconds in (LEAST_SECONDS, 2 * LEAST_SECONDS, 4 * LEAST_SECONDS):
+        assert each.refused(5, 20, now)
+        assert each.lots(now + seconds - 1) == 10
+        now += seconds
+        assert each.lots(now) == 0
+    for _ in range(20):
+        assert each.refused(5, 20, now)
+        now = each.until
+    assert each.seconds == LEAST_SECONDS_MAX
 
 
 def test_exits_that_were_accepted_prove_no_size() -> None:
@@ -62,7 +85,7 @@ def test_exits_that_were_accepted_prove_no_size() -> None:
     each.placed(Ladder((Level(499_990, 1),), (), reduce_only=Side.BUY))
     each.placed(Ladder((), ()))
     assert each.accepted is None
-    assert each.refused(1, 20)
+    assert each.refused(1, 20, START)
 
 
 # -- failures
