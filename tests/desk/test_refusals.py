@@ -92,7 +92,7 @@ def test_what_rests_is_pulled_after_so_many_refusals_in_a_row() -> None:
     desk = Desk.ready(market(BTC), market(ETH))
     desk.placed(desk.place())
     desk.placed(desk.place())
-    trips = []
+    trips: list[Trip | None] = []
     while len(trips) < PLACE_FAILURES_MAX:
         desk.later(1)
         desk.delta(BTC)
