@@ -7,7 +7,7 @@ MakerError
 └── OcxError                    the exchange's answer to one call
     ├── Refused                 known NOT applied (4xx other than those below)
     ├── Throttled               known not applied; wait `seconds`
-    ├── Unauthorized            401/403: never spin
+    ├── Unauthorized            401/403, or a revoked key: never spin
     └── OutcomeUnknown          sent and not answered (or answered in garbage, or 5xx): never retried
 """
 
@@ -94,7 +94,7 @@ class Throttled(OcxError):
 
 
 class Unauthorized(OcxError):
-    """401 or 403: credentials, scope or address not accepted."""
+    """401 or 403, or 409 for a revoked key: credentials, scope or address not accepted."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")

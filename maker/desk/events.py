@@ -196,7 +196,7 @@ class PreviewRead:
     margin_required: Decimal  # quote, beside all that rests and is held already
     fee_bps: Decimal  # negative: a rebate
     liquidity: Liquidity  # whether it would make or take
-    volume_30d: Decimal  # quote, of the account: what its fee tier goes by
+    volume_30d: Decimal | None  # quote, of the account: what its fee tier goes by; None: it was not told
 
 
 @attrs.frozen

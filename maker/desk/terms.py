@@ -77,7 +77,8 @@ class Terms:
         self.volume_30d = read.volume_30d
         self.previewed_at[read.liquidity] = now
         changed = self.heard_fee(read.liquidity, read.fee_bps, listed)
-        return f"{read.market_id}: {changed}; volume of 30 days {read.volume_30d:.0f}" if changed else ""
+        volume = "" if read.volume_30d is None else f"; volume of 30 days {read.volume_30d:.0f}"
+        return f"{read.market_id}: {changed}{volume}" if changed else ""
 
     def read(self, read: FeesRead, listed: Mapping[Liquidity, Decimal], seconds: float, now: float) -> str:
         """Take fees read with the listing; `seconds` as for `due`. Returns what changed as a sentence, or empty."""

@@ -114,12 +114,13 @@ def connector(secret: str, ssl_context: ssl.SSLContext | None) -> Callable[[str]
 
 def held(body: bytes) -> tuple[PositionHeld, ...]:
     """Every position of the account, in any market. Raises ValueError for what makes no sense."""
-    rows = ocx.decode(body, list[ocx.Position])
+    rows = ocx.decode(body, list[ocx.PositionRow])
     found: list[PositionHeld] = []
     for row in rows:
-        size = decimal_exact(row.quantity) * Side(row.side.lower()).sign
-        if decimal_exact(row.quantity) < 0:
+        size = decimal_exact(row.quantity)
+        if size < 0:
             raise ValueError(f"position {row.id} has quantity {row.quantity}")
-        if size and row.status.lower() != "closed":  # ASSUMED, as in the desk's own reading of it
-            found.append(PositionHeld(row.market_id, size, decimal_exact(row.entry_price)))
+        if size and row.status.lower() != ocx.CLOSED:
+            signed = size * Side((row.side or "").lower()).sign
+            found.append(PositionHeld(row.market_id, signed, decimal_exact(row.entry_price or "")))
     return tuple(found)

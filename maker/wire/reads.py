@@ -28,7 +28,6 @@ PERPS = "perps"
 QUOTE_ASSETS = frozenset({"USDC", "USD", "USDT"})  # ASSUMED: what the perpetuals of an account are quoted in
 Row = TypeVar("Row")
 
-NOT_STATED = Decimal("NaN")  # the rolling volume, which is shown and never reckoned with
 DECIMALS_MAX = 18  # of a price or size; tokens have no more
 GONE = ocx.ENDED | {"filled"}  # an order of any other status may rest
 TRADES = frozenset({"active", "open", "trading", "live", "online", "enabled"})  # a market of any other status does not
@@ -224,7 +223,7 @@ def preview(asked: PreviewOrder, body: bytes) -> PreviewRead:
         decimal_exact(answer.margin_required),
         decimal_exact(answer.fee_bps),
         Liquidity(answer.fee_role.lower()),
-        NOT_STATED if answer.rolling30d_volume is None else decimal_exact(answer.rolling30d_volume),
+        None if answer.rolling30d_volume is None else decimal_exact(answer.rolling30d_volume),
     )
 
 

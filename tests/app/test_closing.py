@@ -346,6 +346,15 @@ async def test_positions_that_cannot_be_read_are_not_taken_for_none(answer: Beha
         assert stopped.value.exit_code is ExitCode.UNVERIFIED
 
 
+def test_what_is_flat_or_closed_is_no_position_whatever_else_it_says() -> None:
+    row = {"id": "p", "marketId": BTC, "side": "sell", "quantity": "0.5", "status": "open"}
+    flat = {**row, "side": None, "quantity": "0"}
+    rows = [row, {**row, "quantity": "0.25"}, flat, {**row, "side": "flat", "status": "CLOSED"}]
+    assert closing.open_positions(json.dumps(rows).encode()) == {BTC: Decimal("-0.75")}
+    with pytest.raises(ValueError, match="None"):
+        closing.open_positions(json.dumps([{**row, "side": None}]).encode())
+
+
 async def test_a_listing_that_cannot_be_read_does_not_stop_it(autojump_clock: Clock) -> None:
     async with staged() as stage:
         account = Account(stage.site, {BTC: Decimal("0.5")})

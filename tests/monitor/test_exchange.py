@@ -139,5 +139,6 @@ async def test_without_a_key_nothing_is_asked(autojump_clock: Clock) -> None:
 
 
 def test_closed_positions_are_none() -> None:
-    rows = [a_position(status="closed"), a_position(quantity="0"), a_position(side="buy")]
+    flat = a_position(quantity="0", side=None, entryPrice=None)
+    rows = [a_position(status="CLOSED"), flat, a_position(side="buy")]
     assert held(json.dumps(rows).encode()) == (PositionHeld("BTC-PERP", Decimal("0.5"), Decimal(50000)),)

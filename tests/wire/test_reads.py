@@ -541,12 +541,12 @@ def test_a_preview_teaches_margin_and_fee_whatever_else_it_leaves_out(field: str
         read = reads.preview(ASKED, packed(body))
         assert (read.notional, read.margin_required) == (Decimal("1000.02"), Decimal("60.0012"))
         assert (read.fee_bps, read.liquidity) == (Decimal("-0.2"), Liquidity.MAKER)
-        assert read.volume_30d.is_nan() is (field == "rolling30dVolume")
+        assert (read.volume_30d is None) is (field == "rolling30dVolume")
 
 
-def test_a_volume_that_is_not_stated_is_told_as_no_number() -> None:
+def test_a_volume_that_is_not_stated_is_not_told() -> None:
     read = reads.preview(ASKED, packed(without(PREVIEWED, "rolling30dVolume")))
-    assert Terms().learn(read, Decimal(5), 0.0).endswith("volume of 30 days NaN")
+    assert Terms().learn(read, Decimal(5), 0.0) == "BTC-PERP: the maker fee is now -0.2 bp, it was 5 bp"
 
 
 def test_the_reads_together() -> None:
