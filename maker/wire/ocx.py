@@ -334,7 +334,7 @@ class BulkTold(Wire, frozen=True, kw_only=True):
     quote_id: str | None = None
     orders: list[BulkLevel] | None = None
     engine_ts: int | None = None
-    error: msgspec.Raw | None = None  # as in a refusal
+    error: Any = None  # as in a refusal
 
 
 class CancelAllAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
