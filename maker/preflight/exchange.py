@@ -124,7 +124,8 @@ async def grid(known: Known, market_id: str) -> Finding:
     known.specs[market_id] = spec
     tick, step = spec.grid.price.step, spec.grid.size.step
     least = f"at least {spec.grid.size.text(spec.lots_min)}" if spec.lots_min else "no minimum stated"
-    said = f"Tick {tick:f}, size step {step:f}, {least}."
+    guessed = "" if row.tick_size and row.step_size else ", by its decimals: no step is stated"
+    said = f"Tick {tick:f}, size step {step:f}{guessed}, {least}."
     if one.ladder.level_size % step:
         kept = spec.grid.size.text(spec.grid.size.count_down(one.ladder.level_size))
         what = f"level_size {one.ladder.level_size:f} is between two steps: {kept} is quoted."

@@ -116,6 +116,12 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         Verdict.OK,
         "size step 0.001, no minimum stated. level_step_bps",
     ),
+    "a listing without steps": (
+        GRID,
+        usual(ocx.MARKETS, [{**LISTED, "tickSize": None, "priceDecimals": 1}]),
+        Verdict.OK,
+        "Tick 0.1, size step 0.001, by its decimals: no step is stated, at least 0.001.",
+    ),
     "a larger tier than configured": (
         RATE,
         stating("X-RateLimit-Limit: 1200", "X-RateLimit-Remaining: 1200"),
