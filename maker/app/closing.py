@@ -257,10 +257,8 @@ class Flattening:
 def open_positions(body: bytes) -> dict[str, Decimal]:
     """Every open position, of whatever market, in signed base units. Raises ValueError."""
     found: dict[str, Decimal] = {}
-    for row in ocx.decode(body, list[ocx.PositionRow]):
-        size = decimal_exact(row.quantity)
-        if size and row.status.lower() != ocx.CLOSED:
-            found[row.market_id] = found.get(row.market_id, Decimal(0)) + Side(row.side).sign * size
+    for row, amount in reads.open_positions(body):
+        found[row.market_id] = found.get(row.market_id, Decimal(0)) + amount
     return found
 
 

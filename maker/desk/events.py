@@ -248,6 +248,11 @@ class LadderPlaced:
     orders: tuple[PlacedOrder, ...] | None
     engine_ms: int | None
 
+    @property
+    def codes(self) -> dict[str, str]:
+        """Why levels do not rest, by clientOrderId."""
+        return {order.client_order_id: order.code for order in self.orders or () if order.code is not None}
+
 
 @attrs.frozen
 class LadderRefused:

@@ -260,8 +260,9 @@ def outcome(desk: DeskState, event: Event, now: float) -> Trip | None:
             market = desk.markets[event.market_id]
             desk.notes.extend(market.sizes_answered(event, now))
             trip = margin(desk, market, market.ladder_placed(event, now))
-            halted = HALTED_CODE in {order.code for order in event.orders or ()}
-            return (halt(desk, market, market.market_id, now) if halted else None) or trip
+            if HALTED_CODE in event.codes.values():
+                trip = halt(desk, market, market.market_id, now) or trip
+            return trip
         case LadderRefused():
             return refusal(desk, desk.markets[event.market_id], event, now)
         case LadderThrottled():
@@ -296,10 +297,7 @@ def refusal(desk: DeskState, market: MarketDesk, event: LadderRefused, now: floa
         desk.notes.extend(notes)
         if notes:
             return None  # no failure: the next ladder is another, and follows at once
-    detail = f"{event.status} {event.code} {event.message}"
-    if market.setbacks.failed(detail, now, refused=True):
-        return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}", exposed=market.account.exposed)
-    return None
+    return failure(desk, market, f"{event.status} {event.code} {event.message}", now, refused=True)
 
 
 def halt(desk: DeskState, market: MarketDesk, detail: str, now: float) -> Trip | None:
@@ -325,9 +323,11 @@ def margin_lost(desk: DeskState) -> Trip | None:
     return None
 
 
-def failure(desk: DeskState, market: MarketDesk, detail: str, now: float) -> Trip | None:
-    if market.setbacks.failed(detail, now):
-        return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}")
+def failure(desk: DeskState, market: MarketDesk, detail: str, now: float, *, refused: bool = False) -> Trip | None:
+    """A ladder failed; repeatedly: pull. What is refused is one market's matter, a wire is everybody's."""
+    if market.setbacks.failed(detail, now, refused=refused):
+        exposed = market.account.exposed if refused else desk.exposed
+        return desk.trip(Reason.ORDERS_FAILING, f"{market.market_id} {detail}", exposed=exposed)
     return None
 
 

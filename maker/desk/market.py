@@ -294,7 +294,7 @@ class MarketDesk:
         self.looked = self.waits_since = None
         self.quoted_at = now
         self.setbacks.failures = 0
-        codes = {order.code for order in event.orders or () if order.code is not None}
+        codes = set(event.codes.values())
         if codes:
             # Once: what rests is what the exchange takes of it, and the next ladder may have the same fault.
             self.disturbed = self.disturbed if self.setbacks.partly else "levels were refused"
@@ -311,7 +311,7 @@ class MarketDesk:
 
     def sizes_answered(self, event: LadderPlaced, now: float) -> list[str]:
         """Learn which sizes are accepted, while the ladder is in flight. Returns sentences for the log."""
-        codes = {order.client_order_id: order.code for order in event.orders or () if order.code is not None}
+        codes = event.codes
         if event.orders is not None and not codes and self.sent is not None:
             self.setbacks.least.placed(self.sent)
         odd = [named for named, code in codes.items() if code not in NOT_OF_SIZE and named in self.account.pending]

@@ -17,8 +17,8 @@ import attrs
 from maker.desk.ladder import Ladder
 from maker.desk.units import Side
 
-MARKET_HOLD_SECONDS: Final = 30.0  # a market the exchange halted, or whose margin was refused repeatedly
-PLACE_FAILURES_MAX: Final = 3  # in a row, then everything is pulled
+MARKET_HOLD_SECONDS: Final = 30.0  # a market the exchange halted, or refuses repeatedly, for margin or at all
+PLACE_FAILURES_MAX: Final = 3  # in a row, then what rests is pulled
 FAILURE_BACKOFF_SECONDS: Final = 0.5  # doubled with each failure in a row
 LEAST_SECONDS: Final = 60.0  # orders of a size that may be too small are left out; then tried, and twice as long again
 LEAST_SECONDS_MAX: Final = 3600.0
@@ -90,7 +90,8 @@ class LeastSize:
     def placed(self, ladder: Ladder) -> None:
         """All of a ladder was accepted. Of exits that proves nothing: an exchange may let the last of a position go."""
         if not ladder.reduce_only:
-            self.accepted = min((*ladder.sizes, *(() if self.accepted is None else (self.accepted,))), default=None)
+            sizes = ladder.sizes if self.accepted is None else (self.accepted, *ladder.sizes)
+            self.accepted = min(sizes, default=None)
 
     def refused(self, smallest_lots: int, whole_lots: int, now: float) -> bool:
         """Orders were refused for a reason we do not know. True when it may be the size of the smallest.

@@ -14,7 +14,7 @@ from typing import Final, NoReturn, TypeVar
 import attrs
 import trio
 
-from maker.desk.units import Side, decimal_exact
+from maker.desk.units import decimal_exact
 from maker.edge.client import Client
 from maker.errors import ConfigError, OcxError, OutcomeUnknown, Unauthorized
 from maker.monitor.observation import ExchangeSeen, PositionHeld
@@ -114,13 +114,5 @@ def connector(secret: str, ssl_context: ssl.SSLContext | None) -> Callable[[str]
 
 def held(body: bytes) -> tuple[PositionHeld, ...]:
     """Every position of the account, in any market. Raises ValueError for what makes no sense."""
-    rows = ocx.decode(body, list[ocx.PositionRow])
-    found: list[PositionHeld] = []
-    for row in rows:
-        size = decimal_exact(row.quantity)
-        if size < 0:
-            raise ValueError(f"position {row.id} has quantity {row.quantity}")
-        if size and row.status.lower() != ocx.CLOSED:
-            signed = size * Side((row.side or "").lower()).sign
-            found.append(PositionHeld(row.market_id, signed, decimal_exact(row.entry_price or "")))
-    return tuple(found)
+    rows = reads.open_positions(body)
+    return tuple(PositionHeld(row.market_id, size, decimal_exact(row.entry_price or "")) for row, size in rows)

@@ -167,6 +167,18 @@ def positions(body: bytes, grids: Mapping[str, Grid]) -> tuple[PositionSeen, ...
     return tuple(position(grids[row.market_id], row) for row in rows if row.market_id in grids)
 
 
+def open_positions(body: bytes) -> list[tuple[ocx.PositionRow, Decimal]]:
+    """Every open position of the account, in whatever market, with its size in base units, signed. ValueError."""
+    found: list[tuple[ocx.PositionRow, Decimal]] = []
+    for row in ocx.decode(body, list[ocx.PositionRow]):
+        size = decimal_exact(row.quantity)
+        if size < 0:
+            raise ValueError(f"position {row.id} has quantity {row.quantity}")
+        if size and row.status.lower() != ocx.CLOSED:
+            found.append((row, size * Side(row.side).sign))
+    return found
+
+
 def own_trades(body: bytes, grids: Mapping[str, Grid]) -> tuple[Fill, ...]:
     """Own trades in the markets we know, oldest first, as `positions`.
 

@@ -375,14 +375,8 @@ class Desk:
     def unknown(self, action: PlaceLadder) -> Trip | None:
         return self.apply(LadderUnknown(action.market_id, action.quote_id, "time-out"))
 
-    def still_resting(self, market_id: str = BTC) -> None:
-        """Answer an orders read with exactly what the desk thinks rests."""
-        own = self.market(market_id).account.resting.values()
-        read = resting([(order.client_order_id, order.side, order.ticks, order.lots) for order in own], market_id)
-        assert self.apply(read) is None
-
-    def still_resting_everywhere(self) -> None:
-        """The same, of all markets."""
+    def still_resting(self) -> None:
+        """Answer an orders read with exactly what the desk thinks rests, in all markets."""
         known = [(name, each.account.resting.values()) for name, each in self.engine.markets.items()]
         reads = [resting([(o.client_order_id, o.side, o.ticks, o.lots) for o in own], name) for name, own in known]
         assert self.apply(OpenOrdersRead(tuple(order for read in reads for order in read.orders))) is None

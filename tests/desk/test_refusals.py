@@ -55,7 +55,7 @@ def played(answer: Answer, minutes: int = 10) -> tuple[Desk, Counter[str], list[
                 desk.delta(action.market_id)
             else:
                 assert isinstance(action, ReadOrders)
-                desk.still_resting_everywhere()
+                desk.still_resting()
             action = desk.decide()
         if trip is not None:
             trips.append(trip)
@@ -100,7 +100,7 @@ def test_what_rests_is_pulled_after_so_many_refusals_in_a_row() -> None:
         desk.reference(FAIR_TICKS - 20 * int(desk.now - START), market_id=BTC)
         action = desk.decide()
         if isinstance(action, ReadOrders):
-            desk.still_resting_everywhere()
+            desk.still_resting()
         elif isinstance(action, PlaceLadder):
             assert action.market_id == BTC
             trips.append(desk.refused(action, "OFF_TICK"))
