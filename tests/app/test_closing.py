@@ -353,7 +353,7 @@ def test_what_is_flat_or_closed_is_no_position_whatever_else_it_says() -> None:
     assert closing.open_positions(json.dumps(rows).encode()) == {BTC: Decimal("-0.75")}
     with pytest.raises(ValueError, match="None"):
         closing.open_positions(json.dumps([{**row, "side": None}]).encode())
-    with pytest.raises(ValueError, match="has quantity -0.5"):
+    with pytest.raises(ValueError, match=r"has quantity -0\.5"):
         closing.open_positions(json.dumps([{**row, "quantity": "-0.5"}]).encode())
 
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from maker.desk.deadman import Reason, Trip
-from maker.desk.events import MarketSpec, OpenOrdersRead, PlaceLadder, ReadOrders, SpecRead, Wait
+from maker.desk.events import LadderUnsent, MarketSpec, OpenOrdersRead, PlaceLadder, ReadOrders, SpecRead, Wait
 from maker.desk.setbacks import LEAST_SECONDS, MARKET_HOLD_SECONDS, PLACE_FAILURES_MAX
 
 from .scripted import BTC, ETH, FAIR_TICKS, START, Desk, dec, market, spec, why_not
@@ -107,6 +107,12 @@ def test_what_rests_is_pulled_after_so_many_refusals_in_a_row() -> None:
     assert trips[:-1] == [None] * (PLACE_FAILURES_MAX - 1)
     assert trips[-1] is not None
     assert trips[-1].reason is Reason.ORDERS_FAILING
+
+
+def test_a_wire_that_fails_one_market_pulls_what_rests_in_another() -> None:
+    """A refusal is one market's matter; a wire that fails three times in a row is everybody's."""
+    _, _, trips = played(lambda desk, action: desk.apply(LadderUnsent(BTC, action.quote_id, "reset")), minutes=1)
+    assert {trip.reason for trip in trips} == {Reason.ORDERS_FAILING}
 
 
 def test_one_level_that_is_always_refused_leaves_the_pace_as_it_is() -> None:

@@ -53,6 +53,7 @@ def test_two_refusals_at_most_teach_the_least_size(least: int, whole: int, wante
 def test_a_refusal_of_what_was_accepted_before_is_not_one_of_size() -> None:
     each = LeastSize()
     each.placed(LADDER)
+    each.placed(Ladder((Level(499_990, 15),), ()))
     assert not each.refused(5, 20, START)
     assert each.refused(4, 20, START)
     assert each.lots(START) == 5
