@@ -54,6 +54,8 @@ LOOKS_MAX = 2  # ladders built in one decision only to see whether anything but 
 PATIENCE_SECONDS = 0.25  # after which a ladder not worth its request is judged again: the price of one falls slowly
 POSITION_GRACE_SECONDS = 2.0  # a fill and its position change may come in different events
 WAITING = "waiting"  # the first word of a market's sentence while only a request is missing
+PASSED_SECONDS_MAX = 5.0  # an order that fair value has passed waits so long for a request, or everything is pulled
+GIVE_WAY_SECONDS_MAX = 10.0  # what reduces lets a quote that would be too old go first, if its request comes this soon
 WORTH_SECONDS_MAX = 5.0  # a position of unknown worth: so long no loss limit can be judged, of the whole account
 
 
@@ -134,13 +136,22 @@ class Engine(DeskState):
                 return self.trip(reason, f"{market.market_id}: {fair.reason}")
             if market.account.resting and now - market.quoted_at > QUOTE_AGE_PULL * self.cycle.quote_age_seconds_max:
                 return self.trip(Reason.QUOTES_TOO_OLD, market.market_id)
-            crossed = market.left_behind(fair, now) if isinstance(fair, FairValue) else ""
-            if crossed:
-                return self.trip(Reason.QUOTES_TOO_OLD, f"{market.market_id}: {crossed}")
+            crossed = market.passed(fair) if isinstance(fair, FairValue) else ""
+            stays = self.why_it_stays(market, now) if crossed else ""
+            if stays:
+                return self.trip(Reason.QUOTES_TOO_OLD, f"{market.market_id}: {crossed}, and {stays}")
             since = market.unexplained_since
             if since is not None and now - since > POSITION_GRACE_SECONDS:
                 return self.trip(Reason.POSITION_DISAGREES, market.market_id)
         return None
+
+    def why_it_stays(self, market: MarketDesk, now: float) -> str:
+        """Why what rests in a market cannot be replaced soon; empty: it can be."""
+        exits = market.quoted is not None and market.quoted.reduce_only is not None
+        seconds = self.budget.wait_seconds(now, Spend.REDUCE if exits else Spend.REPRICE)
+        if seconds > PASSED_SECONDS_MAX:
+            return f"{WAITING} {math.ceil(seconds)} s for the request budget: {self.budget.why_waiting(now)}"
+        return market.setbacks.held(now)
 
     def follow_worth(self, now: float) -> None:
         """Note whether loss limits can be judged: once in each look at the clock, for all markets."""
@@ -206,12 +217,16 @@ class Engine(DeskState):
                 wait = min(wait, one.deadline - now + WAIT_SECONDS_MIN)
         deadlines.sort()
         hurry = bool(deadlines) and self.hurry(deadlines, now)
+        ordinary = token_wait[Spend.REPRICE]
+        given_way = dict.fromkeys(token_wait, ordinary) if hurry and ordinary <= GIVE_WAY_SECONDS_MAX else token_wait
         looks = LOOKS_MAX
         for one in self.in_order(stale, hurry=hurry):
-            early = now >= one.deadline or (hurry and one.deadline == deadlines[0])
+            first = hurry and one.deadline == deadlines[0]
+            early = first or now >= one.deadline
+            waits = token_wait if first else given_way
             if not (one.look or one.look_due or early):
                 continue
-            least = token_wait[Spend.REDUCE if one.must or one.spend is Spend.REDUCE else Spend.REPRICE]
+            least = waits[Spend.REDUCE if one.must or one.spend is Spend.REDUCE else Spend.REPRICE]
             likely = least == 0 and (one.must or early or self.affords(one.worth))
             if not likely:
                 due = one.worth > 0 or one.must or early
@@ -222,7 +237,7 @@ class Engine(DeskState):
                 if looks == 0:
                     continue
                 looks -= 1
-            action = self.attempt(self.markets[one.market_id], token_wait, early=early, now=now)
+            action = self.attempt(self.markets[one.market_id], waits, early=early, now=now)
             if isinstance(action, PlaceLadder):
                 return action
             wait = min(wait, action)
@@ -277,9 +292,9 @@ class Engine(DeskState):
 
     @staticmethod
     def in_order(stale: list[Stale], *, hurry: bool) -> list[Stale]:
-        """Who may spend first: what reduces; then, in a hurry, by deadline; then by worth what rests; then the rest."""
+        """Who may spend first: in a hurry, by deadline; else what reduces; then by worth what rests; then the rest."""
         if hurry:
-            return sorted(stale, key=lambda one: (one.spend is not Spend.REDUCE, one.deadline))
+            return sorted(stale, key=lambda one: one.deadline)
         return sorted(stale, key=lambda one: (one.spend, -one.worth, one.deadline))
 
     def want(self, market: MarketDesk, now: float) -> ApprovedLadder | None:

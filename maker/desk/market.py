@@ -212,19 +212,16 @@ class MarketDesk:
 
     # -- holding back
 
-    def left_behind(self, fair: FairValue, now: float) -> str:
-        """Say which of our orders fair value has passed while nothing may replace it; empty: none has.
+    def passed(self, fair: FairValue) -> str:
+        """Say which of our orders fair value has passed; empty: none.
 
-        What rests stays while a market is on hold, for a hold is short and a pull is everybody's; not at such a price.
+        What rests stays while nothing may replace it, for that is short and a pull is everybody's; not at such a price.
         """
-        held = self.setbacks.held(now)
-        if not held:
-            return ""
         for order in self.account.resting.values():
             if order.side.sign * (order.ticks * SUBTICKS - fair.subticks) >= 0:
                 price = self.account.spec.grid.price.text
                 passed = f"a {order.side.value} at {price(order.ticks)} rests, fair value is"
-                return f"{passed} {price(ticks_down(fair.subticks))}, and {held}"
+                return f"{passed} {price(ticks_down(fair.subticks))}"
         return ""
 
     def margin_refused(self, now: float) -> str:

@@ -514,6 +514,39 @@ def test_what_fair_value_has_passed_is_pulled_while_nothing_may_replace_it(
     assert "risk refused its ladder" in trip.detail
 
 
+@pytest.mark.parametrize("moved", [-300, 300])
+def test_what_fair_value_has_passed_is_pulled_while_a_request_is_long_in_coming(moved: int) -> None:
+    """S9: a 429 that asks for a minute leaves nothing to replace it with, and the reserve is there to pull."""
+    desk = quoted()
+    desk.delta()
+    desk.later(1)
+    desk.reference(FAIR_TICKS + moved // 2)
+    desk.apply(LadderThrottled(BTC, desk.place().quote_id, 60.0))
+    assert desk.watch() is None, "fair value has not come so far"
+    desk.reference(FAIR_TICKS + moved)
+    trip = desk.watch()
+    assert trip is not None
+    assert trip.reason is Reason.QUOTES_TOO_OLD
+    assert f"a {'buy' if moved < 0 else 'sell'} at" in trip.detail
+    assert "for the request budget: a 429 is obeyed" in trip.detail
+
+
+def test_what_fair_value_has_passed_waits_for_a_request_that_is_near() -> None:
+    """A pull is everybody's: for a second or two the market waits for its turn."""
+    desk = quoted()
+    desk.delta()
+    desk.later(1)
+    desk.reference(FAIR_TICKS + 150)
+    desk.apply(LadderThrottled(BTC, desk.place().quote_id, 3.0))
+    desk.budget_seen(60)
+    desk.reference(FAIR_TICKS + 300)
+    assert desk.watch() is None
+    assert isinstance(desk.decide(), Wait)
+    desk.later(4)
+    desk.reference(FAIR_TICKS + 300)
+    assert isinstance(desk.decide(), PlaceLadder)
+
+
 def test_quotes_do_not_outlive_their_age_while_the_budget_is_empty() -> None:
     """The reserve is there for this: pull rather than leave a price of half a minute ago."""
     desk = quoted()

@@ -21,12 +21,14 @@ from maker.desk.staleness import DISTURBED_SECONDS_MAX, LATE_SECONDS, LOOK_SECON
 from maker.desk.units import Side
 
 from .scripted import (
+    ALL_MARKETS,
     BTC,
     BUDGET,
     CYCLE,
     ETH,
     FAIR_TICKS,
     LIMITS,
+    MARGIN,
     START,
     Desk,
     a_fill,
@@ -308,6 +310,46 @@ def test_none_starves_while_one_market_is_wild(seed: int, count: int) -> None:
                 oldest = max(oldest, desk.now - each.quoted_at)
     assert all(desk.market(name).quoted is not None for name in names)
     assert oldest <= CYCLE.quote_age_seconds_max + 0.25
+
+
+@pytest.mark.parametrize("exits", [2, 3])
+def test_none_starves_while_others_reduce(exits: int) -> None:
+    """Exits run ahead of the bucket by their share and would keep it empty: they give way to an overdue quote."""
+    rng = random.Random(1)
+    names = NAMES[:4]
+    open_wide = attrs.evolve(LIMITS, position_value_max=dec("1e9"))
+    desk = Desk.of(
+        *(attrs.evolve(market(name), limits=open_wide) for name in names),
+        limits=attrs.evolve(ALL_MARKETS, value_max=dec("1e9"), drawdown_max=dec("1e9"), daily_loss_max=dec("1e9")),
+        cycle=attrs.evolve(CYCLE, requote_bps=dec("0.8"), requote_seconds_min=0.3, quote_age_seconds_max=20.0),
+        budget=attrs.evolve(BUDGET, burst=6),
+        margin=attrs.evolve(MARGIN, margin_ratio=dec("0.0001")),
+    )
+    held = tuple(at_position(200, market_id=name, position_id=name) for name in names[:exits])
+    desk.baseline(positions=held)
+    for name in names:
+        desk.snapshot(name, positions=tuple(one for one in held if one.market_id == name))
+        desk.stats(market_id=name)
+        desk.reference(market_id=name)
+    ticks = dict.fromkeys(names, FAIR_TICKS)
+    left, ends_at, oldest = 120, desk.now + 60.0, 0.0
+    while desk.now < START + 70:
+        desk.later(0.25)
+        for name in names[:exits]:
+            ticks[name] = max(FAIR_TICKS - 1500, min(FAIR_TICKS + 1500, ticks[name] + int(rng.gauss(0, 100))))
+            desk.reference(ticks[name], market_id=name)
+        while isinstance(action := desk.decide(), PlaceLadder):
+            if desk.now >= ends_at:
+                left, ends_at = 120, desk.now + 60.0
+            left -= 1
+            assert left >= 24, "quoting spent of the reserve"
+            desk.placed(action)
+            desk.delta(action.market_id)
+            desk.budget_seen(left, reset_seconds=ends_at - desk.now)
+        assert desk.watch() is None
+        oldest = max(oldest, *(desk.now - desk.market(name).quoted_at for name in names))
+    assert all(desk.market(name).account.position_lots == 200 for name in names[:exits])
+    assert oldest <= 20.5
 
 
 def test_risk_that_refuses_one_market_does_not_hurry_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
