@@ -135,6 +135,19 @@ class Config:
     alerts: alert_config.Alerts = attrs.field(factory=alert_config.Alerts)
     watch: WatchSettings | None = None  # not given: as `maker.watcher.bounds` says
 
+    @property
+    def recoverable_halt(self) -> Halt:
+        """How quotes are pulled when others will follow: not before a ladder of unknown outcome can land no more.
+
+        On the way out `halt` is enough, for there the guard's tail follows.
+        """
+        longer = max(0.0, self.guard.write_delay_seconds_max - self.halt.tail_seconds_max)
+        return attrs.evolve(
+            self.halt,
+            tail_seconds_max=self.halt.tail_seconds_max + longer,
+            halt_seconds_max=self.halt.halt_seconds_max + longer,
+        )
+
 
 TABLES_OF: Final = {"markets": "market", "references": "reference", "margin": "limits"}  # a field -> the table it is in
 TOP_KEYS: Final = [TABLES_OF.get(field.name, field.name) for field in attrs.fields(Config)]

@@ -131,7 +131,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                 run.armed = True
                 try:
                     lane, recorder = run.quoting_lane, run.recorder
-                    parts = (engine, switch, lane, reader, recorder, specs, config.halt, rng, run.on_answer)
+                    parts = (engine, switch, lane, reader, recorder, specs, config.recoverable_halt, rng, run.on_answer)
                     quoter = Quoter(*parts, now=run.pulse.boot, pulse=run.pulse, leave=run.leave, apply=run.apply)
                     inlet = quoter.inlet
                     switch.panic.on_orders = quoter.look_for_strangers

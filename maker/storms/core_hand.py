@@ -298,7 +298,7 @@ class Hand:
         if self.write_over_trip:
             pulled_at = yield from self.cancel_all()
         if self.unknown_write_at is not None:
-            ends_at = self.unknown_write_at + self.config.halt.tail_seconds_max
+            ends_at = self.unknown_write_at + self.config.recoverable_halt.tail_seconds_max
             tail = [began + at for at in TAIL_SECONDS if began + at < ends_at - RETRY_SECONDS_MIN]
             for at in [*tail, ends_at] if ends_at > began else [ends_at]:
                 if pulled_at < at:

@@ -102,7 +102,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.record = r.Record(terms_of(self.config, self.schedule))
-        late = min(self.config.guard.write_delay_seconds_max, self.config.halt.tail_seconds_max)
+        late = self.config.guard.write_delay_seconds_max
         self.weather = Weather(self.schedule, self.record, f"{self.config.order_prefix}-", late)
         self.journal = MemoryJournal(RunRow("storm", 0, "paper", "storm", "0", "0"))
         self.recorder = a_recorder(self.note, self.journal)

@@ -163,3 +163,19 @@ def test_another_configuration_is_judged_by_its_own_numbers(config: Config) -> N
     outcome, record = perform(own, attrs.evolve(CALM, markets=1))
     assert outcome.violations == ()
     assert record.terms.markets[name].position_limit == tight.position_limit
+
+
+def test_nothing_new_is_quoted_before_a_ladder_of_unknown_outcome_can_land_no_more(config: Config) -> None:
+    """S7, H24: believed to be late by up to twelve seconds it is waited for so long, though the way out has less."""
+    slow = attrs.evolve(
+        config,
+        halt=attrs.evolve(config.halt, tail_seconds_max=4.0),
+        guard=attrs.evolve(config.guard, write_delay_seconds_max=12.0, tail_seconds=12.0),
+    )
+    reset = Fault(row="F5", name="reset_after", at=2.0, numbers={"times": 1.0}, words={"target": "ladder"})
+    outcome, record = perform(slow, Schedule(seed=3, markets=1, step_ms=200, faults=(reset,)))
+    assert outcome.violations == ()
+    trips = [entry.at for entry in record.of(r.Tripped) if entry.reason == "OUTCOME_UNKNOWN"]
+    writes = [entry.at for entry in record.of(r.Left) if entry.is_write]
+    lost = max(at for at in writes if at <= trips[0])
+    assert min(at for at in writes if at > trips[0]) >= lost + 12.0
