@@ -60,11 +60,11 @@ def trial(model: SpreadModel, places: Sequence[Place]) -> None:
         try:
             for fair, lots, exchange_ms in place.moments(model):
                 pricing.quote(fair, lots, place.level_lots, place.limit_lots, exchange_ms)
-        except Exception as error:  # of whatever kind: while quoting it would end the run
+        except (Exception, SystemExit) as error:  # of whatever kind: while quoting it would end the run
             where = "" if pricing.shown is None else f" on {pricing.shown}"
             raise Unfit(f"fails{where}: {told(error)}") from error
 
 
-def told(error: Exception) -> str:
+def told(error: Exception | SystemExit) -> str:
     """Name an error in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

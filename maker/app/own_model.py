@@ -53,7 +53,7 @@ def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table
         raise
     except ValueError as wrong:
         raise config_error(wrong, table) from wrong
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(table, f"{name} cannot be made: {told(error)}.", "Mend its __init__.") from error
     try:
         trial(model, (DEAR,))
@@ -89,7 +89,7 @@ def imported(path: Path, named_at: str) -> ModuleType:
     sys.modules[module_name] = module  # where the types of its fields are looked up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script is not a model: sys.exit() at its end must not end us
         del sys.modules[module_name]
         raise ConfigError(named_at, f"{path} cannot be imported: {told(error)}.", "Mend it.") from error
     return module

@@ -126,7 +126,7 @@ class Reloader:
                 return await self.prepare(await self.source.read(), asked)
         except (ConfigError, StartRefused, NotReloaded):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model of the user's own is code, which may say that too
             # It ends this reload. Nothing has changed yet, so that a run in good order need not end for what was tried.
             raise NotReloaded(f"an error of our own in reading or proving it ({type(error).__name__}).") from error
         raise NotReloaded(f"configuration and key could not be read and proved in {PREPARE_SECONDS_MAX:g} s.")

@@ -55,6 +55,14 @@ def answered(answer: object) -> Spread:
     return answer
 
 
+def asked(model: SpreadModel, situation: Situation) -> Spread:
+    """Have a model answer. Raises what it raises; a RuntimeError where it would end this program, which pulls first."""
+    try:
+        return answered(model.spread(situation))
+    except SystemExit as error:
+        raise RuntimeError(f"it asks to end the program: SystemExit({error})") from error
+
+
 @attrs.define
 class Pricing:
     """One market's."""
@@ -87,7 +95,7 @@ class Pricing:
             fill_rate=known.fill_rate_per_second,
             fill_decay=known.fill_decay(price),
         )
-        spread = answered(self.model.spread(self.shown))
+        spread = asked(self.model, self.shown)
         half_bid, half_ask = (None if half is None else math.ceil(half / tick) for half in (spread.bid, spread.ask))
         return Quoted(round(spread.reservation / tick), half_bid, half_ask)
 

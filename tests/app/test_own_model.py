@@ -144,6 +144,14 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
         ("wide.py:Wide", "class Wide:\n    spread = 3", {}, "market.X.model", "has no method `spread`"),
         ("wide.py:Wide", "class Wide(:", {}, "market.X.model", "cannot be imported: SyntaxError"),
         ("wide.py:Wide", "import nowhere_to_be_found", {}, "market.X.model", "cannot be imported: ModuleNotFoundError"),
+        ("wide.py:Wide", PLAIN + "import sys; sys.exit()", {}, "market.X.model", "cannot be imported: SystemExit."),
+        ("wide.py:Wide", PLAIN + "raise SystemExit(3)", {}, "market.X.model", "cannot be imported: SystemExit: 3."),
+        ("wide.py:Wide", PLAIN.replace("if bps <= 0:", "if bps:").replace("ValueError(", "SystemExit("),
+         {"bps": 1}, "market.X.models.wide", "cannot be made: SystemExit: bps: must be above 0."),
+        ("wide.py:Wide", HEAD + "    def spread(self, one): raise SystemExit(3)", {}, "market.X.model",
+         "RuntimeError: it asks to end the program: SystemExit(3)."),
+        ("wide.py:Wide", "import sys\n" + FIXED_AT.format("horizon_seconds = property(sys.exit)", "1.0, 1.0"), {},
+         "market.X.model", "wide.py:Wide fails: SystemExit: <"),
         ("wide.py:Wide", PLAIN, {}, "market.X.models.wide.bps", "is missing"),
         ("wide.py:Wide", PLAIN, {"bps": 1, "skev": 1}, "market.X.models.wide.skev", "is not a known key"),
         ("wide.py:Wide", PLAIN, {"bps": 0}, "market.X.models.wide.bps", "must be above 0."),
@@ -188,3 +196,11 @@ def test_what_is_wrong_is_said_before_anything_is_placed(
     assert refused.value.field == field
     assert problem in refused.value.problem
     assert refused.value.fix
+
+
+@pytest.mark.parametrize(
+    "text", [PLAIN + "raise KeyboardInterrupt", HEAD + "    def spread(self, one): raise KeyboardInterrupt"]
+)
+def test_ctrl_c_meanwhile_is_still_ctrl_c(tmp_path: Path, text: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        own(tmp_path, text)

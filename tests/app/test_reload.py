@@ -158,15 +158,17 @@ async def test_a_file_that_cannot_be_read_in_time_changes_nothing(
         assert (await world.reload())["ok"]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), SystemExit(3)], ids=repr)
 async def test_an_error_of_our_own_before_anything_changes_ends_the_reload_and_not_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
-    """A thread that is not to be had, a bug in a check that only a start was ever asked for."""
+    """A thread that is not to be had, a bug in a check that only a start was ever asked for, a user's `sys.exit()`."""
     async with running(config(tmp_path), monkeypatch) as world:
         await quoting(world)
-        monkeypatch.setattr(world.shelf, "problem", RuntimeError("can't start new thread"))
+        monkeypatch.setattr(world.shelf, "problem", error)
         answer = await world.reload()
-        assert answer["sentence"] == "nothing was changed: an error of our own in reading or proving it (RuntimeError)."
+        kind = type(error).__name__
+        assert answer["sentence"] == f"nothing was changed: an error of our own in reading or proving it ({kind})."
         assert world.switch.seen == []
         world.shelf.problem = None
         assert (await world.reload())["ok"]

@@ -19,6 +19,7 @@ import trio.testing
 from maker.app.key_expiry import KeyExpiry
 from maker.desk.deadman import Reason
 from maker.desk.events import BudgetSeen
+from maker.desk.spread import Situation, Spread
 from maker.desk.units import Side
 from maker.edge.journal import MemoryJournal
 from maker.errors import ExitCode
@@ -293,6 +294,28 @@ async def test_each_row_fires_pulls_first_and_ends_as_it_says(
             await ends(world, reason, before)
     if row.latched:
         await stays_shut(settings, reason, monkeypatch)
+
+
+class Quits:
+    """A model of the user's own that says `sys.exit()` where none of the trial's situations led it."""
+
+    def spread(self, situation: Situation) -> Spread:
+        raise SystemExit(3)
+
+
+async def test_a_model_that_asks_to_end_the_program_ends_the_run_as_any_bug_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    """S2, H6, checklist 23: pulled first, read back empty, 70 and a sentence; not an end without a result."""
+    async with running(config(tmp_path), monkeypatch) as world:
+        with trio.fail_after(ENDS_SECONDS_MAX):
+            await world.until_quoted()
+        world.run.engine.markets[BTC].pricing.model = Quits()
+        world.wild = True
+        before = len(world.site.log)
+        await ends(world, Reason.UNHANDLED_ERROR, before)
+        assert world.result is not None
+        assert world.result.reason.endswith("RuntimeError: it asks to end the program: SystemExit(3)")
 
 
 def writes(world: World, before: int) -> list[Seen]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from maker.desk.account import OwnOrder
 from maker.desk.avellaneda_stoikov import AvellanedaStoikov
 from maker.desk.fair import FairValue
-from maker.desk.pricing import REST_SECONDS_MAX, Pricing
+from maker.desk.pricing import REST_SECONDS_MAX, Pricing, asked
 from maker.desk.spread import Situation, Spread
 from maker.desk.units import SUBTICKS, Side
 
@@ -55,6 +55,24 @@ def test_half_spreads_are_rounded_outward_and_a_missing_side_stays_missing() -> 
     assert quoted_.reservation_subticks == FAIR_TICKS * SUBTICKS - SUBTICKS // 10
     assert quoted_.half_bid_subticks == math.ceil(SUBTICKS * 10 / 3)
     assert quoted_.half_ask_subticks is None
+
+
+def test_a_model_that_asks_to_end_the_program_is_an_error_as_any_other() -> None:
+    """H6: SystemExit is no Exception, and would pass by what says how a run ended; Ctrl-C is nobody's bug."""
+
+    class Raises:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def spread(self, situation: Situation) -> Spread:
+            raise self.error
+
+    shown = Situation(50_000.0, 0.0, 0.0, 0.01, 0.2, 1.0, 0.1, 0.2)
+    with pytest.raises(RuntimeError, match=r"^it asks to end the program: SystemExit\(3\)$"):
+        asked(Raises(SystemExit(3)), shown)
+    for error in (KeyboardInterrupt(), ZeroDivisionError()):
+        with pytest.raises(type(error)):
+            asked(Raises(error), shown)
 
 
 @given(st.integers(1, 10**7), st.floats(1.0, 10**6))
