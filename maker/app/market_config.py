@@ -10,11 +10,12 @@ import attrs
 
 from maker.app import own_model
 from maker.app import spread_models as spread_model_rooms
-from maker.app.values import build, known, shared, table, text
+from maker.app.values import build, known, nearest, shared, spelled, table, text
 from maker.desk.fair import FairSettings, SourceSettings
 from maker.desk.funding import FundingSettings
 from maker.desk.intensity import IntensitySettings
 from maker.desk.ladder import LadderSettings
+from maker.desk.models import MODELS
 from maker.desk.risk import Limits
 from maker.desk.spread import SpreadModel
 from maker.desk.volatility import VolatilitySettings
@@ -46,8 +47,11 @@ def market(tables: Mapping[str, Any], name: str, folder: Path) -> Market:
     model = text(given, "model", path)
     models = spread_models(given, path, folder)
     if model not in models:
-        there = ", ".join(models) or "none"
-        raise ConfigError(f"{path}.model", f"{model!r} has no table.", f"Add [{path}.models.{model}]; there: {there}.")
+        fix = f"Add [market.{spelled(name)}.models.{spelled(model)}]; there: {', '.join(models) or 'none'}."
+        if model not in MODELS and ":" not in model:
+            there = f"There: {', '.join(models) or 'none'}."
+            fix = nearest(model, [*models, *MODELS], there, spread_model_rooms.LIKENESS_MIN)
+        raise ConfigError(f"{path}.model", f"{model!r} has no table.", fix)
     del given["model"], given["models"]
     rooms = (FairSettings, VolatilitySettings, IntensitySettings, LadderSettings, Limits, FundingSettings)
     parts = shared(given, path, *rooms)
@@ -66,12 +70,11 @@ def market(tables: Mapping[str, Any], name: str, folder: Path) -> Market:
 def spread_models(given: Mapping[str, Any], path: str, folder: Path) -> dict[str, SpreadModel]:
     """Every model of a market that has a table, whether it quotes or not. Raises ConfigError."""
     tables = table(given, "models", path)
-    return {
-        name: spread_model_rooms.make(
-            name, table(tables, name, f"{path}.models"), folder, f"{path}.model", f"{path}.models.{name}"
-        )
-        for name in tables
-    }
+    models: dict[str, SpreadModel] = {}
+    for name in tables:
+        where = f"{path}.models.{spelled(name)}"  # of a model that does not quote too: the fault is this table's
+        models[name] = spread_model_rooms.make(name, table(tables, name, f"{path}.models"), folder, where, where)
+    return models
 
 
 def intensity(given: dict[str, Any], path: str) -> IntensitySettings:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import attrs
 
 from maker.app import own_model
 from maker.app.model_trial import PLACES, Unfit, trial
-from maker.app.values import build, known
+from maker.app.values import build, known, nearest
 from maker.desk.avellaneda_stoikov import RISK_AVERSION_FIX
 from maker.desk.models import MODELS
 from maker.desk.spread import Situation, SpreadModel
 from maker.errors import ConfigError
+
+LIKENESS_MIN: Final = 0.5  # names of models are short: of "gtfl" only half is in the order of "glft"
 
 
 def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table: str) -> SpreadModel:
@@ -25,8 +27,8 @@ def make(name: str, given: Mapping[str, Any], folder: Path, named_at: str, table
     if ":" in name:
         return own_model.make(name, given, folder, named_at, table)
     if name not in MODELS:
-        there = ", ".join(MODELS)
-        raise ConfigError(named_at, f"{name!r} is no model.", f"There are {there}, and your own as file.py:Class.")
+        fix = nearest(name, MODELS, f"There are {', '.join(MODELS)}, and your own as file.py:Class.", LIKENESS_MIN)
+        raise ConfigError(named_at, f"{name!r} is no model.", fix)
     kind = MODELS[name]
     known(given, [field.name for field in attrs.fields(kind.make)], table)
     try:

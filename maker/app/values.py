@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import enum
+import json
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -87,9 +89,19 @@ def known(given: Mapping[str, Any], names: list[str], path: str) -> None:
     """Refuse a key nobody reads, with the nearest one that exists."""
     for key in given:
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            fix = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(names))}."
+            fix = nearest(key, names, f"Known here: {', '.join(sorted(names))}.")
             raise ConfigError(f"{path}.{key}" if path else key, "is not a known key.", fix)
+
+
+def nearest(word: str, names: Iterable[str], otherwise: str, likeness_min: float = 0.6) -> str:
+    """Suggest the name that was meant; `otherwise`: there is none like it."""
+    near = difflib.get_close_matches(word, list(names), n=1, cutoff=likeness_min)
+    return f"Did you mean {near[0]}?" if near else otherwise
+
+
+def spelled(key: str) -> str:
+    """One key as TOML has it: in quotes what is no bare one."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
 
 
 def positive(instance: Any, path: str) -> None:

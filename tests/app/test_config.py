@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from decimal import Decimal
@@ -372,6 +373,41 @@ def test_no_market_refuses() -> None:
 def test_an_unknown_key_suggests_the_nearest(written: str, meant: str) -> None:
     error = refused(paper_tree(), put(written, 1))
     assert (error.field, error.fix) == (written, f"Did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("model", "fix"),
+    [
+        ("gtfl", "Did you mean glft?"),
+        ("zzz", "There: fixed, volatility, avellaneda_stoikov, glft, glft_closed."),
+        ("wide.py:Wide", f'Add [{BTC}.models."wide.py:Wide"]; there: fixed, volatility, avellaneda_stoikov, glft, '
+                         "glft_closed."),
+    ],
+)  # fmt: skip
+def test_a_model_without_a_table_is_answered_with_what_to_write(model: str, fix: str) -> None:
+    """What it says to add is TOML; a misspelled name is taken for the one that was meant."""
+    error = refused(paper_tree(), put(f"{BTC}.model", model))
+    assert (error.field, error.problem, error.fix) == (f"{BTC}.model", f"{model!r} has no table.", fix)
+    added = re.search(r"\[.*\]", error.fix)
+    assert added is None or tomllib.loads(added[0]) == {"market": {"BTC-PERP": {"models": {model: {}}}}}
+
+
+def test_a_market_is_quoted_too_where_it_has_to_be() -> None:
+    tree = paper_tree()
+    tree["market"]["BTC/USDC"] = {**tree["market"]["BTC-PERP"], "models": {}}
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert caught.value.fix == 'Add [market."BTC/USDC".models.fixed]; there: none.'
+
+
+def test_a_models_table_that_is_wrong_is_named_itself() -> None:
+    """Whether it quotes or not: nothing is wrong with `model`."""
+    tree = paper_tree()
+    tree["market"]["BTC-PERP"]["models"]["gone.py:Wide"] = {}
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert caught.value.field == f'{BTC}.models."gone.py:Wide"'
+    assert caught.value.problem.startswith("there is no file ")
 
 
 def test_an_unknown_key_like_no_other_lists_them() -> None:

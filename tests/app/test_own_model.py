@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,10 @@ def vars_of(model: object) -> dict[str, Any]:
 
 def test_the_readmes_example_works(tmp_path: Path) -> None:
     """As it stands there: what a reader copies must run."""
-    code = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
-    model = own(tmp_path, code, given={"bps": 2})
+    section = README.read_text(encoding="utf-8").partition("## Spread models")[2]
+    code, table = (section.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "toml"))
+    market = tomllib.loads(table)["market"]["BTC-PERP"]
+    model = own(tmp_path, code, market["model"], market["models"][market["model"]])
     assert model.spread(attrs.evolve(FLAT, volatility=1.5)).ask == pytest.approx(12.0 + 1.5)
 
 

@@ -91,8 +91,9 @@ def test_a_model_is_asked_for_only_what_it_reads(capsys: pytest.CaptureFixture[s
     [
         ("", "name a model (fixed, volatility, avellaneda_stoikov, glft, glft_closed, file.py:Class) or `table`; "
              "--help tells the rest."),
-        ("fixd", "MODEL: 'fixd' is no model. There are fixed, volatility, avellaneda_stoikov, glft, glft_closed, and "
+        ("mine", "MODEL: 'mine' is no model. There are fixed, volatility, avellaneda_stoikov, glft, glft_closed, and "
                  "your own as file.py:Class."),
+        ("gtfl", "MODEL: 'gtfl' is no model. Did you mean glft?"),
         ("fixed half_spread_bps=2 fair=1", "fixed needs skew_bps, inventory, inventory_max as well."),
         ("fixed half_spread_bps=2 skew_bps=0 fair=1 inventory=0 inventory_max=1 skev_bps=1",
          "fixed.skev_bps: is not a known key. Did you mean skew_bps?"),

@@ -99,7 +99,11 @@ def test_a_missing_word_is_named() -> None:
 
 
 def test_an_unknown_model_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"^market\.X\.model: 'avelaneda' is no model\. There are fixed, volatility,"):
+    with pytest.raises(ConfigError, match=r"^market\.X\.model: 'mine' is no model\. There are fixed, volatility,"):
+        made("mine", {})
+    with pytest.raises(
+        ConfigError, match=r"^market\.X\.model: 'avelaneda' is no model\. Did you mean avellaneda_stoikov\?"
+    ):
         made("avelaneda", {})
 
 
