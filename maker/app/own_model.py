@@ -102,14 +102,21 @@ def made_again(
     return make, (name, dict(given), folder, named_at, table)
 
 
+def parameters(model_class: type[Any]) -> list[str]:
+    """Name what a class is made with."""
+    if attrs.has(model_class):
+        return [field.name for field in attrs.fields(model_class)]
+    return list(inspect.signature(model_class).parameters)
+
+
 def construct(model_class: type[Any], given: Mapping[str, Any], table: str) -> SpreadModel:
     """Call the class with its parameters; an attrs class gets them as the types of its fields."""
     if attrs.has(model_class):
-        known(given, [field.name for field in attrs.fields(model_class)], table)
+        known(given, parameters(model_class), table)
         return typing.cast("SpreadModel", build(model_class, given, table))
     wanted = inspect.signature(model_class).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in wanted.values()):
-        known(given, list(wanted), table)
+        known(given, parameters(model_class), table)
     for one in wanted.values():
         by_name = one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         if by_name and one.default is inspect.Parameter.empty and one.name not in given:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import attrs
 
-from maker.app import spread_models, tables
+from maker.app import model_trial, own_model, spread_models, tables
 from maker.desk.models import MODELS
+from maker.desk.pricing import asked
 from maker.desk.spread import Situation, Spread
 from maker.errors import ConfigError, ExitCode
 
@@ -27,7 +28,8 @@ HELP: Final = """usage: run.py price MODEL key=value ... [--json]
 
 The first prints a model's reservation price and its quotes for one situation. Keys are the model's parameters and what
 it looks at: fair, inventory, volatility (quote currency per root second), size, inventory_max, seconds_left, fill_rate
-(A, per second at fair value), fill_decay (k, per quote currency). MODEL is one of {models}
+(A, per second at fair value), fill_decay (k, per quote currency); a parameter of such a name gets the same value. MODEL
+is one of {models}
 or your own as file.py:Class.
 
 The second simulates the tables of Avellaneda and Stoikov 2008 (gamma 0.1, 0.01 and 1 are published).
@@ -72,7 +74,8 @@ def main(argv: list[str]) -> int:
 def quote(name: str, words: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Return the lines and the object that tell a model's answer. Raises UsageError, ConfigError or ValueError."""
     given = pairs(words)
-    parameters = {key: value for key, value in given.items() if key not in SITUATION}
+    own = own_model.parameters(own_model.load(name, Path(), "MODEL")) if ":" in name else ()
+    parameters = {key: value for key, value in given.items() if key not in SITUATION or key in own}
     if name == "glft":
         parameters.setdefault("step_ratio", 0)  # the exact numbers, not those of the nearest remembered table
     wanted = [*required(name), *spread_models.reads(name)]
@@ -83,7 +86,10 @@ def quote(name: str, words: list[str]) -> tuple[list[str], dict[str, Any]]:
     if missing:
         raise UsageError(f"{name} needs {', '.join(missing)} as well.")
     situation = Situation(**{key: number(key, given[key]) if key in given else UNREAD for key in SITUATION})
-    spread = model.spread(situation)
+    try:
+        spread = asked(model, situation)
+    except Exception as error:  # of whatever kind: it was tried in another situation
+        raise UsageError(f"{name} fails on {situation}: {model_trial.told(error)}.") from error
     found = {
         "model": name,
         "fair": situation.fair,

@@ -139,6 +139,58 @@ def test_an_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert told(capsys, "mine.py:Mine", "half=0.5", "fill_decay=1", *rest)["bid_price"] == 99.5
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("1 / (situation.fair - 100)", "ZeroDivisionError: float division by zero"),
+        ("{}[situation.fair] if situation.fair == 100 else MADE", "KeyError: 100.0"),
+        ("exit(3) if situation.fair == 100 else MADE", "RuntimeError: it asks to end the program: SystemExit(3)"),
+        ("None if situation.fair == 100 else MADE",
+         "TypeError: it answers None, and must return a maker.desk.spread.Spread"),
+        ("Spread(1.0, 'x', None) if situation.fair == 100 else MADE", "TypeError: must be real number, not str"),
+        ("Spread(1.0, Decimal(1), None) if situation.fair == 100 else MADE",
+         "TypeError: its bid is a Decimal, and must be a float"),
+    ],
+)  # fmt: skip
+def test_an_own_model_that_fails_here_alone_is_a_sentence(
+    answer: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the trial did not show it may be asked here: no traceback, and the same words."""
+    (tmp_path / "mine.py").write_text(
+        "from decimal import Decimal\n"
+        "from maker.desk.spread import Spread\n"
+        "MADE = Spread(1.0, 1.0, 1.0)\n"
+        "def exit(code): raise SystemExit(code)\n"
+        "class Mine:\n"
+        f"    def spread(self, situation): one = {answer}; return one if one is None or type(one) is Spread else MADE\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    sentence = refused(capsys, "mine.py:Mine", "fill_decay=1", *OWN_TEXT.split())
+    assert sentence.startswith("mine.py:Mine fails on Situation(fair=100.0, inventory=0.0, ")
+    assert sentence.endswith(f": {said}.")
+
+
+@pytest.mark.parametrize(
+    ("decorator", "text"), [("", "def __init__(self, size): self.size = size"), ("@attrs.frozen", "size: float")]
+)
+def test_an_own_models_parameter_may_be_called_as_the_situation_is(
+    decorator: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One word, and both get it: here it is half the spread as well."""
+    (tmp_path / "mine.py").write_text(
+        "import attrs\n"
+        "from maker.desk.spread import Spread\n"
+        f"{decorator}\n"
+        "class Mine:\n"
+        f"    {text}\n"
+        "    def spread(self, situation): return Spread(situation.fair, self.size, situation.size)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = OWN_TEXT.replace(" size=1 ", " size=0.5 ").split()
+    found = told(capsys, "mine.py:Mine", "fill_decay=1", *words)
+    assert (found["bid_price"], found["ask_price"]) == (99.5, 100.5)
+
+
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "table", "--gamma", "1", "--paths", "300", "--seed", "5")
     assert found["inventory"]["profit_mean"] == pytest.approx(31.4, abs=1.5)
