@@ -35,7 +35,7 @@ from typing import Any, Final
 import attrs
 
 from maker.app.model_trial import DEAR, Unfit, told, trial
-from maker.app.values import build, known
+from maker.app.values import build, converts, known
 from maker.desk.spread import SpreadModel
 from maker.errors import ConfigError
 
@@ -105,7 +105,7 @@ def made_again(
 def parameters(model_class: type[Any]) -> list[str]:
     """Name what a class is made with."""
     if attrs.has(model_class):
-        return [field.name for field in attrs.fields(model_class)]
+        return [field.alias for field in attrs.fields(model_class) if field.init]
     return list(inspect.signature(model_class).parameters)
 
 
@@ -113,7 +113,10 @@ def construct(model_class: type[Any], given: Mapping[str, Any], table: str) -> S
     """Call the class with its parameters; an attrs class gets them as the types of its fields."""
     if attrs.has(model_class):
         known(given, parameters(model_class), table)
-        return typing.cast("SpreadModel", build(model_class, given, table))
+        hints = typing.get_type_hints(model_class)
+        exact = {field.alias for field in attrs.fields(model_class) if converts(hints.get(field.name))}
+        values = {key: value if key in exact else plain(value) for key, value in given.items()}
+        return typing.cast("SpreadModel", build(model_class, values, table))
     wanted = inspect.signature(model_class).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in wanted.values()):
         known(given, parameters(model_class), table)
@@ -121,8 +124,16 @@ def construct(model_class: type[Any], given: Mapping[str, Any], table: str) -> S
         by_name = one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         if by_name and one.default is inspect.Parameter.empty and one.name not in given:
             raise ConfigError(f"{table}.{one.name}", "is missing.", f"{model_class.__name__} asks for it.")
-    plain = {key: float(value) if isinstance(value, Decimal) else value for key, value in given.items()}
-    return typing.cast("SpreadModel", model_class(**plain))
+    return typing.cast("SpreadModel", model_class(**plain(given)))
+
+
+def plain(value: Any) -> Any:
+    """What TOML holds, as whoever reads it plainly gets it: floats, at any depth, instead of exact decimals."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def config_error(wrong: ValueError, table: str) -> ConfigError:

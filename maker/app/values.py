@@ -36,14 +36,19 @@ def build(room: type[T], given: Mapping[str, Any], path: str) -> T:
     hints = typing.get_type_hints(room)
     values: dict[str, Any] = {}
     for field in attrs.fields(room):  # type: ignore[arg-type]
-        where = f"{path}.{field.name}"
-        if field.name in given and typing.get_origin(hints[field.name]) is None:
-            values[field.name] = convert(given[field.name], hints[field.name], where)
-        elif field.name in given:
-            values[field.name] = given[field.name]  # tables within, built before
-        elif field.default is attrs.NOTHING:
+        key, where = field.alias, f"{path}.{field.alias}"
+        if key in given and converts(hints.get(field.name)):
+            values[key] = convert(given[key], hints[field.name], where)
+        elif key in given:
+            values[key] = given[key]  # tables within, built before
+        elif field.init and field.default is attrs.NOTHING:
             raise ConfigError(where, "is missing.", "Add it; conf/paper.toml explains every key.")
     return room(**values)
+
+
+def converts(wanted: Any) -> bool:
+    """Whether `convert` knows this type; what wants another gets its value as it is."""
+    return wanted in (Decimal, float, int, bool, str) or (isinstance(wanted, type) and issubclass(wanted, enum.Enum))
 
 
 def convert(value: Any, wanted: Any, where: str) -> Any:

@@ -58,6 +58,27 @@ class Wide:
     def spread(self, one):
         return Spread(one.fair, {})
 """
+ODD = """
+import attrs
+from maker.desk.spread import Spread
+
+@attrs.define
+class Odd:
+    _bps: float = attrs.field()
+    levels: list[float] = attrs.field()
+    untyped = attrs.field()
+    deep: dict = attrs.field(factory=dict)
+    none: float | None = attrs.field(default=None)
+    kept: list[float] = attrs.field(init=False)
+
+    def __attrs_post_init__(self):
+        self.kept = [0.5 * one for one in self.levels]
+
+    def spread(self, one):
+        half = self._bps + sum(self.kept) + self.untyped + (self.none or 0.0)
+        half += sum(self.deep.get("a", [{}])[0].values())
+        return Spread(one.fair, half, half)
+"""
 HEAD = "from maker.desk.spread import Spread\nclass Wide:\n"
 
 
@@ -102,6 +123,21 @@ def test_an_attrs_class_gets_them_as_its_types(tmp_path: Path) -> None:
     model = own(tmp_path, TYPED, "wide.py:Typed", {"half_bps": 3})
     assert model.spread(FLAT).ask == pytest.approx(18.0)
     assert vars_of(model) == {"half_bps": Decimal("3"), "lean": 0.5}
+
+
+def test_an_attrs_class_gets_them_under_its_arguments_names_and_floats_in_whatever_else_it_wants(
+    tmp_path: Path,
+) -> None:
+    """`_bps` is its argument `bps`, and `kept` is none; a list or a table holds floats, not our exact decimals."""
+    given: dict[str, Any] = {"bps": 1, "levels": [Decimal("0.5"), 2], "untyped": Decimal("0.25")}
+    assert own(tmp_path, ODD, "wide.py:Odd", given).spread(FLAT).bid == 1 + 1.25 + 0.25
+    given |= {"deep": {"a": [{"b": Decimal("0.5")}]}, "none": Decimal("0.5")}
+    assert own(tmp_path, ODD, "wide.py:Odd", given).spread(FLAT).bid == 1 + 1.25 + 0.25 + 1
+
+
+def test_a_plain_class_gets_floats_at_any_depth(tmp_path: Path) -> None:
+    text = PLAIN.replace("if bps <= 0", "bps = bps[0]['x']\n        if bps <= 0")
+    assert own(tmp_path, text, given={"bps": [{"x": Decimal("2.5")}]}).spread(FLAT).bid == pytest.approx(15.0)
 
 
 def vars_of(model: object) -> dict[str, Any]:
@@ -162,8 +198,9 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
         ("wide.py:Wide", PLAIN, {"bps": "x"}, "market.X.models.wide", "cannot be made: TypeError"),
         ("wide.py:Typed", TYPED, {"half_bps": "x"}, "market.X.models.wide.half_bps", "is x"),
         ("wide.py:Typed", TYPED, {}, "market.X.models.wide.half_bps", "is missing"),
-        ("wide.py:Typed", TYPED.replace("lean: float", "lean: list"), {"half_bps": 1, "lean": 2},
-         "market.X.models.wide", "cannot be made: KeyError"),
+        ("wide.py:Odd", ODD, {"kept": 1, "levels": [], "bps": 1, "untyped": 1}, "market.X.models.wide.kept",
+         "is not a known key"),
+        ("wide.py:Odd", ODD, {"levels": [], "untyped": 1}, "market.X.models.wide.bps", "is missing"),
         ("wide.py:Wide", HEAD + "    def spread(self): ...", {}, "market.X.model",
          "wide.py:Wide fails on Situation(fair=60000.0"),
         ("wide.py:Wide", HEAD + "    def spread(self, one): return 1 / one.volatility", {}, "market.X.model",
