@@ -166,10 +166,24 @@ def load_paper(path: Path) -> tuple[Paper, dict[str, Any], Path]:
 
 def read(path: Path) -> dict[str, Any]:
     """Read a TOML file with exact decimals. Raises ConfigError."""
+    return parsed(content_of(path), path)
+
+
+def content_of(path: Path) -> bytes:
+    """Return what a file holds. Raises ConfigError."""
     try:
-        return settings.load(path, parse_float=Decimal)
+        return settings.content_of(path)
     except settings.SettingsError as error:
         raise ConfigError(str(path), str(error), "Give the path of a TOML file.") from error
+
+
+def parsed(content: bytes, path: Path) -> dict[str, Any]:
+    """Return what a file's content means, with exact decimals. Raises ConfigError."""
+    try:
+        return settings.parse(content, path, parse_float=Decimal)
+    except settings.SettingsError as error:
+        fix = "Mend that line." if "(at line " in str(error) else "Mend it: TOML, in UTF-8."
+        raise ConfigError(str(path), str(error), fix) from error
 
 
 def state_folder(tree: Mapping[str, Any]) -> Path:

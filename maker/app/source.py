@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +12,8 @@ from typing import Any, Protocol
 import attrs
 import trio
 
-from maker.app.config import Config, check, own_key
-from maker.errors import ConfigError
-from maker.launch import key, settings
+from maker.app.config import Config, check, content_of, own_key, parsed
+from maker.launch import key
 
 
 @attrs.frozen
@@ -53,10 +51,7 @@ class Files:
 
     def now(self) -> Reading:
         """Read and check, here and now. Raises ConfigError."""
-        try:
-            content = settings.content_of(self.path)
-            tree = settings.parse(content, self.path, parse_float=Decimal)
-        except settings.SettingsError as error:
-            raise ConfigError(str(self.path), str(error), "Give the path of a TOML file.") from error
+        content = content_of(self.path)
+        tree = parsed(content, self.path)
         config = check(tree, self.venue_url, self.reference_url, self.path.parent)
         return Reading(tree, config, hashlib.sha256(content).hexdigest())

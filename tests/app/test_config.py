@@ -20,10 +20,12 @@ from maker.app.alert_config import Alerts
 from maker.app.config import Config, Exchange, Paper, api_key, check, load, own_key
 from maker.app.monitor_config import Monitor
 from maker.app.reference_config import Reference
+from maker.app.source import Files
 from maker.desk.fair import PriceFrom
 from maker.edge.session import Terms
 from maker.errors import ConfigError
 from maker.launch.key import PAPER_KEY
+from maker.launch.settings import CONFIGURATION_BYTES_MAX
 from maker.wire.references import venues
 from maker.wire.references.described import Described
 
@@ -554,13 +556,35 @@ def test_any_value_anywhere(data: st.DataObject) -> None:
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    missing, broken = tmp_path / "none.toml", tmp_path / "broken.toml"
-    broken.write_text("mode = \n")
-    for path in (missing, broken, tmp_path):
-        with pytest.raises(ConfigError) as caught:
-            load(path)
-        assert str(path) in str(caught.value)
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        (None, "Give the path of a TOML file."),
+        (b"#" * (CONFIGURATION_BYTES_MAX + 1), "Give the path of a TOML file."),
+        (b"a = 1\nmode = \n", "Mend that line."),
+        (b"a = [1", "Mend it: TOML, in UTF-8."),
+        (b"a = '\xff'", "Mend it: TOML, in UTF-8."),
+    ],
+    ids=["missing", "huge", "line", "end", "utf-8"],
+)
+@pytest.mark.parametrize("read", [load, lambda path: Files(path).now()], ids=["start", "reload"])
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, content: bytes | None, fix: str, read: Callable[[Path], object]
+) -> None:
+    """Another path is the answer only where there is no such file; a mistake in it is mended in it."""
+    path = tmp_path / "some.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.fix == fix
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert caught.value.fix == "Give the path of a TOML file."
 
 
 @pytest.mark.parametrize("folder", ["~nobody-of-this-name/state", "a\0b"])
