@@ -19,7 +19,8 @@ import attrs
 
 from maker.errors import ConfigError
 
-NUMBER_MAX: Final = 10**9  # no size, value, count or time of a configuration is as large
+NUMBER_MAX: Final = 10**9  # no count or time of a configuration is as large
+DECIMAL_MAX: Final = 10**15  # ... and no size or value, though cheap tokens are held by the thousand millions
 
 T = TypeVar("T")
 
@@ -67,8 +68,12 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
         str: (isinstance(value, str), str, "a text in quotes"),
     }
     fits, make, name = converters[wanted]
-    if not fits or (number and not (Decimal(value).is_finite() and abs(value) < NUMBER_MAX)):
-        raise ConfigError(where, f"is {str(value)[:40]}.", f"Write {name}.")
+    said = str(value)[:40]
+    if not fits or (number and not Decimal(value).is_finite()):
+        raise ConfigError(where, f"is {said}." if said.strip() else "is empty.", f"Write {name}.")
+    most = DECIMAL_MAX if wanted is Decimal else NUMBER_MAX
+    if number and not -most < value < most:
+        raise ConfigError(where, f"is {said}.", f"Write {name} {'below ' if value > 0 else 'above -'}{most:,}.")
     return make(value)
 
 

@@ -506,9 +506,37 @@ def test_a_wrong_type_is_named(field: str, value: Any) -> None:
     assert refused(paper_tree(), put(field, value)).field == field
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        (f"{BTC}.level_size", Decimal("1e15"), "is 1E+15. Write a number below 1,000,000,000,000,000."),
+        (f"{BTC}.level_size", -(10**15), "is -1000000000000000. Write a number above -1,000,000,000,000,000."),
+        (f"{BTC}.levels", 10**9, "is 1000000000. Write a whole number below 1,000,000,000."),
+        (f"{BTC}.jump_seconds", Decimal("1e9"),
+         "is 1E+9. Write a number of seconds or a ratio below 1,000,000,000."),
+        (f"{BTC}.level_size", Decimal("Infinity"), "is Infinity. Write a number."),
+        (f"{BTC}.level_size", "", "is empty. Write a number."),
+        (f"{BTC}.level_size", " ", "is empty. Write a number."),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_none_or_too_large_is_told_so(field: str, value: Any, sentence: str) -> None:
+    assert str(refused(paper_tree(), put(field, value))) == f"{field}: {sentence}"
+
+
+def test_sizes_of_a_cheap_token() -> None:
+    """Thousands of millions of it are a position as any other."""
+    tree = paper_tree()
+    market = tree["market"]["BTC-PERP"]
+    for name in ("level_size", "position_limit", "order_size_max", "open_size_max", "burst_size_max"):
+        market[name] *= 10**12
+    read = check(tree).markets["BTC-PERP"]
+    assert read.ladder.level_size == Decimal("2e10")
+    assert read.limits.position_limit == market["position_limit"] > 10**9
+
+
 NUMBERS = [f"{BTC}.{key}" for key, value in paper_tree()["market"]["BTC-PERP"].items() if not isinstance(value, str)]
 NUMBERS += ["cycle.requote_bps", "halt.halt_seconds_max", "budget.requests_per_minute", "limits.value_max"]
-HOSTILE = [10**400, -(10**400), Decimal("1e400"), Decimal("1e999999"), Decimal("-1e999999"), Decimal("1e-999999"), 0]
+HOSTILE = [10**400, -(10**400), *map(Decimal, ("1e400", "1e999999", "-1e999999", "1e9999999", "1e-999999")), 0]
 
 
 @pytest.mark.parametrize("field", NUMBERS)
