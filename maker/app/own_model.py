@@ -39,7 +39,7 @@ from maker.app.values import build, converts, known
 from maker.desk.spread import SpreadModel
 from maker.errors import ConfigError
 
-FORM: Final = 'Write it as "file.py:Class", the file beside the configuration.'
+FORM: Final = 'Write it as "file.py:Class", the file beside the configuration; for `price`, in the current directory.'
 METHOD_FIX: Final = "Give it `def spread(self, situation: Situation) -> Spread`, see maker/desk/spread.py."
 MEND: Final = "Mend it: floats in a maker.desk.spread.Spread, whatever is held, and horizon_seconds, if any, above 0."
 

@@ -30,7 +30,7 @@ The first prints a model's reservation price and its quotes for one situation. K
 it looks at: fair, inventory, volatility (quote currency per root second), size, inventory_max, seconds_left, fill_rate
 (A, per second at fair value), fill_decay (k, per quote currency); a parameter of such a name gets the same value. MODEL
 is one of {models}
-or your own as file.py:Class.
+or your own as file.py:Class, the file in the current directory.
 
 The second simulates the tables of Avellaneda and Stoikov 2008 (gamma 0.1, 0.01 and 1 are published).
 

@@ -112,7 +112,8 @@ def test_a_model_is_asked_for_only_what_it_reads(capsys: pytest.CaptureFixture[s
         ("table --paths 1", "--paths must be 2 to 1,000,000, not 1."),
         ("table 3", "unknown word 3; a table takes --gamma, --paths and --seed."),
         ("none.py:Model fair=1", f"MODEL: there is no file {Path('none.py').resolve()}. "
-                                 'Write it as "file.py:Class", the file beside the configuration.'),
+                                 'Write it as "file.py:Class", the file beside the configuration; for `price`, in the '
+                                 "current directory."),
     ],
 )  # fmt: skip
 def test_wrong_words_are_a_sentence(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +206,9 @@ def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert price.main(["--help"]) == ExitCode.CLEAN
-    assert "one of fixed, volatility, avellaneda_stoikov, glft, glft_closed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "one of fixed, volatility, avellaneda_stoikov, glft, glft_closed" in shown
+    assert "the file in the current directory" in shown
 
 
 def test_it_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
