@@ -29,8 +29,8 @@ class Priced:
 def outliers(priced: Sequence[Priced], limit: int) -> list[Priced]:
     """Those further than `limit` from the median of the rest: the worst first, then the rest among themselves.
 
-    Where no half of them agrees all are: of two that disagree, or of three with one in the middle, nobody knows which
-    is right.
+    Where no majority of them agrees all are: of two that disagree, of three with one in the middle, or of two against
+    two, nobody knows which is right.
     """
     found: list[Priced] = []
     rest = list(priced)
@@ -42,7 +42,7 @@ def outliers(priced: Sequence[Priced], limit: int) -> list[Priced]:
         gone = [one for one, far in zip(rest, away, strict=True) if far == worst]
         found.extend(gone)
         rest = [one for one in rest if one not in gone]
-    return found if 2 * len(rest) >= len(priced) else list(priced)
+    return found if 2 * len(rest) > len(priced) else list(priced)
 
 
 def combined(how: Combine, priced: Sequence[Priced]) -> int:

@@ -294,7 +294,7 @@ class FairValueEstimator:
         if sum(one.name != "" for one in kept) < settings.sources_min:
             stale = any(one.silent(now) for one in self.sources.values())
             few = f"{settings.sources_min} reference feeds are needed: " if settings.sources_min > 1 else ""
-            return NoFair(f"{few}{'; '.join(left_out.values())}", stale)
+            return NoFair(f"{few}{'; '.join(dict.fromkeys(left_out.values()))}", stale)
         fair = combined(settings.combine, kept)
         apart = max(abs(one.price - fair) for one in kept)
         width = max(apart, min(one.half_spread for one in kept if one.name))
@@ -320,9 +320,11 @@ class FairValueEstimator:
             age = max(0.0, now - self.index_at)
             kept.append(Priced("", self.index_subticks, self.index_weight, 0, age))
         most = self.settings.outlier_bps_max
-        for one in outliers(kept, bps_of(self.index_subticks, most)):
+        gone = outliers(kept, bps_of(self.index_subticks, most))
+        nobody = f"no majority of {len(kept)} sources agrees within {most} bp" if len(gone) == len(kept) else ""
+        for one in gone:
             kept.remove(one)
-            left_out[one.name] = f"{one.name or 'the index'} is more than {most} bp from the other sources"
+            left_out[one.name] = nobody or f"{one.name or 'the index'} is more than {most} bp from the other sources"
         return kept, left_out
 
     def states(self, now: float) -> tuple[SourceState, ...]:

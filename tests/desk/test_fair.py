@@ -374,12 +374,12 @@ def test_heartbeats_vouch_for_a_price_as_long_as_the_configuration_says() -> Non
 
 # -- several sources
 
-ONE, TWO, THREE = "one", "two", "three"
+ONE, TWO, THREE, FOUR = "one", "two", "three", "four"
 
 
 def several(*weights: int, sources_min: int = 2, combine: Combine = Combine.MEDIAN, index: str = "0") -> FairSettings:
     """Sources of these weights, 20 bp apart at the most."""
-    named = zip((ONE, TWO, THREE), weights, strict=False)
+    named = zip((ONE, TWO, THREE, FOUR), weights, strict=False)
     sources = {name: SourceSettings("BTC", 2.0, Decimal(weight)) for name, weight in named}
     return attrs.evolve(FAIR, sources=sources, sources_min=sources_min, combine=combine, index_weight=dec(index))
 
@@ -440,7 +440,7 @@ def test_an_outlier_is_left_out_and_comes_back() -> None:
 
 def test_of_two_that_disagree_nobody_knows_which_is_right() -> None:
     fair = told(several(1, 1, sources_min=1), "50000", "50101")
-    assert "from the other sources" in why_not(fair)
+    assert why_not(fair) == "no majority of 2 sources agrees within 20 bp"
 
 
 def test_the_index_decides_between_two_that_disagree() -> None:
@@ -490,8 +490,22 @@ def test_disagreement_widens_the_fair_value() -> None:
 
 def test_of_three_that_all_disagree_the_one_in_the_middle_is_no_more_right() -> None:
     fair = told(several(1, 1, 1, sources_min=1), "49850", "50000", "50150")
-    assert "from the other sources" in why_not(fair)
+    assert why_not(fair) == "no majority of 3 sources agrees within 20 bp"
     assert all(state.left_out for state in fair.states(START))
+
+
+@pytest.mark.parametrize("last", ["50149.5", "50150", "50150.5"])
+def test_two_against_two_is_no_price(last: str) -> None:
+    """Whichever two lie a hair closer together are no more right than the other two, 30 bp away."""
+    fair = told(several(1, 1, 1, 1), "50000", "50000.2", "50150", last)
+    assert why_not(fair) == "2 reference feeds are needed: no majority of 4 sources agrees within 20 bp"
+    assert all(state.left_out for state in fair.states(START))
+
+
+def test_three_of_four_are_a_majority() -> None:
+    fair = told(several(1, 1, 1, 1), "50000", "50010", "50020", "50150")
+    assert price(fair) == 50_010
+    assert "20 bp from the other sources" in left_out(fair, FOUR)
 
 
 def test_age_widens_the_fair_value_by_what_may_have_happened_since() -> None:
