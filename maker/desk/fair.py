@@ -26,6 +26,7 @@ from maker.desk.lag import Lag
 from maker.desk.units import BPS, Grid, bps_of
 from maker.desk.volatility import Volatility, VolatilitySettings
 
+BASIS_FIRST_SECONDS = 1.0  # what the first sample of a basis counts for: the index is read once a second
 AGE_STEPS_PER_BP = 10  # what age adds is rounded to such steps: a ladder must not move because a moment has passed
 
 
@@ -104,6 +105,7 @@ class Source:
     lag: Lag = attrs.field(factory=Lag)
     basis_subticks: int | None = None
     basis_at: float = -math.inf  # last compared with the index
+    basis_weight: float = 0.0  # of the samples in the average; 1 once they go back many half-lives
 
     def fresh(self, now: float) -> bool:
         return self.heard_at is not None and self.age(now) <= self.settings.stale_seconds_max
@@ -223,27 +225,28 @@ class FairValueEstimator:
         self.sample_volatility(now)
 
     def sample_basis(self, source: Source, now: float) -> None:
-        """Move a source's basis towards what index and reference say now. The first sample counts whole.
+        """Move a source's basis towards what index and reference say now.
 
-        Any other counts by the time since this source's last one, however often the index was read while there was
-        none: after an outage of many half-lives it is all there is to go by.
+        An exponential average corrected for having begun empty (as Adam's, Kingma and Ba 2015), at first a plain mean:
+        a first sample of a second in which one of the two had moved is soon one of many. Each counts by the time since
+        this source's last one; after more than a half-life the average begins anew.
 
-        A sample beyond `basis_bps_max` is a moment at which one of the two had moved and the other had not: averaged
-        in, it would spoil the fair value for half-lives after both have come to rest. So it teaches nothing; where
-        there is nothing better it stands, gives no fair value, and the next sample replaces it whole.
+        A sample beyond `basis_bps_max` is such a moment too, and would spoil the fair value for half-lives. So it
+        teaches nothing; where there is nothing better it stands, gives no fair value, and the next replaces it whole.
         """
         if source.price_subticks is None or self.index_subticks is None:
             return
         if not source.fresh(now) or not self.index_fresh(now):
             return  # the difference of two moments is no basis
-        elapsed, source.basis_at = now - source.basis_at, now
+        elapsed, source.basis_at, half_life = now - source.basis_at, now, self.settings.basis_half_life_seconds
         sample = self.index_subticks - source.price_subticks
         limit = bps_of(self.index_subticks, self.settings.basis_bps_max)
-        if source.basis_subticks is None or abs(source.basis_subticks) > limit:
-            source.basis_subticks = sample
+        if source.basis_subticks is None or abs(source.basis_subticks) > limit or elapsed > half_life:
+            source.basis_subticks, source.basis_weight = sample, faded(BASIS_FIRST_SECONDS / half_life)
         elif abs(sample) <= limit:
-            weight = 1 - 0.5 ** (max(0.0, elapsed) / self.settings.basis_half_life_seconds)
-            source.basis_subticks += round((sample - source.basis_subticks) * weight)
+            weight = faded(max(0.0, elapsed) / half_life)
+            source.basis_weight += (1 - source.basis_weight) * weight
+            source.basis_subticks += round((sample - source.basis_subticks) * weight / source.basis_weight)
 
     def sample_volatility(self, now: float) -> None:
         """Take a return when one is due and there is a price."""
@@ -348,6 +351,11 @@ def exponent_of(weight: Decimal) -> int:
     exponent = weight.normalize().as_tuple().exponent
     assert isinstance(exponent, int), "a weight is a finite number"
     return exponent
+
+
+def faded(half_lives: float) -> float:
+    """What is gone after so many half-lives, of 1; never nothing, however few they are."""
+    return -math.expm1(-math.log(2) * half_lives)
 
 
 def beyond(subticks: int, base_subticks: int, bps: Decimal) -> bool:

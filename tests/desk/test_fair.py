@@ -47,6 +47,12 @@ def source(fair: FairValueEstimator) -> Source:
     return fair.sources[VENUE]
 
 
+def follow(fair: FairValueEstimator, index: str, now: float) -> None:
+    """The reference stands at 50000, the index is read."""
+    fair.quote(quote("49999", "50001"), now)
+    fair.stats(stats(index), now)
+
+
 def ready(settings: FairSettings = FAIR) -> FairValueEstimator:
     fair = estimator(settings)
     fair.stats(stats("50000"), START)
@@ -222,11 +228,47 @@ def test_the_basis_is_added_and_the_reference_leads() -> None:
 
 
 def test_the_basis_closes_half_of_the_difference_in_a_half_life() -> None:
+    """Once it has been followed for long; within a half-life every second, and at one look after it."""
+    for steps in (1, 300):
+        fair = ready()
+        for second in range(5_000):
+            follow(fair, "50000", START + second)
+        for step in range(1, steps + 1):
+            follow(fair, "50100", START + 4_999 + step * 300 / steps)
+        assert abs(price(fair, START + 5_299) - 50_050) <= Fraction(1, 100)
+
+
+def test_a_basis_is_at_first_a_plain_mean() -> None:
+    """The n-th sample weighs (1 - decay) / (1 - decay^n): of a hundred, each about as much as any other."""
     fair = ready()
-    fair.heard(VENUE, START + 300)
-    fair.quote(quote("49999", "50001"), START + 300)
-    fair.stats(stats("50100"), START + 300)
-    assert abs(price(fair, START + 300) - 50_050) <= Fraction(1, 1000)
+    for second in range(1, 100):
+        follow(fair, str(50_000 + second), START + second)
+    decay = 0.5 ** (1 / FAIR.basis_half_life_seconds)
+    weights = [decay ** (99 - second) for second in range(100)]
+    mean = sum(second * weight for second, weight in enumerate(weights)) / sum(weights)
+    assert float(price(fair, START + 99)) == pytest.approx(50_000 + mean, abs=1e-4)
+    assert mean == pytest.approx(49.5, abs=2.0)
+
+
+@pytest.mark.parametrize("before", [0, 3600], ids=["at a start", "after an outage"])
+def test_a_first_sample_of_a_second_in_which_one_had_moved_is_soon_one_of_many(before: int) -> None:
+    """References are 20 bp up, the index says so at its next read: not a part of a basis point after a minute."""
+    fair = ready() if before else estimator()
+    start = START + before
+    fair.stats(stats("50000"), start)
+    fair.quote(quote("50099", "50101"), start + 0.2)
+    assert price(fair, start + 0.2) == 50_000, "the reference has no basis yet but this"
+    for second in range(1, 61):
+        fair.quote(quote("50099", "50101"), start + second)
+        fair.stats(stats("50100"), start + second)
+    assert 50_098 < price(fair, start + 60) <= 50_100
+
+
+def test_a_half_life_without_end_is_no_division_by_nothing() -> None:
+    fair = ready(attrs.evolve(FAIR, basis_half_life_seconds=1e18))
+    for second in range(1, 4):
+        follow(fair, "50040", START + second)
+    assert abs(price(fair, START + 3) - 50_030) < Fraction(1, 1000)
 
 
 @given(st.lists(st.tuples(st.floats(0, 400), st.integers(49_800, 50_200)), min_size=1, max_size=15))
