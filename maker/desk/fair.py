@@ -44,7 +44,7 @@ class SourceSettings:
     symbol: str  # what the venue calls it
     stale_seconds_max: float  # the venue's feed silent for so long, heartbeats included: left out
     weight: Decimal = Decimal(1)
-    unchanged_seconds_max: float = math.inf  # alive, and not one best bid or ask for so long: left out
+    unchanged_seconds_max: float = math.inf  # alive, and no other best bid, ask or size of them for so long: left out
 
 
 @attrs.frozen
@@ -101,7 +101,8 @@ class Source:
     price_subticks: int | None = None
     half_spread_subticks: int = 0
     heard_at: float | None = None  # our clock
-    quoted_at: float | None = None  # our clock; heartbeats do not count
+    quoted: ReferenceQuote | None = None
+    changed_at: float = math.inf  # our clock: since when it is `quoted`, whatever heartbeats and repetitions came since
     lag: Lag = attrs.field(factory=Lag)
     basis_subticks: int | None = None
     basis_at: float = -math.inf  # last compared with the index
@@ -135,8 +136,8 @@ class Source:
         return ""
 
     def stands_still(self, now: float) -> bool:
-        """Whether its heartbeats vouch for a price that is too old to be one."""
-        return self.quoted_at is not None and now - self.quoted_at > self.settings.unchanged_seconds_max
+        """Whether its signs of life vouch for a price that is too old to be one."""
+        return now - self.changed_at > self.settings.unchanged_seconds_max
 
     def silent(self, now: float) -> bool:
         """Whether it is left out for want of news."""
@@ -181,7 +182,9 @@ class FairValueEstimator:
         if source is None or source.settings.symbol != quote.symbol:
             return
         self.version += 1
-        source.heard_at = source.quoted_at = now
+        source.heard_at = now
+        if quote != source.quoted:  # to repeat it, or to state it anew after a break, is a sign of life and no more
+            source.quoted, source.changed_at = quote, now
         source.lag.quoted(quote.stated_at, now)
         if not 0 < quote.bid < quote.ask or quote.bid_size < 0 or quote.ask_size < 0:
             source.price_subticks = None

@@ -397,21 +397,31 @@ def test_a_venue_whose_clock_was_set_back_is_late_for_ten_minutes_at_most() -> N
     assert price(fair, START + 1199) == 50_000
 
 
-def test_heartbeats_vouch_for_a_price_as_long_as_the_configuration_says() -> None:
-    """The gateway answers while the market stands still, and the basis would follow the index all the way."""
+@pytest.mark.parametrize("again", ["heard", "quote", "lost"])
+def test_a_price_is_vouched_for_as_long_as_the_configuration_says(again: str) -> None:
+    """The gateway answers while the market stands still, and the basis would follow the index all the way.
+
+    Whether it sends heartbeats, the same quote again and again, or the same at the beginning of every connection.
+    """
     sources = {VENUE: attrs.evolve(FAIR.sources[VENUE], unchanged_seconds_max=30.0)}
     for settings, lasts in ((FAIR, 90), (attrs.evolve(FAIR, sources=sources), 30)):
         fair = ready(settings)
         for second in range(1, 90):
-            fair.heard(VENUE, START + second)
-            fair.stats(stats("50000"), START + second)
-            value = fair.value(START + second)
+            now = START + second
+            if again == "lost":
+                fair.lost(VENUE)
+            if again == "heard":
+                fair.heard(VENUE, now)
+            else:
+                fair.quote(stated("49999.0", "50001.0", now), now)
+            fair.stats(stats("50000"), now)
+            value = fair.value(now)
             assert isinstance(value, FairValue if second <= lasts else NoFair)
             if isinstance(value, NoFair):
                 assert "its market may stand still" in value.reason
                 assert value.stale
-        fair.quote(quote("49999", "50001"), START + 90)
-        assert price(fair, START + 90) == 50_000
+        fair.quote(quote("49999", "50001", ask_size="1.1"), START + 90)
+        assert price(fair, START + 90) == 50_000, "a size is another: it lives"
 
 
 # -- several sources
