@@ -31,6 +31,7 @@ QUIET_GRIDS_MAX: Final = 20.0  # grid steps at one price, then standing still is
 CANDLE_RETURNS_MIN: Final = 10
 CANDLE_GAP_SECONDS_MAX: Final = 300.0
 MINUTE_SECONDS: Final = 60.0
+CANDLE_AGE_SECONDS_MAX: Final = 3600.0  # since its end; an hour is what a start reads: older is another market
 
 
 @attrs.frozen
@@ -92,11 +93,13 @@ class Volatility:
         self.variance = max(self.floor, lower_median(rates) / MEDIAN_OF_SQUARES)
         self.first.clear()
 
-    def warm_up(self, closes: Sequence[tuple[float, Decimal]]) -> bool:
-        """Begin with what closing prices say, each with its unix seconds, oldest first; False when they are too few.
+    def warm_up(self, closes: Sequence[tuple[float, Decimal]], unix_now: float = -math.inf) -> bool:
+        """Begin with what closing prices say, each with its minute's unix seconds, oldest first; False: too few.
 
-        Two with too long a time between them make no return: where nobody traded there is no candle.
+        Those of long before `unix_now` say nothing: half a minute of prices of our own is worth more than a market that
+        traded yesterday. Two with too long a time between them make no return: where nobody traded there is no candle.
         """
+        closes = [one for one in closes if unix_now - one[0] - MINUTE_SECONDS <= CANDLE_AGE_SECONDS_MAX]
         rates: list[float] = []
         pairs = 0
         (since, price), *_ = closes or [(0.0, Decimal(0))]  # the close that the next return counts from

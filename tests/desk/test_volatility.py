@@ -191,6 +191,20 @@ def test_a_gap_between_candles_is_no_return() -> None:
     assert not Volatility(SETTINGS).warm_up(candles(7e-5, 71, skip=60))
 
 
+def test_candles_of_long_ago_leave_it_cold() -> None:
+    """A market that last traded yesterday is learnt anew; what reaches into the last hour counts."""
+    rows = candles(7e-5)
+    end = rows[-1][0] + 60
+    for age, is_warm in ((0, True), (50 * 60, True), (50 * 60 + 1, False), (3600, False), (86_400, False)):
+        volatility = Volatility(SETTINGS)
+        assert volatility.warm_up(rows, end + age) is is_warm
+        assert ("volatility is not known yet" in volatility.waiting) is not is_warm
+    part, alone = Volatility(SETTINGS), Volatility(SETTINGS)
+    part.warm_up(candles(1e-3, 5) + [(at + 3600, close) for at, close in rows], end + 3600)
+    alone.warm_up(rows)
+    assert part.variance == alone.variance, "what came before does not count"
+
+
 def test_what_was_seen_is_worth_more_than_candles() -> None:
     volatility, _, _ = walked(100, 7e-5)
     before = volatility.variance
