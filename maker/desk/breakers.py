@@ -10,6 +10,9 @@ funding (`maker.desk.balances`). `clear` forgets all of it.
 One reading of a mark that no fair value confirms is neither a loss nor a best moment: of what the profit can be, by it
 and by the reading before, the nearest to what it was is judged. A crash is seen with the next reading all the same.
 
+While some position cannot be valued surely, a loss is judged that is certain: one beyond the limits whatever of the
+known prices that position is worth. Such a profit is an estimate, so it is no best moment and begins no day.
+
 Fills are counted as Deribit's market-maker protection counts them: size and value traded on both sides within an
 interval, by the exchange's own time, so that a late report of old fills is no burst. Beyond either the market is pulled
 and frozen for a time, or until a person clears it. Too many fills on one side always wait for a person (RTS 6 15(3)).
@@ -81,6 +84,22 @@ class Losses:
         self.peak = max(self.peak, profit)
         fallen, lost = self.peak - profit, self.day_start - profit
         self.counted = Lost(equity, fallen, self.day, lost)
+        return self.beyond(fallen, lost)
+
+    def certain(self, most: Decimal, exchange_ms: int | None) -> tuple[Reason, str] | None:
+        """Judge by the most that the profit can be while it is not known: the reason to stop, if even that is one.
+
+        Nothing is noted. Before a first judgement, or where a day began since the last one, what that would be compared
+        with is not known.
+        """
+        if self.counted is None:
+            return None
+        day_began = self.day is not None and exchange_ms is not None and exchange_ms // DAY_MS > self.day
+        found = self.beyond(self.peak - most, Decimal(0) if day_began else self.day_start - most)
+        return None if found is None else (found[0], f"at least {found[1]}")
+
+    def beyond(self, fallen: Decimal, lost: Decimal) -> tuple[Reason, str] | None:
+        """The limit that is broken by so much, quote, below the best moment and lost today."""
         if fallen > self.limits.drawdown_max:
             return Reason.DRAWDOWN, f"{fallen:.2f} below its best, drawdown_max is {self.limits.drawdown_max}"
         if lost > self.limits.daily_loss_max:

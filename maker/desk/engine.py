@@ -44,7 +44,7 @@ from maker.desk.market import MarketDesk
 from maker.desk.risk import ApprovedLadder, Refused
 from maker.desk.staleness import judge, saw, urgency
 from maker.desk.state import DeskState
-from maker.desk.units import SUBTICKS, Side
+from maker.desk.units import SUBTICKS, Side, exact
 
 RISK_HOLD_SECONDS = 1.0  # between two looks at a ladder that risk refused
 QUOTE_AGE_PULL = 1.5  # of the age at which a ladder is to be replaced: then it is pulled instead
@@ -96,13 +96,26 @@ class Engine(DeskState):
                 pulled = self.trip(reason, f"{market.market_id}: {what}") or pulled
                 if reason is Reason.BURST:
                     market.burst.freeze(what, now)  # also where nothing is left to pull
+            market.worth.follow(market.fair, now)
+        lost = self.lost(now)
+        if lost is not None:
+            pulled = self.trip(*lost) or pulled
+        return pulled
+
+    def lost(self, now: float) -> tuple[Reason, str] | None:
+        """Judge losses: surely where every position can be valued, else only those that are certain all the same."""
         if all(market.worth.known(market.fair, now) for market in self.markets.values()):
             start = self.equity_start()
             profit = self.losses.nearest(*self.equity_range(now), start)
-            lost = self.losses.judge(profit, self.exchange_ms, start)
-            if lost is not None:
-                pulled = self.trip(*lost) or pulled
-        return pulled
+            return self.losses.judge(profit, self.exchange_ms, start)
+        with exact():
+            most = -self.funding_paid()
+            for market in self.markets.values():
+                change = market.worth.most(market.fair, market.limits, now)
+                if change is None:
+                    return None
+                most += change
+        return self.losses.certain(most, self.exchange_ms)
 
     def jumped(self, markets: Iterable[MarketDesk], now: float) -> Trip | None:
         """Follow the fair values that a fact may have moved; a jump pulls where its market is quoted."""

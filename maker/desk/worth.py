@@ -7,13 +7,17 @@ decides anything: losses are judged in `breakers`, for the whole account.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
 from maker.desk.account import MarketAccount
 from maker.desk.fair import FairValue, FairValueEstimator, NoFair, beyond
 from maker.desk.profit import AttributionBook, BookedFill, Markouts
-from maker.desk.units import exact
+from maker.desk.risk import Limits
+from maker.desk.units import BPS, exact
+
+VALUED_SECONDS: Final = 5.0  # the last sure price may be the present one for so long; then the exchange has moved on
 
 
 @attrs.define
@@ -24,6 +28,8 @@ class Worth:
     mark: Decimal | None = None
     mark_before: Decimal | None = None  # the reading before that
     mark_start: Decimal | None = None  # the first one seen
+    valued: Decimal | None = None  # the last mark that we would quote by, whether there was a position or not ...
+    valued_at: float = 0.0  # ... and when, our clock
     attribution: AttributionBook = attrs.field(init=False)
     markouts: Markouts = attrs.field(init=False)
 
@@ -125,16 +131,50 @@ class Worth:
             return account.spec.grid.size.value(account.position_lots) * gained
 
     def known(self, fair: FairValueEstimator, now: float) -> bool:
-        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by.
-
-        A first mark is not, unless a fair value confirms it.
-        """
+        """Whether the figures above can be judged: fills and position agree, and the mark is one we would quote by."""
         if not self.account.explained or (self.account.position_start_lots and self.mark_start is None):
             return False
-        if not self.account.position_lots:
-            return True
+        return not self.account.position_lots or self.priced(fair, now)
+
+    def priced(self, fair: FairValueEstimator, now: float) -> bool:
+        """Whether the mark is one we would quote by. A first mark is not, unless a fair value confirms it."""
         if fair.index_subticks is None or fair.mark_subticks is None or not fair.index_fresh(now):
             return False
         if self.mark_before is None and isinstance(fair.value(now), NoFair):
             return False
         return not beyond(fair.mark_subticks, fair.index_subticks, fair.settings.mark_index_bps_max)
+
+    def follow(self, fair: FairValueEstimator, now: float) -> None:
+        """Note the last sure price, after a fact that could bring one."""
+        if self.priced(fair, now):
+            self.valued, self.valued_at = self.mark, now
+
+    def most(self, fair: FairValueEstimator, limits: Limits, now: float) -> Decimal | None:
+        """`equity_change` where it is not known: the most that it can be; None where nothing says what that is.
+
+        By the best for us of what anybody says of the price: the last two marks, the index, the reference venues, and
+        for VALUED_SECONDS the last sure price. Of an index gone silent it is old, and may have moved since: by
+        `jump_bps` in each `jump_seconds`, for a faster move is a jump.
+        """
+        if self.known(fair, now):
+            return self.equity_change + max(Decimal(0), self.doubt(fair, now))
+        if not self.account.explained or self.valued is None or self.mark is None or fair.index_subticks is None:
+            return None
+        grid, lots = self.account.spec.grid, self.account.position_lots
+        sources = [one for one in fair.sources.values() if not one.silent(now)]
+        with exact():
+            prices = [self.mark, grid.subticks_price(fair.index_subticks)]
+            prices += [self.mark_before] if self.mark_before is not None else []
+            prices += [
+                grid.subticks_price(one.price_subticks + one.basis_subticks)
+                for one in sources
+                if one.price_subticks is not None and one.basis_subticks is not None
+            ]
+            prices += [self.valued] if now - self.valued_at <= VALUED_SECONDS else []
+            best = max(prices) if lots > 0 else min(prices)
+            if not fair.index_fresh(now):
+                assert fair.index_at is not None, "it has an index"
+                moves = 1 + int((now - fair.index_at) // limits.jump_seconds)
+                moved = best * limits.jump_bps * moves / BPS
+                best = best + moved if lots > 0 else max(Decimal(0), best - moved)
+            return self.equity_change + grid.size.value(lots) * (best - self.mark)

@@ -7,10 +7,11 @@ import pytest
 
 from maker.desk.breakers import DAY_MS, Burst, Losses, Lost
 from maker.desk.deadman import Reason
-from maker.desk.events import MarketStats
+from maker.desk.events import MarketStats, ReferenceQuote
 from maker.desk.units import Side
+from maker.desk.worth import VALUED_SECONDS
 
-from .scripted import ALL_MARKETS, BTC, ETH, FAIR_TICKS, START_MS, Desk, a_fill, at_position, dec, market, spec
+from .scripted import ALL_MARKETS, BTC, ETH, FAIR_TICKS, START_MS, VENUE, Desk, a_fill, at_position, dec, market, spec
 from .scripted import LIMITS as LIMITS_OF_MARKET
 
 LIMITS = attrs.evolve(ALL_MARKETS, drawdown_max=dec("100"), daily_loss_max=dec("150"))
@@ -232,6 +233,149 @@ def test_row_16_a_new_run_does_not_begin_with_a_wrong_row() -> None:
     assert readings(desk, "5000", "50000", "50000", "50000") == [None] * 4
     kept = desk.engine.losses.snapshot()
     assert kept == Lost(dec("10000"), dec("5"), START_MS // DAY_MS, dec("0"))
+
+
+# -- losses that are certain though some position cannot be valued
+
+
+def two_markets(eth_lots: int, btc_lots: int = 150) -> Desk:
+    """Both positions from before, each market priced once by mark, index and venue; drawdown_max is 100."""
+    held = {BTC: at_position(btc_lots, position_id="b"), ETH: at_position(eth_lots, market_id=ETH, position_id="e")}
+    desk = Desk.of(market(BTC), market(ETH))
+    desk.baseline(positions=tuple(held.values()))
+    for market_id, position in held.items():
+        desk.snapshot(market_id, positions=(position,))
+        desk.reference(market_id=market_id)
+        for _ in range(2):
+            desk.stats(market_id=market_id)
+    return desk
+
+
+def told(desk: Desk, market_id: str, mark: str, index: str | None = None) -> Reason | None:
+    """What one reading is told to be, a second after the one before."""
+    desk.now += 1
+    trip = desk.apply(MarketStats(market_id, dec(mark), dec(index or mark), dec("0")))
+    return None if trip is None else trip.reason
+
+
+def falls(desk: Desk, seconds: int, *, mark: str = "50600", index: str = "50000") -> list[Reason]:
+    """BTC falls by 50 a second, venue and all, and ETH's mark and index are apart."""
+    trips = []
+    for second in range(1, seconds + 1):
+        price = dec("50000") - 50 * second
+        desk.apply(ReferenceQuote(VENUE, "BTC", price - dec("0.1"), dec("1"), price + dec("0.1"), dec("1")))
+        trips += [told(desk, BTC, str(price)), told(desk, ETH, mark, index)]
+    return [trip for trip in trips if trip is not None]
+
+
+def test_row_16_a_certain_loss_is_one_though_another_position_cannot_be_valued() -> None:
+    """0.15 BTC lose 7.5 a second; 0.001 ETH, whatever it is worth, cannot make that good."""
+    desk = two_markets(1)
+    assert falls(desk, 13) == []
+    assert falls(desk, 14) == [Reason.DRAWDOWN]
+    assert desk.engine.holding is not None
+    assert desk.engine.holding.reason.latched
+    assert desk.engine.holding.detail == "at least 104.40 below its best, drawdown_max is 100"
+
+
+@pytest.mark.parametrize(("eth_lots", "mark"), [(200, "50600"), (-200, "49400")])
+def test_row_16_a_loss_that_the_other_position_may_make_good_is_none(eth_lots: int, mark: str) -> None:
+    """0.2 ETH gain 120 by the mark and nothing by the index: BTC's 150 are no certain loss; the next one is."""
+    desk = two_markets(eth_lots)
+    assert falls(desk, 20, mark=mark) == []
+    assert falls(desk, 30, mark=mark) == [Reason.DRAWDOWN]
+
+
+def test_row_16_an_estimate_is_no_best_moment_and_begins_no_day() -> None:
+    """By its mark ETH gained 2000 for a while; that nobody confirmed, so it is nothing to lose."""
+    desk = two_markets(200)
+    before = attrs.evolve(desk.engine.losses)
+    assert before.counted is not None
+    desk.engine.exchange_ms = START_MS + DAY_MS
+    assert [told(desk, ETH, "60000", "50000") for _ in range(3)] == [None] * 3
+    assert desk.engine.losses == before
+    assert told(desk, ETH, "50000") is None
+    assert desk.engine.losses.peak == before.peak == 0
+    assert desk.engine.losses.day == START_MS // DAY_MS + 1, "surely valued: now a day may begin"
+
+
+def test_row_16_one_wrong_row_is_no_loss_while_another_position_cannot_be_valued() -> None:
+    desk = two_markets(1)
+    for _ in range(8):
+        assert told(desk, ETH, "50600", "50000") is None
+        assert [told(desk, BTC, price) for price in ("5000", "50000")] == [None] * 2
+    assert [told(desk, BTC, "5000") for _ in range(2)] == [None, Reason.DRAWDOWN], "two in a row are a crash"
+
+
+def test_row_16_one_wrong_row_of_the_position_that_cannot_be_valued_is_no_loss() -> None:
+    desk = two_markets(200)
+    for _ in range(8):
+        assert [told(desk, ETH, *row) for row in (("50600", "50000"), ("5000", "5100"))] == [None] * 2
+        assert told(desk, ETH, "5000", "50000") is None
+
+
+def test_row_16_a_crash_in_which_mark_and_index_part_is_a_loss_once_the_last_sure_price_is_old() -> None:
+    """Both have fallen by a tenth, the venue is silent; the index is the better one, and loses 800."""
+    desk = two_markets(200)
+    rows = 1 + int(VALUED_SECONDS)
+    desk.now += desk.market(ETH).fair.sources[VENUE].settings.stale_seconds_max
+    desk.stats(market_id=BTC)
+    desk.stats(market_id=ETH)
+    assert [told(desk, ETH, "45000", "46000") for _ in range(rows)] == [None] * (rows - 1) + [Reason.DRAWDOWN]
+    assert desk.engine.holding is not None
+    assert desk.engine.holding.detail.startswith("at least 800.00 below")
+
+
+def test_row_16_a_venue_that_says_otherwise_is_believed_where_mark_and_index_part() -> None:
+    desk = two_markets(200)
+    for price in ("45000", "44000"):
+        for _ in range(8):
+            desk.reference(market_id=ETH)
+            assert told(desk, ETH, price, "46000") is None
+
+
+def test_row_16_a_position_that_never_had_a_sure_price_lets_nothing_be_judged() -> None:
+    """From the start its mark and index are apart: neither is where a loss could be counted from."""
+    held = at_position(150, position_id="b"), at_position(1, market_id=ETH, position_id="e")
+    desk = Desk.of(market(BTC), market(ETH))
+    desk.baseline(positions=held)
+    for one in held:
+        desk.snapshot(one.market_id, positions=(one,))
+    assert falls(desk, 60) == []
+    assert desk.engine.losses.snapshot() is None
+    assert two_markets(1).market(ETH).worth.valued == 50_000, "else"
+
+
+def test_row_16_half_of_the_news_of_a_position_lets_nothing_be_judged() -> None:
+    """Its fill is not told yet: neither cash nor position is what it was."""
+    desk = two_markets(1)
+    assert desk.delta(ETH, positions=(at_position(-100, market_id=ETH, position_id="e"),)) is None
+    assert falls(desk, 30) == []
+
+
+def test_row_16_what_is_certain_is_judged_by_the_same_limits_and_noted_nowhere() -> None:
+    losses = Losses(LIMITS)
+    assert losses.certain(dec("-1000"), START_MS) is None, "nothing was judged yet"
+    assert losses.judge(dec("60"), START_MS) is None
+    before = attrs.evolve(losses)
+    assert losses.certain(dec("-40"), START_MS) is None
+    found = losses.certain(dec("-40.01"), START_MS)
+    assert found == (Reason.DRAWDOWN, "at least 100.01 below its best, drawdown_max is 100")
+    assert losses.certain(dec("1000"), START_MS + DAY_MS) is None
+    assert losses == before
+
+
+def test_row_16_where_a_day_has_begun_unseen_its_loss_is_not_known() -> None:
+    """It may have been lost yesterday; below the best moment it is all the same."""
+    losses = Losses(attrs.evolve(LIMITS, drawdown_max=dec("1000")))
+    assert losses.judge(dec("0"), START_MS) is None
+    for exchange_ms in (None, START_MS):
+        found = losses.certain(dec("-151"), exchange_ms)
+        assert found == (Reason.DAILY_LOSS, "at least 151.00 lost, daily_loss_max is 150")
+    assert losses.certain(dec("-151"), START_MS + DAY_MS) is None
+    found = losses.certain(dec("-1001"), START_MS + DAY_MS)
+    assert found is not None
+    assert found[0] is Reason.DRAWDOWN
 
 
 # -- bursts

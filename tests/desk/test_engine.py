@@ -420,7 +420,8 @@ def test_a_position_of_unknown_worth_pulls_every_market_for_no_loss_can_be_judge
 
 
 def test_a_loss_is_judged_again_as_soon_as_it_can_be() -> None:
-    desk = holding_both(1)
+    """ETH's index is 13 s old: 0.06 of it may have gained 270 meanwhile, BTC lost 100."""
+    desk = holding_both(60)
     for _ in range(12):
         a_second(desk, 50_000, BTC)
     assert a_second(desk, 49_000, BTC) is None

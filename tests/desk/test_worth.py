@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from maker.desk.events import BalanceRead, ReferenceLost
 from maker.desk.units import Side, exact
+from maker.desk.worth import VALUED_SECONDS
 
-from .scripted import VENUE, Desk, a_fill, at_position, dec
+from .scripted import VENUE, Desk, a_fill, at_position, dec, holding
 
 
 def test_the_balance_change_of_fills_is_realised_profit_less_fees() -> None:
@@ -71,3 +73,82 @@ def test_nothing_is_judged_by_half_of_the_news_or_before_there_is_a_mark() -> No
     assert each.worth.known(each.fair, desk.now), "two in a row"
     desk.delta(positions=(at_position(20),))
     assert not each.worth.known(each.fair, desk.now)
+
+
+# -- the most that it can be
+
+
+def most(desk: Desk) -> object:
+    return desk.market().worth.most(desk.market().fair, desk.market().limits, desk.now)
+
+
+@pytest.mark.parametrize(("sign", "mark", "index"), [(1, "49000", "49800"), (-1, "51000", "50200")])
+def test_the_most_that_a_position_can_be_worth_is_by_the_best_of_its_prices(sign: int, mark: str, index: str) -> None:
+    """0.1 either side: at first the sure price, then the venue's, then mark and index of the last two readings."""
+    desk = Desk.of()
+    desk.baseline(positions=(at_position(100 * sign),))
+    desk.snapshot(positions=(at_position(100 * sign),))
+    desk.reference()
+    desk.stats()
+    assert most(desk) == 0
+    desk.stats()
+    desk.stats(index, mark=mark)
+    desk.stats(index, mark=mark)
+    desk.now += VALUED_SECONDS
+    assert most(desk) == 0, "the sure price"
+    desk.now += 0.1
+    desk.reference(500_000 - 1_000 * sign)
+    assert most(desk) == -10, "the venue's"
+    desk.apply(ReferenceLost(VENUE, "reset"))
+    assert most(desk) == -20, "the index"
+    desk.stats(mark, mark=index)
+    assert most(desk) == -20, "the mark"
+    desk.stats(mark, mark=str(int(mark) - 1_000 * sign))
+    assert most(desk) == -20, "the mark before"
+    assert desk.market().worth.equity_change == -200, "which is what the books say"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_old_price_may_have_moved_as_fast_as_no_jump_does(sign: int) -> None:
+    """300 bp in each 5 s begun: 150 of 5000 each, but no price is below nothing."""
+    desk = holding(100 * sign)
+    desk.stats()
+    desk.apply(ReferenceLost(VENUE, "reset"))
+    desk.now += 10
+    assert most(desk) == 0, "not old yet"
+    for seconds, moves in ((0.5, 3), (4.0, 3), (0.5, 4), (570.0, 118)):
+        desk.now += seconds
+        assert most(desk) == min(150 * moves, 5_000 if sign < 0 else 150 * moves)
+
+
+def test_what_is_known_can_be_no_more_than_the_reading_before_says() -> None:
+    desk = holding(100)
+    desk.apply(ReferenceLost(VENUE, "reset"))
+    desk.stats("49000")
+    assert most(desk) == 0
+    desk.stats("49000")
+    assert most(desk) == -100
+    desk.stats("50000")
+    assert most(desk) == 0
+
+
+def test_a_flat_market_has_a_sure_price_for_the_fill_that_comes_when_it_has_none_any_more() -> None:
+    desk = Desk.ready()
+    desk.stats()
+    desk.stats("50000", mark="51000")
+    desk.delta(fills=(a_fill("t1", Side.BUY, 100),), positions=(at_position(100),))
+    assert not desk.market().worth.known(desk.market().fair, desk.now)
+    assert most(desk) == 100 - dec("0.5"), "the mark, less the fee"
+
+
+def test_nothing_says_what_a_position_can_be_worth_before_it_had_a_sure_price() -> None:
+    desk = Desk.of()
+    desk.baseline()
+    desk.snapshot()
+    desk.delta(fills=(a_fill("t1", Side.BUY, 100),), positions=(at_position(100),))
+    assert most(desk) is None
+    for _ in range(3):
+        desk.stats("50000", mark="51000")
+        assert most(desk) is None
+    desk.stats()
+    assert most(desk) is not None
