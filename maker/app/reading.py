@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from typing import Final, TypeVar
 
 import attrs
 import trio
 
-from maker.desk.events import AccountRead, OpenOrdersRead
+from maker.desk.events import AccountRead, OpenOrdersRead, PositionSeen
 from maker.desk.units import Grid
 from maker.edge.answer import Answer
 from maker.edge.client import Client
@@ -65,12 +66,18 @@ class AccountReader:
         return OpenOrdersRead(await self.get_once(ocx.ORDERS, reads.open_orders))
 
     async def whole(self) -> AccountRead:
-        """Positions, own trades and balance, consistent with each other: positions are the same before and after."""
-        positions = partial(reads.positions, grids=self.grids)
+        """Positions, own trades and balance, consistent with each other: positions are the same before and after.
+
+        Those in markets that are not ours are none of that: they may change all the time.
+        """
         while True:
-            before = await self.get(ocx.POSITIONS, positions)
+            before, _ = await self.get(ocx.POSITIONS, self.positions)
             fills = await self.get(ocx.TRADES, partial(reads.own_trades, grids=self.grids), {"limit": OWN_TRADES_READ})
             balance = await self.get(ocx.BALANCES, reads.balance)
-            after = await self.get(ocx.POSITIONS, positions)
+            after, others = await self.get(ocx.POSITIONS, self.positions)
             if before == after:
-                return reads.account(after, fills, balance)
+                return reads.account(after, fills, balance, others)
+
+    def positions(self, body: bytes) -> tuple[tuple[PositionSeen, ...], tuple[tuple[str, Decimal], ...]]:
+        """Read positions in our markets, and in all others. Raises ValueError."""
+        return reads.positions(body, self.grids), reads.elsewhere(body, self.grids)

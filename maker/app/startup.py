@@ -1,5 +1,7 @@
 """The way in: load markets and fees, refuse to start beside foreign orders, sweep, take the account as it is.
 
+Positions that no limit would count refuse it too.
+
 What refuses a start is a function of its own where it needs no exchange: `check` asks the same questions one by one.
 """
 
@@ -138,6 +140,17 @@ def refuse_strangers(resting: Iterable[OrderSeen], identity: Identity) -> None:
         raise StartRefused(
             f"{len(foreign)} orders on the account are not ours ({named[:200]}): cancel-all would wipe them.",
             fix="Give the bot a sub-account of its own, or cancel them yourself.",
+        )
+
+
+def refuse_elsewhere(positions: Iterable[tuple[str, Decimal]]) -> None:
+    """Refuse positions in markets that are not configured; sizes in base units, signed. Raises StartRefused."""
+    named = ", ".join(f"{market_id} {size:f}" for market_id, size in positions)
+    if named:
+        raise StartRefused(
+            f"the account has positions in markets that are not configured ({named[:200]}): no limit counts them.",
+            fix="Configure the market, close the position (`flatten`, or positions/close), or give the bot a "
+            "sub-account of its own.",
         )
 
 

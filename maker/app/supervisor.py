@@ -123,7 +123,9 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     await startup.sweep(switch.panic)
                     startup.add_markets(engine, config, specs)
                     reader.grids = {market_id: spec.grid for market_id, spec in specs.items()}
-                    engine.baseline(await reader.whole(), run.pulse.boot())
+                    read = await reader.whole()
+                    startup.refuse_elsewhere(read.elsewhere)  # swept: nothing of ours rests
+                    engine.baseline(read, run.pulse.boot())
                     await startup.warm_up(reader, engine)
                     if run.link is not None:
                         await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us

@@ -175,6 +175,7 @@ class AccountRead:
     balance: Decimal  # perps bucket, quote: deposits + realised - fees - funding
     available: Decimal  # free margin, quote: equity less the initial margin of positions and of what rests
     equity: Decimal | None = None  # quote, balance and unrealized profit at mark; None: not stated
+    elsewhere: tuple[tuple[str, Decimal], ...] = ()  # open in markets that are not ours: signed base units
 
 
 @attrs.frozen

@@ -215,6 +215,7 @@ def account_read(desk: DeskState, read: AccountRead, now: float) -> Trip | None:
         if fill.market_id in desk.markets:
             book_fill(desk, desk.markets[fill.market_id], fill, now)
     desk.account_read_due = ""
+    desk.look_elsewhere(read)
     trip: Trip | None = None
     for market in desk.markets.values():
         account = market.account

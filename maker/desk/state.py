@@ -61,7 +61,8 @@ class DeskState:
     paid_in: Decimal = Decimal(0)  # since then, quote: in no profit
     funding: FundingBook = attrs.field(factory=FundingBook)
     balances: Balances = attrs.field(factory=Balances)
-    alarms: dict[str, str] = attrs.field(factory=dict)  # a market, or "account" -> the first sum that did not add up
+    # a market, "account", or "elsewhere" -> the first sum that did not add up
+    alarms: dict[str, str] = attrs.field(factory=dict)
     fact_at: float = 0.0  # our clock: the last fact
     new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
@@ -104,6 +105,13 @@ class DeskState:
         names = {order.client_order_id for order in orders if self.identity.is_ours(order.client_order_id)}
         accounts = [market.account for market in self.markets.values()]
         return {name for name in names if name is not None and not any(one.knows(name) for one in accounts)}
+
+    def look_elsewhere(self, read: AccountRead) -> None:
+        """Say once a run that somebody trades beside us: a start refuses such a position, and no limit counts it."""
+        if read.elsewhere:
+            named = ", ".join(f"{market_id} {size:f}" for market_id, size in read.elsewhere)
+            sentence = f"the account has positions in markets that are not configured ({named[:200]}): no limit counts "
+            self.alarms.setdefault("elsewhere", sentence + "them, and the next start is refused")
 
     # -- holding back
 

@@ -9,7 +9,7 @@ rehearsal   whether the guard could watch and kill a maker on this machine, and 
 practice    whom the checks ask in mode paper
 exchange    address, TLS, listing, clock, markets, grids, event streams
 api_key     whether the key is accepted, its scope, expiry and pinned addresses
-account     fees, rate limit, margin, losses, foreign orders
+account     fees, rate limit, margin, losses, foreign orders and positions
 references  reference feeds, side by side
 command     the words, the order of all checks, the result
 """

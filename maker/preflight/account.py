@@ -1,4 +1,4 @@
-"""Our account: what the key shows, fees, rate limit, margin against the limits, losses, orders that are not ours.
+"""Our account: what the key shows, fees, rate limit, margin against the limits, losses, and what is not ours.
 
 What is asked beside reads is a preview, which changes nothing, and only where the configuration lets a run ask it.
 """
@@ -15,7 +15,7 @@ import trio
 from maker.app import budget_file
 from maker.app.config import Config
 from maker.app.previews import PREVIEW_SECONDS_MAX
-from maker.app.startup import add_markets, make_engine, refuse_strangers, spec_of
+from maker.app.startup import add_markets, make_engine, refuse_elsewhere, refuse_strangers, spec_of
 from maker.desk.budget import Left
 from maker.desk.engine import Engine
 from maker.desk.events import MarketStats, PreviewOrder
@@ -237,7 +237,7 @@ async def losses(known: Known) -> Finding:
     return standing.losses(known.config, reading.equity, known.ways.wall())
 
 
-# -- orders -------------------------------------------------------------------------------------------------------
+# -- what is not ours ---------------------------------------------------------------------------------------------
 
 
 async def foreign_orders(known: Known) -> Finding:
@@ -255,3 +255,9 @@ async def foreign_orders(known: Known) -> Finding:
     if own:
         return ok(f"None; orders of ours that rest: {own}, of a run that goes on, or the next start sweeps them.")
     return ok("None, and none of ours rests.")
+
+
+async def foreign_positions(known: Known) -> Finding:
+    """Whether a position is open in a market that is not configured. Raises StartRefused, as a start would."""
+    refuse_elsewhere(await known.read(ocx.POSITIONS, partial(reads.elsewhere, market_ids=known.config.markets)))
+    return ok("None in a market that is not configured.")

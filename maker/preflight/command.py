@@ -1,7 +1,8 @@
 """`check CONF [--key-file FILE] [--json]`: whether a start would go well. Nothing is placed, cancelled or latched.
 
     of this machine    configuration, key, state folder, journal, disk, descriptors, guard, latch, lock
-    of the exchange    address, TLS, listing, key, clock, markets, fees, requests, margin, losses, foreign orders
+    of the exchange    address, TLS, listing, key, clock, markets, fees, requests, margin, losses,
+                       foreign orders, foreign positions
     of others          reference feeds, and the exchange once more by the guard's own means
 
 One line each, as soon as it is known. The exit code is the one that `run` would be refused with, 77 or 78, by the first
@@ -207,6 +208,7 @@ async def of_the_others(known: Known, sequence: Sequence) -> None:
         await wait(MARGIN, partial(account.margin, known), *accepted, *grids)
         await wait("losses", partial(account.losses, known), MARGIN)
         await wait("foreign orders", partial(account.foreign_orders, known), *accepted)
+        await wait("foreign positions", partial(account.foreign_positions, known), *accepted)
         await references.all_feeds(sequence, config, known.ways, *there)
     finally:
         with trio.CancelScope(shield=True):  # closing our connections waits for nothing
@@ -216,5 +218,5 @@ async def of_the_others(known: Known, sequence: Sequence) -> None:
 FOLLOWING: Final = (  # every check but the first; markets and feeds are not known by name without a configuration
     *(KEY, "state folder", "journal", "disk", "descriptors", "guard", "latch", "lock"),
     *(EXCHANGE, TLS, LISTING, *api_key.ACCEPTED, "clock", "market", "fees", "grid", "stream"),
-    *("rate limit", MARGIN, "losses", "foreign orders", "reference", GUARD_ROUTE),
+    *("rate limit", MARGIN, "losses", "foreign orders", "foreign positions", "reference", GUARD_ROUTE),
 )

@@ -169,14 +169,27 @@ def positions(body: bytes, grids: Mapping[str, Grid]) -> tuple[PositionSeen, ...
 
 def open_positions(body: bytes) -> list[tuple[ocx.PositionRow, Decimal]]:
     """Every open position of the account, in whatever market, with its size in base units, signed. ValueError."""
-    found: list[tuple[ocx.PositionRow, Decimal]] = []
-    for row in ocx.decode(body, list[ocx.PositionRow]):
-        size = decimal_exact(row.quantity)
-        if size < 0:
-            raise ValueError(f"position {row.id} has quantity {row.quantity}")
-        if size and row.status.lower() != ocx.CLOSED:
-            found.append((row, size * Side(row.side).sign))
-    return found
+    rows = [(row, open_size(row)) for row in ocx.decode(body, list[ocx.PositionRow])]
+    return [(row, size) for row, size in rows if size]
+
+
+def open_size(row: ocx.PositionRow) -> Decimal:
+    """A position's size in base units, signed; 0: it is closed, or flat. ValueError."""
+    size = decimal_exact(row.quantity)
+    if size < 0:
+        raise ValueError(f"position {row.id} has quantity {row.quantity}")
+    return size * Side(row.side).sign if size and row.status.lower() != ocx.CLOSED else Decimal(0)
+
+
+def elsewhere(body: bytes, market_ids: Container[str]) -> tuple[tuple[str, Decimal], ...]:
+    """Open positions in all other markets, each with its size as `open_positions`; an odd row is as in `positions`."""
+
+    def read(row: bytes) -> tuple[str, Decimal]:
+        stated = ocx.decode(row, ocx.PositionRow)
+        return stated.market_id, Decimal(0) if stated.market_id in market_ids else open_size(stated)
+
+    rows = unless_odd(ocx.decode(body, list[msgspec.Raw]), read, lambda row: is_of(row, market_ids))
+    return tuple((market_id, size) for market_id, size in rows if size)
 
 
 def own_trades(body: bytes, grids: Mapping[str, Grid]) -> tuple[Fill, ...]:
@@ -220,9 +233,14 @@ def in_quote(rows: list[ocx.Balance]) -> ocx.Balance:
     return found[0]
 
 
-def account(seen: Iterable[PositionSeen], fills: Iterable[Fill], perps: BalanceRead) -> AccountRead:
-    """Put the three reads together."""
-    return AccountRead(tuple(seen), tuple(fills), perps.balance, perps.available, perps.equity)
+def account(
+    seen: Iterable[PositionSeen],
+    fills: Iterable[Fill],
+    perps: BalanceRead,
+    others: tuple[tuple[str, Decimal], ...] = (),
+) -> AccountRead:
+    """Put the three reads together; `others` as from `elsewhere`."""
+    return AccountRead(tuple(seen), tuple(fills), perps.balance, perps.available, perps.equity, others)
 
 
 def preview(asked: PreviewOrder, body: bytes) -> PreviewRead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from decimal import Decimal
 
 import pytest
 import trio
@@ -90,3 +91,14 @@ async def test_a_whole_read_is_repeated_until_positions_agree(autojump_clock: Cl
         assert stage.site.paths == [ocx.POSITIONS, ocx.TRADES, ocx.BALANCES, ocx.POSITIONS] * 3
         assert [(seen.position_id, seen.lots) for seen in read.positions] == [("p1", 20)]
         assert {seen.query for seen in stage.site.seen(ocx.TRADES)} == {f"limit={room.OWN_TRADES_READ}"}
+
+
+async def test_positions_elsewhere_come_with_a_whole_read_and_hold_nothing_up(autojump_clock: Clock) -> None:
+    """Somebody who trades there all the time keeps no read of ours from agreeing."""
+    async with staged() as stage:
+        other = {**POSITION, "marketId": "ETH-PERP", "side": "sell", "quantity": "100"}
+        stage.site.script(ocx.POSITIONS, saying([POSITION, {**other, "quantity": "90"}]), saying([POSITION, other]))
+        read = await stage.reader.whole()
+        assert stage.site.paths == [ocx.POSITIONS, ocx.TRADES, ocx.BALANCES, ocx.POSITIONS]
+        assert [seen.lots for seen in read.positions] == [10]
+        assert read.elsewhere == (("ETH-PERP", Decimal(-100)),)

@@ -14,6 +14,7 @@ from maker.errors import ExitCode
 from maker.wire import ocx
 from tests.app.runs import ASKED, a_run
 from tests.app.site import saying, staged
+from tests.app.test_startup import order as an_order
 from tests.app.whole import config, running
 
 Clock = trio.testing.MockClock  # each test asks for it: no second of it is real
@@ -61,3 +62,60 @@ async def test_a_final_read_that_hangs_is_given_up(autojump_clock: Clock) -> Non
         began = trio.current_time()
         await take_down(run)
         assert trio.current_time() - began == pytest.approx(FINAL_READ_SECONDS_MAX)
+
+
+def a_position(**changes: str) -> dict[str, str]:
+    """A row of the exchange's positions, in a market that is not configured."""
+    row = {"id": "p1", "marketId": "ETH-PERP", "side": "buy", "quantity": "100", "entryPrice": "3000", "status": "open"}
+    return {**row, **changes}
+
+
+async def test_a_position_that_no_limit_would_count_refuses_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    """S6: its market's table was deleted while it was held. What an earlier run left resting is swept all the same."""
+    async with running(config(tmp_path), monkeypatch) as world:
+        world.site.resting = [an_order("mk-old-1")]
+        short = a_position(id="p2", marketId="SOL-PERP", side="sell", quantity="0.5")
+        world.site.usual[ocx.POSITIONS] = saying([a_position(), short])
+        with trio.fail_after(ENDS_SECONDS_MAX):
+            await world.ended.wait()
+        assert world.result is not None
+        assert world.result.exit_code == ExitCode.REFUSED_TO_START
+        assert world.result.reason == (
+            "the account has positions in markets that are not configured (ETH-PERP 100, SOL-PERP -0.5): no limit "
+            "counts them. Configure the market, close the position (`flatten`, or positions/close), or give the bot a "
+            "sub-account of its own."
+        )
+        assert world.site.resting == []
+        assert world.site.seen(ocx.QUOTES_BULK) == []
+
+
+@pytest.mark.parametrize("changes", [{"status": "closed"}, {"quantity": "0"}], ids=str)
+async def test_a_position_elsewhere_that_is_over_refuses_nothing(
+    changes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    async with running(config(tmp_path), monkeypatch) as world:
+        world.site.usual[ocx.POSITIONS] = saying([a_position(**changes)])
+        with trio.fail_after(ENDS_SECONDS_MAX):
+            await world.until_quoted()
+
+
+async def test_a_position_that_appears_elsewhere_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    """The account is read at each pull; quoting goes on, for what is configured is as well as before."""
+    async with running(config(tmp_path), monkeypatch) as world:
+        await world.until_quoted()
+        for quantity in ("100", "120"):
+            world.site.usual[ocx.POSITIONS] = saying([a_position(quantity=quantity)])
+            since = trio.current_time()
+            world.lose_stream()
+            with trio.fail_after(60.0):
+                while not world.switch.latched:
+                    await trio.sleep(0.05)
+                world.snapshot()
+                await world.until_quoted(since)
+        told = [line for line in world.told.lines if "not configured" in line.get("sentence", "")]
+        assert [(line["log_level"], line["scope"]) for line in told] == [("warning", "profit elsewhere")]
+        assert "(ETH-PERP 100)" in told[0]["sentence"]

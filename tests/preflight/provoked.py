@@ -18,20 +18,36 @@ from maker.launch.running import LOSSES_FILE
 from maker.preflight.api_key import CREDENTIALS, EXPIRY, PINS, SCOPE
 from maker.preflight.setting import LISTING, MARGIN
 from maker.wire import ocx
-from tests.app.site import saying, silent
+from tests.app.site import Seen, saying, silent
 from tests.app.whole import RESTED
 from tests.desk.scripted import BTC
 from tests.preflight.scripted import TIERS, Scene, a_price, an_order
+from tests.support.wires import ServerEnd
 
 MARKET, GRID, STREAM = f"market.{BTC}", f"grid.{BTC}", f"stream.{BTC}"
 FEES, RATE, LOSSES, FOREIGN, CLOCK = "fees", "rate limit", "losses", "foreign orders", "clock"
+ELSEWHERE: Final = "foreign positions"
 ALPHA, BETA, GAMMA = "reference.alpha", "reference.beta", "reference.gamma"
-OF_ACCOUNT: Final = {FEES, STREAM, RATE, MARGIN, LOSSES, FOREIGN}  # built on the key
+OF_ACCOUNT: Final = {FEES, STREAM, RATE, MARGIN, LOSSES, FOREIGN, ELSEWHERE}  # built on the key
 OF_EXCHANGE: Final = {CREDENTIALS, EXPIRY, PINS, SCOPE, CLOCK, LISTING, MARKET, GRID} | OF_ACCOUNT
 FEEDS: Final = {ALPHA, BETA, GAMMA}
 
 
 Change = Callable[[Scene], None]
+
+
+def positions(*rows: dict[str, str]) -> Change:
+    """Positions of the account, each long and open where its row does not say otherwise."""
+    whole = {"id": "p1", "side": "buy", "entryPrice": "50000", "realizedPnl": "0", "status": "open"}
+    return usual(ocx.POSITIONS, [{**whole, **row} for row in rows])
+
+
+async def restless(seen: Seen, stream: ServerEnd) -> None:
+    """Positions of a market of ours that are others whenever they are read."""
+    await trio.sleep(0.1)
+    quantity = f"{trio.current_time() * 10:.0f}"
+    row = {"id": "p1", "marketId": BTC, "side": "buy", "quantity": quantity, "entryPrice": "50000", "status": "open"}
+    await saying([row])(seen, stream)
 
 
 def stating(*fields: str) -> Change:

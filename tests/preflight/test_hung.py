@@ -21,6 +21,7 @@ from tests.preflight.provoked import (
     ALPHA,
     BETA,
     CLOCK,
+    ELSEWHERE,
     FEEDS,
     FOREIGN,
     GAMMA,
@@ -88,7 +89,7 @@ async def test_the_time_for_all_checks_ends(
         scene.site.usual |= dict.fromkeys((ocx.MARKET_STATS, ocx.API_KEYS, ocx.FEES, ocx.STREAM_EVENTS), silent)
         rows = await examined(scene)
         over = [name for name, row in rows.items() if "the time for all checks, 25 s, was over" in row.finding.said]
-        assert over == [RATE, MARGIN, FOREIGN, ALPHA, BETA, GAMMA]
+        assert over == [RATE, MARGIN, FOREIGN, ELSEWHERE, ALPHA, BETA, GAMMA]
         assert {scene.verdict(name) for name in over} == {Verdict.NOT_MADE}
         assert "It did not end within 3.2" in rows[STREAM].finding.said
         assert trio.current_time() <= 25.0

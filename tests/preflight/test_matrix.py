@@ -27,6 +27,7 @@ from tests.preflight.provoked import (
     ALPHA,
     BETA,
     CLOCK,
+    ELSEWHERE,
     FEES,
     FOREIGN,
     GAMMA,
@@ -46,8 +47,10 @@ from tests.preflight.provoked import (
     market_with,
     no_such_name,
     only_one_side,
+    positions,
     refuses,
     resting,
+    restless,
     set_to,
     stating,
     thrice_silent,
@@ -74,6 +77,7 @@ HEALTHY: Final = {
     MARGIN: "Of an equity of 10000.00, 90.0 % are free; with every market at its limit 88.0 % would be.",
     LOSSES: "Nothing is counted from earlier runs.",
     FOREIGN: "None, and none of ours rests.",
+    ELSEWHERE: "None in a market that is not configured.",
     ALPHA: "tells BTC-USD 50000.",
     BETA: "tells BTC-USD 50000.",
     GAMMA: "tells BTC-USD 50000.",
@@ -309,7 +313,7 @@ FAILURES: Final = {
         frozenset({LOSSES}),
     ),
     "positions that never hold still": Failure(
-        MARGIN, behaving(ocx.POSITIONS, silent), ("It did not end within 10 s.",), frozenset({LOSSES}), REFUSED
+        MARGIN, behaving(ocx.POSITIONS, restless), ("It did not end within 10 s.",), frozenset({LOSSES}), REFUSED
     ),
     "a loss limit is used up": Failure(
         LOSSES,
@@ -321,6 +325,12 @@ FAILURES: Final = {
         FOREIGN, resting("other-1"), ("1 orders on the account are not ours", "sub-account of its own"), code=REFUSED
     ),
     "an order without a name": Failure(FOREIGN, resting(None), ("are not ours (BTC-PERP o1)",), code=REFUSED),
+    "a position that no limit counts": Failure(
+        ELSEWHERE,
+        positions({"marketId": "ETH-PERP", "quantity": "100"}, {"marketId": BTC, "quantity": "0.01"}),
+        ("positions in markets that are not configured (ETH-PERP 100): no limit", "Configure the market, close"),
+        code=REFUSED,
+    ),
     "a feed that refuses": Failure(BETA, feed_that(refuses), ("No price of BTC-USD", "no such symbol", "sources.beta")),
     "a feed that hangs": Failure(BETA, feed_that(hung), ("nothing of it within 10 s",)),
     "a feed with one side": Failure(BETA, feed_that(only_one_side), ("No price of BTC-USD",)),

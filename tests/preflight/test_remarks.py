@@ -19,6 +19,7 @@ from tests.app.site import silent
 from tests.desk.scripted import BTC
 from tests.preflight.provoked import (
     CLOCK,
+    ELSEWHERE,
     FEES,
     FOREIGN,
     GAMMA,
@@ -32,6 +33,7 @@ from tests.preflight.provoked import (
     last_run_counted,
     left_by_losses,
     market_with,
+    positions,
     resting,
     stating,
     unused_feed,
@@ -161,6 +163,12 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         "that are not ours: 1. A start cancels them",
     ),
     "orders of our own": (FOREIGN, resting("mk-old-1"), Verdict.OK, "orders of ours that rest: 1"),
+    "a position elsewhere that was closed": (
+        ELSEWHERE,
+        positions({"marketId": "ETH-PERP", "quantity": "100", "status": "closed"}),
+        Verdict.OK,
+        "None in a market that is not configured.",
+    ),
     "a feed that no market uses": (GAMMA, unused_feed, Verdict.WARNING, "Use or remove [reference.gamma]"),
 }
 

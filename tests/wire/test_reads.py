@@ -338,6 +338,14 @@ def test_positions_elsewhere_are_left_out() -> None:
     )
 
 
+def test_open_positions_elsewhere_are_told_by_market() -> None:
+    """Signed base units, off any grid of ours; none that is closed or flat, and none of a market of ours."""
+    other = {**POSITION, "marketId": "X"}
+    rows = [POSITION, {**other, "quantity": "0.00000001"}, {**other, "side": "sell"}, {**other, "status": "CLOSED"}]
+    rows += [{**other, "quantity": "0", "side": None, "entryPrice": None}]
+    assert reads.elsewhere(packed(rows), GRIDS) == (("X", Decimal("0.00000001")), ("X", Decimal("-0.02")))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -412,6 +420,7 @@ def test_trades_that_make_no_sense(change: dict[str, Any]) -> None:
 def test_an_odd_row_of_another_market_hides_no_row_of_ours(odd: object) -> None:
     """A spot market's rows need not look like a perpetual's, and say nothing against them."""
     assert len(reads.positions(packed([odd, POSITION]), GRIDS)) == 1
+    assert reads.elsewhere(packed([odd, POSITION]), GRIDS) == ()
     assert reads.own_trades(packed([odd, TRADE]), GRIDS) == (FILL,)
 
 
@@ -419,6 +428,8 @@ def test_an_odd_row_of_another_market_hides_no_row_of_ours(odd: object) -> None:
 def test_an_odd_row_that_may_be_ours_is_not_left_out(odd: object) -> None:
     with pytest.raises(ValueError):
         reads.positions(packed([POSITION, odd]), GRIDS)
+    with pytest.raises(ValueError):
+        reads.elsewhere(packed([POSITION, odd]), GRIDS)
     with pytest.raises(ValueError):
         reads.own_trades(packed([TRADE, odd]), GRIDS)
 
