@@ -12,7 +12,8 @@ told late is no funding, and whatever is booked is never more than what has chan
 for long: what is booked is the whole of what is unexplained since the start, not a sum of differences.
 
 The exchange caps funding. What comes in beyond that is money paid in: no profit, and no new allowance to lose. What
-goes out beyond it counts as lost, for it may be: a withdrawal looks like a liquidation.
+goes out beyond it counts as lost, for it may be: a withdrawal looks like a liquidation. It is told, for a fee that is
+not booked looks like that too, and stays among the funding in what made the profit.
 """
 
 from __future__ import annotations
@@ -122,11 +123,13 @@ class Balances:
         self.agreed_at, self.most_held = at, self.held
 
     def transferred(self, change: Decimal, now: float) -> Decimal:
-        """A change of what was received that no funding can be, or 0. Whole: how much funding is in it is not known."""
+        """A change of what was received that no funding can be, or 0; negative: it went out. Whole: how much funding is
+        in it is not known.
+        """
         periods = int(max(0.0, now - self.agreed_at) // FUNDING_SECONDS) + 1
         with exact():
             most = FUNDING_GENEROSITY * FUNDING_RATE_MAX * periods * self.most_held
-        return change if change > most else Decimal(0)
+        return change if abs(change) > most else Decimal(0)
 
 
 def nearest(value: Decimal, least: Decimal, most: Decimal) -> Decimal:

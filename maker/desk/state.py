@@ -28,7 +28,7 @@ from maker.desk.profit import Attribution, BookedFill, FundingBook, summed
 from maker.desk.risk import WHOLE, AccountLimits
 from maker.desk.units import exact
 
-TRANSFER_TOLD = Decimal(1)  # quote: what comes in beyond any funding is told from here on; less may be a rounded fee
+TRANSFER_TOLD = Decimal(1)  # quote: what is moved beyond any funding is told from here on; less may be a rounded fee
 
 
 @attrs.define
@@ -61,7 +61,7 @@ class DeskState:
     paid_in: Decimal = Decimal(0)  # since then, quote: in no profit
     funding: FundingBook = attrs.field(factory=FundingBook)
     balances: Balances = attrs.field(factory=Balances)
-    # a market, "account", or "elsewhere" -> the first sum that did not add up
+    # a market, "account", "balance" or "elsewhere" -> the first sum that did not add up
     alarms: dict[str, str] = attrs.field(factory=dict)
     fact_at: float = 0.0  # our clock: the last fact
     new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
@@ -229,18 +229,25 @@ class DeskState:
         )
 
     def book_balance(self, balance: Decimal, explained: Decimal, now: float) -> None:
-        """Book what fills do not explain: as funding, but for what comes in beyond any funding."""
+        """Book what fills do not explain: as funding, but for what comes in beyond any funding. What goes out beyond it
+        stays a loss, and is said once a run.
+        """
         self.balance_read, self.balance_explained = balance, explained
         self.funding.read(balance, explained)
         if not self.all_explained:
             return  # it is read again; until then it says nothing
         moved = self.balances.transferred(self.funding.unjudged(), now)
-        if moved:
+        if moved > 0:
             with exact():
                 self.paid_in += moved
             self.losses.paid_in(moved)
         if moved >= TRANSFER_TOLD:
             self.notes.append(f"{moved:.2f} came in beyond any funding: money paid in is no profit")
+        elif moved <= -TRANSFER_TOLD:
+            gone = (
+                f"{-moved:.2f} went out that neither fills nor any funding explain: a withdrawal, or a fee that is not "
+            )
+            self.alarms.setdefault("balance", gone + "booked; it counts as lost, and is shown as funding")
         self.balances.agree(now)
 
     # -- money and messages

@@ -207,6 +207,32 @@ def test_row_16_what_goes_out_is_lost() -> None:
     assert trip.reason is Reason.DRAWDOWN
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_row_16_what_no_funding_can_be_is_told_once_and_counts_as_lost(whole: bool) -> None:
+    """Of 5000 held 25 a period may be paid. The 30 and 46 after it are a loss, no money moved, no new allowance."""
+    desk = holding(100)
+    alarms, trips = list[dict[str, str]](), list[Trip]()
+    for out in (25, 55, 101):
+        for _ in range(2):
+            read = AccountRead((at_position(100),), (), START - out, START)
+            trips += [trip for trip in (desk.apply(read) if whole else None, told(desk, START - out)) if trip]
+        alarms.append(dict(desk.engine.alarms))
+    gone = "30.00 went out that neither fills nor any funding explain: a withdrawal, or a fee that is not booked; "
+    said = {"balance": gone + "it counts as lost, and is shown as funding"}
+    assert alarms == [{}, said, said]
+    assert [trip.reason for trip in trips] == [Reason.DRAWDOWN]
+    assert desk.engine.paid_in == 0
+    assert desk.engine.attribution().funding == desk.engine.equity_change() == -101
+
+
+def test_a_rounded_fee_is_not_told() -> None:
+    """Below TRANSFER_TOLD, while flat; it counts all the same."""
+    desk = holding(0)
+    for _ in range(2):
+        told(desk, START - dec("0.99"))
+    assert (desk.engine.alarms, desk.engine.equity_change()) == ({}, dec("-0.99"))
+
+
 def test_row_16_a_read_that_explains_no_position_pays_nothing_in() -> None:
     """The trades of a position come a moment after it: what the first read seems to say was never received."""
     desk = holding(0)
@@ -227,7 +253,8 @@ def test_the_bound_grows_with_time_and_with_the_largest_position_since_a_read_ag
     assert balances.transferred(dec("25"), 299.0) == 0
     assert balances.transferred(dec("25.01"), 299.0) == dec("25.01")
     assert balances.transferred(dec("50"), 300.0) == 0
-    assert balances.transferred(dec("-9000"), 1.0) == 0
+    assert balances.transferred(dec("-25"), 1.0) == 0
+    assert balances.transferred(dec("-25.01"), 1.0) == dec("-25.01")
     balances.agree(300.0)
     assert balances.transferred(dec("1"), 301.0) == 1, "flat since"
 
