@@ -27,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maker.app import reload_rules
+from maker.app.cli import open_journal
 from maker.app.config import Exchange, check
 from maker.app.watches import SKEW_ANSWERS, SKEW_SECONDS_MAX, SKEW_WARN_SECONDS, Skew
 from maker.desk.deadman import Reason
@@ -49,6 +50,7 @@ from maker.guard.watch import Judge
 from maker.launch import latch
 from maker.launch.lock import Lock, Taken
 from maker.launch.running import LOSSES_FILE
+from maker.launch.settings import VERSION
 from maker.paper.order_path import Call, perform
 from maker.paper.switches import Switches
 from maker.wire import ocx, orders
@@ -477,8 +479,12 @@ def test_row_19_a_clock_that_is_not_the_exchanges_warns_and_then_halts() -> None
 async def test_row_20_every_order_says_who_sent_it_and_every_row_which_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
-    """RTS 6 12(3): bot and run in the order's name; mode, account, configuration and version in the journal's run."""
-    async with running(config(tmp_path), monkeypatch) as world:
+    """RTS 6 12(3): bot and run in the order's name; bot, models and configuration in the run that each row names.
+
+    The only seed is the run's part of an order's name.
+    """
+    settings = config(tmp_path)
+    async with running(settings, monkeypatch) as world:
         await quoting(world)
         identity = world.run.engine.identity
         names = {row["clientOrderId"] for row in world.site.resting}
@@ -486,7 +492,15 @@ async def test_row_20_every_order_says_who_sent_it_and_every_row_which_configura
         assert all(name.startswith(f"{identity.prefix}-{identity.epoch}-") for name in names)
         intents = world.told.rows(LadderIntent)
         assert {level["clientOrderId"] for row in intents for level in json.loads(row.levels_json)} >= names
-    assert {"mode", "account", "config_sha256", "version"} <= {field.name for field in attrs.fields(Run)}
+    kept = open_journal(settings, "ab" * 32)
+    kept.put(intents[0])
+    assert kept.close(20.0)
+    connection = sqlite3.connect(kept.path)
+    said = "order_prefix, models, config_sha256, mode, account, version"
+    rows = connection.execute(f"SELECT {said} FROM ladders JOIN runs USING (run_id)").fetchall()
+    connection.close()
+    model = settings.markets[BTC].model
+    assert rows == [(settings.order_prefix, f"BTC-PERP {model}", "ab" * 32, "paper", settings.account, VERSION)]
 
 
 def test_row_21_the_journal_is_complete_in_order_and_only_appended_to(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def open_journal(config: Config, config_sha256: str) -> journal.SqliteJournal:
         account=config.account,
         config_sha256=config_sha256,
         version=VERSION,
+        order_prefix=config.order_prefix,
+        models=", ".join(f"{market_id} {market.model}" for market_id, market in config.markets.items()),
     )
     try:
         config.state_folder.mkdir(parents=True, exist_ok=True)

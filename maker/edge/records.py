@@ -192,7 +192,11 @@ class ReloadChange:
 
 @attrs.frozen
 class Run:
-    """One start of the maker; the first row of a run."""
+    """One start of the maker; the first row of a run.
+
+    No seed is in it: chance comes from the operating system, but for the jitter of the pace, whose seed is the epoch in
+    the names of a run's orders.
+    """
 
     table: ClassVar[str] = "runs"
     run_id: str
@@ -201,6 +205,8 @@ class Run:
     account: str
     config_sha256: str
     version: str
+    order_prefix: str = ""  # with which the name of each order begins; empty: of before schema 5
+    models: str = ""  # BTC-PERP glft, ETH-PERP wide.py:Wide; a later one is in `reload_changes`
 
 
 @attrs.frozen
@@ -285,5 +291,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " applied INTEGER NOT NULL, config_sha256 TEXT NOT NULL, sentence TEXT NOT NULL)",
         "CREATE TABLE reload_changes (run_id TEXT NOT NULL REFERENCES runs, at_unix_ms INTEGER NOT NULL,"
         " key TEXT NOT NULL, old TEXT, new TEXT)",
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN order_prefix TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN models TEXT NOT NULL DEFAULT ''",
     ),
 )

@@ -24,6 +24,7 @@ LACKS: Final = {  # by schema: what its journals cannot tell
     1: "it tells neither what made the profit nor levels and markouts, and no uptime, spreads and requests",
     2: "it tells no uptime, spreads and requests",
     3: "it tells no reloads",
+    4: "it tells of no start which models it quoted with",
 }
 
 

@@ -40,7 +40,7 @@ from maker.edge.records import (
 )
 from maker.errors import StartRefused
 
-RUN = Run("run-1", 1_700_000_000_000, "paper", "practice", "ab" * 32, "0.1.0")
+RUN = Run("run-1", 1_700_000_000_000, "paper", "practice", "ab" * 32, "0.1.0", "mk", "BTC-PERP glft")
 EVERY_ROW: tuple[Row, ...] = (
     StateChange(1, "BTC-PERP", "quoting", "Everything is fresh."),
     LadderIntent(2, "q1", "BTC-PERP", Decimal("65000.25"), Decimal("-0.5"), b'[{"side":"buy"}]'),
@@ -343,6 +343,8 @@ def test_a_file_of_an_older_schema_gains_what_was_added_and_keeps_its_rows(tmp_p
         ("old", "t0", "1"),
         ("run-1", "t1", "64999.5"),
     ]
+    known = "SELECT run_id, version, order_prefix, models FROM runs"
+    assert read(path, known) == [("old", "0.1.0", "", ""), ("run-1", "0.1.0", "mk", "BTC-PERP glft")]
     joined = "SELECT fills.trade_id, level FROM fills LEFT JOIN fill_details USING (run_id, trade_id)"
     assert read(path, joined) == [("t0", None), ("t1", 2)]
     for table, rows in (("markouts", 2), ("attribution", 1), ("quotes", 2), ("requests", 1), ("reload_changes", 1)):

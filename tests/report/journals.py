@@ -73,10 +73,10 @@ def schema(connection: sqlite3.Connection, version: int = len(MIGRATIONS)) -> No
 
 
 def fill_in(connection: sqlite3.Connection, runs: Sequence[Told], version: int = len(MIGRATIONS)) -> None:
-    """Write runs; rows of tables that the schema lacks are left out, as a maker of that time would have."""
+    """Write runs; tables and columns that the schema lacks are left out, as a maker of that time would have."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")]
     for told in runs:
-        columns = [field.name for field in attrs.fields(records.Run)]
-        journal.insert(connection, "runs", columns, [attrs.astuple(told.run)])
+        journal.insert(connection, "runs", columns, [tuple(getattr(told.run, name) for name in columns)])
         known = [row for row in told.rows if SINCE_SCHEMA.get(type(row), 1) <= version]
         journal.write_batch(connection, told.run.run_id, known)
 
