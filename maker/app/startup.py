@@ -198,8 +198,8 @@ async def own_fee_tier(reader: AccountReader) -> tuple[Decimal, Decimal] | None:
             await trio.sleep(RETRY_SECONDS_MIN)
 
 
-async def warm_up(reader: AccountReader, engine: Engine) -> None:
-    """Begin each market's volatility with the exchange's candles. Without them it is learnt from what comes."""
+async def warm_up(reader: AccountReader, engine: Engine, unix_now: float) -> None:
+    """Begin each market's volatility with the exchange's candles. Without late ones it is learnt from what comes."""
     with trio.move_on_after(WARM_UP_SECONDS_MAX):
         for market_id, market in engine.markets.items():
             query = {"marketId": market_id, "interval": "1m", "limit": CANDLES_READ}
@@ -210,7 +210,7 @@ async def warm_up(reader: AccountReader, engine: Engine) -> None:
             except (OcxError, ValueError) as error:
                 reader.tell(f"{ocx.OHLC} cannot be read, volatility is learnt from the reference: {error}")
                 continue
-            market.fair.volatility.warm_up(closes)
+            market.fair.volatility.warm_up(closes, unix_now)
 
 
 def add_markets(engine: Engine, config: Config, specs: dict[str, MarketSpec]) -> None:

@@ -126,7 +126,7 @@ async def run_nurseries(run: Run, options: Options, signals: AsyncIterator[int])
                     read = await reader.whole()
                     startup.refuse_elsewhere(read.elsewhere)  # swept: nothing of ours rests
                     engine.baseline(read, run.pulse.boot())
-                    await startup.warm_up(reader, engine)
+                    await startup.warm_up(reader, engine, wall())
                     if run.link is not None:
                         await run.link.armed.wait()  # S20: nothing is placed before somebody would pull it for us
                 run.host.settle_memory()

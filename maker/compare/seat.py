@@ -113,7 +113,7 @@ class Seat:
         startup.add_markets(self.engine, self.config, {self.market_id: self.spec})
         self.engine.baseline(self.account(), self.heap.now)
         candles = self.read(paper_reads.ohlc, marketId=self.market_id, interval="1m", limit=startup.CANDLES_READ)
-        self.engine.markets[self.market_id].fair.volatility.warm_up(reads.closes(candles))
+        self.engine.markets[self.market_id].fair.volatility.warm_up(reads.closes(candles), self.heap.unix_ms / 1000)
         self.told = ({}, {})
         self.snapshot()
         if self.run == 1:

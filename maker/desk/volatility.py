@@ -93,7 +93,7 @@ class Volatility:
         self.variance = max(self.floor, lower_median(rates) / MEDIAN_OF_SQUARES)
         self.first.clear()
 
-    def warm_up(self, closes: Sequence[tuple[float, Decimal]], unix_now: float = -math.inf) -> bool:
+    def warm_up(self, closes: Sequence[tuple[float, Decimal]], unix_now: float) -> bool:
         """Begin with what closing prices say, each with its minute's unix seconds, oldest first; False: too few.
 
         Those of long before `unix_now` say nothing: half a minute of prices of our own is worth more than a market that

@@ -87,7 +87,9 @@ class Maker(Hand):
         engine.baseline(read, self.heap.now)
         for market_id, market in engine.markets.items():
             query = {"marketId": market_id, "interval": "1m", "limit": startup.CANDLES_READ}
-            market.fair.volatility.warm_up(reads.closes(self.venue.read(paper_reads.ohlc, query)))
+            market.fair.volatility.warm_up(
+                reads.closes(self.venue.read(paper_reads.ohlc, query)), self.heap.unix_ms / 1000
+            )
         self.judge.began(self.run, self.engine, self.specs)
         self.heard_at = 0.0
         self.quoting = True

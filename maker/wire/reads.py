@@ -105,9 +105,13 @@ def market_spec(
 
 
 def closes(body: bytes) -> tuple[tuple[float, Decimal], ...]:
-    """The closing prices of candles with their unix seconds, oldest first."""
+    """The closing prices of candles with their unix seconds, oldest first.
+
+    A candle without a trade, and of one price, is a last close carried on: as if there were none.
+    """
     rows = ocx.decode(body, list[ocx.Candle])
-    return tuple(sorted((unix_ms(row.time) / 1000, decimal_exact(row.close)) for row in rows))
+    moved = (row for row in rows if decimal_exact(row.volume) or decimal_exact(row.high) != decimal_exact(row.low))
+    return tuple(sorted((unix_ms(row.time) / 1000, decimal_exact(row.close)) for row in moved))
 
 
 def grid_step(name: str, stated: str | None, decimals: int | None) -> Decimal:

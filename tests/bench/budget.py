@@ -197,7 +197,7 @@ class Simulation:
             for index in range(60):
                 moved = float(closes[-1][1]) * math.exp(minute(0, minute_bps / 10_000))
                 closes.append((60.0 * (index + 1), Decimal(round(moved, 2))))
-            engine.markets[place.market_id].fair.volatility.warm_up(closes)
+            engine.markets[place.market_id].fair.volatility.warm_up(closes, closes[-1][0])
         engine.baseline(AccountRead((), (), HUGE, HUGE), START)
         found = cls(engine, places, random.Random(f"prices {seed}"), RateWindow(budget.requests_per_minute))
         for market_id in places:

@@ -241,7 +241,7 @@ class Desk:
         for each in settings or (market(),):
             engine.add_market(each)
         for each_market in engine.markets.values():
-            assert each_market.fair.volatility.warm_up(FLAT)
+            assert each_market.fair.volatility.warm_up(FLAT, FLAT[-1][0])
         return cls(engine)
 
     @classmethod

@@ -39,7 +39,7 @@ def stats(index: str, mark: str | None = None) -> MarketStats:
 
 def estimator(settings: FairSettings = FAIR) -> FairValueEstimator:
     fair = FairValueEstimator(GRID, settings, VOLATILITY)
-    assert fair.volatility.warm_up(FLAT)
+    assert fair.volatility.warm_up(FLAT, FLAT[-1][0])
     return fair
 
 

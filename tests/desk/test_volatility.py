@@ -22,6 +22,7 @@ SETTINGS = VolatilitySettings(
     volatility_bps_min=dec("0.1"),
 )
 PRICE = 10**12
+HOUR = 3600.0  # unix seconds: the end of the candles below
 
 
 def walked(seconds: int, sigma: float, *, seed: int = 1, step: float = 1.0) -> tuple[Volatility, int, float]:
@@ -145,7 +146,7 @@ def test_candles_of_a_thin_market_warm_it_up() -> None:
     """Three of four minutes close where the one before did."""
     volatility = Volatility(SETTINGS)
     closes = [(60.0 * minute, dec("50000") + 50 * (minute // 4 % 2)) for minute in range(60)]
-    assert volatility.warm_up(closes)
+    assert volatility.warm_up(closes, HOUR)
     assert volatility.sigma * math.sqrt(240) == pytest.approx(1e-3 / math.sqrt(0.4549), rel=0.01)
 
 
@@ -174,21 +175,21 @@ def candles(sigma: float, minutes: int = 60, *, skip: int = 0) -> list[tuple[flo
 
 def test_candles_warm_it_up() -> None:
     volatility = Volatility(SETTINGS)
-    assert volatility.warm_up(candles(7e-5))
+    assert volatility.warm_up(candles(7e-5), HOUR)
     assert volatility.sigma == pytest.approx(7e-5, rel=0.35)
 
 
 def test_too_few_candles_say_nothing() -> None:
     volatility = Volatility(SETTINGS)
-    assert not volatility.warm_up(candles(7e-5, 10))
-    assert not volatility.warm_up([])
+    assert not volatility.warm_up(candles(7e-5, 10), HOUR)
+    assert not volatility.warm_up([], HOUR)
     assert volatility.waiting
 
 
 def test_a_gap_between_candles_is_no_return() -> None:
     """Ten returns are needed: of eleven closes with a gap of an hour among them there are nine."""
-    assert Volatility(SETTINGS).warm_up(candles(7e-5, 11))
-    assert not Volatility(SETTINGS).warm_up(candles(7e-5, 71, skip=60))
+    assert Volatility(SETTINGS).warm_up(candles(7e-5, 11), HOUR)
+    assert not Volatility(SETTINGS).warm_up(candles(7e-5, 71, skip=60), HOUR)
 
 
 def test_candles_of_long_ago_leave_it_cold() -> None:
@@ -201,12 +202,12 @@ def test_candles_of_long_ago_leave_it_cold() -> None:
         assert ("volatility is not known yet" in volatility.waiting) is not is_warm
     part, alone = Volatility(SETTINGS), Volatility(SETTINGS)
     part.warm_up(candles(1e-3, 5) + [(at + 3600, close) for at, close in rows], end + 3600)
-    alone.warm_up(rows)
+    alone.warm_up(rows, end)
     assert part.variance == alone.variance, "what came before does not count"
 
 
 def test_what_was_seen_is_worth_more_than_candles() -> None:
     volatility, _, _ = walked(100, 7e-5)
     before = volatility.variance
-    assert not volatility.warm_up(candles(1e-3))
+    assert not volatility.warm_up(candles(1e-3), HOUR)
     assert volatility.variance == before
