@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 import attrs
 import h11
@@ -20,6 +19,7 @@ import trio
 import trio_websocket
 
 from maker.app import feeds
+from maker.app.addresses import taken_apart
 from maker.app.feeds import Backoff, Door, Inlet, broken_if_silent
 from maker.desk.events import ReferenceLost
 from maker.errors import StreamBroken, StreamFault
@@ -67,14 +67,14 @@ async def run_reference(venue: Venue, inlet: Inlet, rng: random.Random) -> NoRet
 async def follow_reference(venue: Venue, inlet: Door) -> NoReturn:
     """One connection, until it breaks. Raises StreamBroken."""
     adapter = venues.adapter(venue.venue, venue.source, venue.symbols, venue.described)
-    parts = urlsplit(adapter.address(venue.url))
-    resource = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    assert parts.hostname is not None, "checked with the configuration"
     with broken_if_silent(feeds.CONNECT_SECONDS_MAX) as scope:
         try:
+            parts = taken_apart(adapter.address(venue.url))
+            assert parts.hostname is not None, "checked with the configuration"
             stream = await dial(parts.hostname, parts.port or PORTS[parts.scheme], parts.scheme, venue.ssl_context)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a host that the look-up cannot even ask for
             raise lost(error) from error
+        resource = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         ours: BaseException | None = None
         try:
             async with trio.open_nursery() as reader:

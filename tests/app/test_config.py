@@ -648,6 +648,47 @@ def test_a_reference_that_is_not_encrypted_or_nowhere(url: str) -> None:
     assert refused(live_tree(), put("reference.alpha.url", url)).field == "reference.alpha.url"
 
 
+NO_ADDRESSES = [  # the library that looks a host up, or asks for a path, has errors of its own for each
+    "://stream..binance.example/ws",
+    "://.binance.example",
+    f"://{'a' * 64}.example",
+    f"://{'a' * 64}@binance.example",
+    "://stream binance.example",
+    "://stream\0.example",
+    "://binance.example:999999/ws",
+    "://binance.example:-1",
+    "://binance.example:x",
+    "://binance.example:0",
+    "://binance.example/w\u00fc",
+    "://binance.example/?w=\u00fc",
+]
+
+
+@pytest.mark.parametrize("rest", NO_ADDRESSES)
+@pytest.mark.parametrize("field", ["reference.alpha.url", "exchange.base_url"])
+def test_a_typo_in_an_address_is_refused_when_it_is_read(field: str, rest: str) -> None:
+    """It is named with the reason, and no library meets it at run time."""
+    url = f"{'https' if field == 'exchange.base_url' else 'wss'}{rest}"
+    error = refused(live_tree(), put(field, url))
+    assert (error.field, f"is {url!r}: " in error.problem) == (field, True), error
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://b\u00fccher.example/ws",
+        "wss://binance.example.:65535/ws",
+        "wss://[::1]:1/?a=1",
+        f"wss://{'a' * 63}.example/{'a' * 99}",
+        "wss://{symbol}.example/{symbol}",
+    ],
+)
+def test_an_address_that_can_be_asked_for_loads(url: str) -> None:
+    tree = live_tree()
+    put("reference.alpha.url", url)(tree)
+    assert check(tree).references["alpha"].url == url
+
+
 DESCRIBED = {"subscribe": "{symbol}", "symbol": "s", "bid": "b.0", "bid_size": "B", "ask": "a.0", "ask_size": "A"}
 
 

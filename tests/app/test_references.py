@@ -12,6 +12,7 @@ import random
 import re
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
 
 import attrs
 import pytest
@@ -303,3 +304,26 @@ async def test_a_reference_that_is_nowhere_is_said_to_be_lost() -> None:
                     await run_reference(venue(url), stage.inlet, random.Random(0))
             assert [type(event) for _, event in stage.inlet.facts] == [ReferenceLost]
             assert b"cancel-all" in stage.panic_sent
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://stream..test/", f"ws://{'a' * 64}.test/", "ws://a\0b/", "ws://127.0.0.1:999999/", "ws://[::1/"]
+)
+async def test_an_address_that_cannot_be_looked_up_is_a_lost_feed(url: str) -> None:
+    """L1: a symbol may be part of an address, so that not all of it is known when the configuration is read."""
+    async with staged() as stage:
+        with trio.fail_after(REAL_SECONDS_MAX), pytest.raises(StreamBroken) as caught:
+            await follow_reference(venue(url), stage.inlet)
+        assert caught.value.fault is StreamFault.CLOSED
+
+
+async def test_a_look_up_that_knows_no_such_name_at_all_is_a_lost_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L1: whatever the library makes of a name."""
+
+    async def no_look_up(*_words: object) -> NoReturn:
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr(trio, "open_tcp_stream", no_look_up)
+    async with staged() as stage:
+        with pytest.raises(StreamBroken, match="label empty"):
+            await follow_reference(venue("ws://venue.test"), stage.inlet)
