@@ -214,18 +214,22 @@ def market_relations(path: str, one: Market) -> None:
         "is below order_value_max: no order of that value could ever be placed.",
         "Raise it, or lower order_value_max.",
     )
-    reach = distances(ladder.level_step_bps, ladder.step_growth, ladder.levels + 1)[-1] + ladder.widen_bps
+    inner = Decimal(0)
     match one.spread_model:  # how far another model reaches depends on the price and its volatility
         case Fixed(half_spread_bps=half, skew_bps=skew) | Volatility(half_spread_bps_min=half, skew_bps=skew):
-            reach += half + skew
+            inner = half + skew
         case _:
             pass
+    held_out = ladder.edge_bps_min > inner + ladder.widen_bps  # the innermost level, by the edge, whatever the model
+    outward = distances(ladder.level_step_bps, ladder.step_growth, ladder.levels + 1)[-1]
+    reach = outward + max(inner + ladder.widen_bps, ladder.edge_bps_min)
     for name in ("collar_bps", "index_collar_bps", "window_collar_bps"):
         require(
             reach < getattr(limits, name),
             f"{path}.{name}",
-            f"is below {reach} bp, as far as the skewed ladder itself may reach.",
-            "Raise the collar or narrow the ladder.",
+            f"is below {reach} bp, as far as the skewed ladder itself may reach"
+            + (f": edge_bps_min holds its innermost level {ladder.edge_bps_min} bp out." if held_out else "."),
+            f"Raise the collar or {'lower edge_bps_min' if held_out else 'narrow the ladder'}.",
         )
     for name in ("window_seconds", "jump_bps", "jump_seconds", "jump_confirm_seconds"):
         require(getattr(limits, name) > 0, f"{path}.{name}", "must be above 0.", "")

@@ -279,6 +279,32 @@ def test_each_relation_refuses_and_names_its_field(field: str, value: Any) -> No
     assert error.problem
 
 
+@pytest.mark.parametrize(
+    ("edge", "collar", "value", "fix"),
+    [
+        (100, "collar_bps", 60, "Raise the collar or lower edge_bps_min."),
+        (100, "index_collar_bps", 80, "Raise the collar or lower edge_bps_min."),
+        (54, "collar_bps", 60, "Raise the collar or lower edge_bps_min."),  # four levels 1.5 bp apart and one to spare
+        (6, "collar_bps", 12, "Raise the collar or narrow the ladder."),  # no further out than half-spread and skew
+    ],
+)
+def test_a_collar_within_the_least_edge_is_refused(edge: int, collar: str, value: int, fix: str) -> None:
+    """Such a ladder has no level that is ever sent: the edge holds all of it out, whatever the model says."""
+    tree = paper_tree()
+    tree["market"]["BTC-PERP"] |= {"collar_bps": 400, "index_collar_bps": 400, "window_collar_bps": 400}
+    error = refused(tree, put(f"{BTC}.edge_bps_min", edge), put(f"{BTC}.{collar}", value))
+    assert (error.field, error.fix) == (f"{BTC}.{collar}", fix)
+    assert ("edge_bps_min" in error.problem) == ("edge_bps_min" in fix)
+
+
+@pytest.mark.parametrize("model", ["fixed", "volatility", "avellaneda_stoikov", "glft", "glft_closed"])
+def test_a_collar_is_beyond_the_least_edge_of_any_model(model: str) -> None:
+    tree = paper_tree()
+    tree["market"]["BTC-PERP"] |= {"model": model, "edge_bps_min": Decimal("53.9")}
+    check(copy.deepcopy(tree))
+    assert refused(tree, put(f"{BTC}.edge_bps_min", 54)).field == f"{BTC}.collar_bps"
+
+
 JUST_RIGHT: list[tuple[str, Any]] = [
     ("paper.references.gamma.lag_seconds", 2),
     ("paper.references.gamma.dies_per_hour", 60),
