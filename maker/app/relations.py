@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from maker.app.values import positive, require
-from maker.desk.budget import LIMIT_MAX, RESERVE_CALLS, WINDOW_SECONDS
+from maker.desk.budget import LIMIT_MAX, RESERVE_CALLS, WINDOW_SECONDS, BudgetSettings
 from maker.desk.ladder import distances
 from maker.desk.margin import BALANCE_READ_SECONDS_MAX
 from maker.desk.spread import Fixed, Volatility
@@ -65,23 +65,32 @@ def relations(config: Config) -> None:
         f"must be at most {LIMIT_MAX}: no tier is that large.",
         "OCX's standard tier is 120.",
     )
+    require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
+    kept = budget.reserve(budget.requests_per_minute)
+    spendable = budget.requests_per_minute - kept - budget.burst
+    refreshes = len(config.markets) * WINDOW_SECONDS / config.cycle.quote_age_seconds_max
+    name, most = most_kept(budget, refreshes)
+    require(
+        spendable > 0,
+        f"budget.{name}",
+        f"leaves nothing to quote with: of {budget.requests_per_minute} requests a minute {kept} are kept for cancels "
+        f"and {budget.burst} may be spent in a burst.",
+        f"It may be at most {most}.",
+    )
     require(
         0 <= budget.reduce_ratio < 1 - budget.reserve_ratio,
         "budget.reduce_ratio",
         "must not be negative, and leave something besides budget.reserve_ratio.",
         "Try 0.05.",
     )
-    spendable = budget.requests_per_minute - budget.reserve(budget.requests_per_minute) - budget.burst
-    refreshes = len(config.markets) * WINDOW_SECONDS / config.cycle.quote_age_seconds_max
     require(
         refreshes <= spendable,
         "cycle.quote_age_seconds_max",
         f"makes {len(config.markets)} markets need {refreshes:.0f} requests a minute for their age alone, and only "
         f"{spendable} are neither kept for cancels nor spent in a burst.",
-        f"Raise it to {math.ceil(len(config.markets) * WINDOW_SECONDS / max(1, spendable))}, quote fewer markets, or "
+        f"Raise it to {math.ceil(len(config.markets) * WINDOW_SECONDS / spendable)}, quote fewer markets, or "
         "state the larger tier you have in budget.requests_per_minute.",
     )
-    require(budget.burst >= 1, "budget.burst", "must be 1 or more.", "Try 6.")
     for name in ("value_max", "drawdown_max", "daily_loss_max"):
         require(getattr(config.limits, name) > 0, f"limits.{name}", "must be above 0.", "Give it in quote currency.")
     ramp_seconds, ramp_ratio = config.limits.ramp_seconds, config.limits.ramp_ratio
@@ -127,6 +136,15 @@ def relations(config: Config) -> None:
     for name, one in config.markets.items():
         market_relations(f"market.{name}", one)
         fair_relations(f"market.{name}", one, config.references)
+
+
+def most_kept(budget: BudgetSettings, refreshes: float) -> tuple[str, float]:
+    """Which key takes most of a minute's requests from quotes, and what it may be at most for so many refreshes."""
+    limit = budget.requests_per_minute
+    kept, needed = budget.reserve(limit), math.ceil(min(refreshes, limit))
+    if budget.burst >= kept:
+        return "burst", max(1, limit - kept - needed)
+    return "reserve_ratio", math.floor(100 * max(RESERVE_CALLS, limit - budget.burst - needed) / limit) / 100
 
 
 def margin_relations(config: Config) -> None:

@@ -305,6 +305,42 @@ def test_a_collar_is_beyond_the_least_edge_of_any_model(model: str) -> None:
     assert refused(tree, put(f"{BTC}.edge_bps_min", 54)).field == f"{BTC}.collar_bps"
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "most"),
+    [
+        ({"burst": 200}, "burst", 90),  # of 120 there are 24 for cancels, and 6 for what two markets need at least
+        ({"burst": 96}, "burst", 90),
+        ({"reserve_ratio": Decimal("0.99")}, "reserve_ratio", 0.9),
+        ({"reserve_ratio": Decimal("0.95"), "reduce_ratio": 0}, "reserve_ratio", 0.9),
+        ({"reserve_ratio": Decimal("0.6"), "burst": 48}, "reserve_ratio", 0.55),
+        ({"requests_per_minute": 49, "burst": 25}, "burst", 19),
+    ],
+)
+def test_requests_of_which_none_is_left_name_what_takes_them(given: Tree, name: str, most: float) -> None:
+    """And what it may be at most, which then loads."""
+    tree = paper_tree()
+    tree["budget"] |= given
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert (caught.value.field, caught.value.fix) == (f"budget.{name}", f"It may be at most {most}.")
+    put(f"budget.{name}", most if name == "burst" else Decimal(str(most)))(tree)
+    check(tree)
+
+
+def test_an_age_that_nothing_can_be_refreshed_for() -> None:
+    """Whatever the age asks for, the key that leaves nothing is named first, and then the age."""
+    tree = paper_tree()
+    tree["cycle"] |= {"requote_seconds_min": Decimal("1e-310"), "quote_age_seconds_max": Decimal("2e-310")}
+    tree["budget"]["burst"] = 200
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert (caught.value.field, caught.value.fix) == ("budget.burst", "It may be at most 1.")
+    put("budget.burst", 1)(tree)
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert caught.value.field == "cycle.quote_age_seconds_max"
+
+
 JUST_RIGHT: list[tuple[str, Any]] = [
     ("paper.references.gamma.lag_seconds", 2),
     ("paper.references.gamma.dies_per_hour", 60),
