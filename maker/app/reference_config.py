@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -12,6 +12,8 @@ from maker.app.addresses import trusted, url_scheme
 from maker.app.values import build, known, positive, require, table
 from maker.wire.references import venues
 from maker.wire.references.described import PATHS, Described
+
+OPTIONAL_PATHS: Final = ("error", "stated_at")  # of `Described`; empty: there is none
 
 
 @attrs.frozen
@@ -66,14 +68,18 @@ def described(given: Mapping[str, Any], path: str) -> Described:
     words = table(given, "described", path)
     known(words, [field.name for field in attrs.fields(Described)], f"{path}.described")
     found = build(Described, words, f"{path}.described")
-    for name in (*PATHS, *(("stated_at",) if found.stated_at else ())):
-        require(
-            all(getattr(found, name).split(".")),
-            f"{path}.described.{name}",
-            f"is {getattr(found, name)!r}, which is no path.",
-            'Write keys with dots between, for example "data.bids.0.1".',
-        )
+    for name in (*PATHS, *(name for name in OPTIONAL_PATHS if getattr(found, name))):
+        refuse_no_path(f"{path}.described.{name}", getattr(found, name))
+    place, equals, _ = found.alive.partition("=")
+    if equals and not found.alive.startswith(("{", "[")):  # a whole message may well have a "=" within
+        refuse_no_path(f"{path}.described.alive", place)
     return found
+
+
+def refuse_no_path(field: str, place: str) -> None:
+    """Refuse a path with nothing before, after or between its dots. Raises ConfigError."""
+    fix = 'Write keys with dots between, for example "data.bids.0.1".'
+    require(all(place.split(".")), field, f"has {place!r}, which is no path.", fix)
 
 
 def practice_url(reference_url: str, name: str) -> str:

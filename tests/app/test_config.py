@@ -795,6 +795,26 @@ def test_a_described_feed() -> None:
     assert timed == Described(**DESCRIBED, stated_at="data.0.ts")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("error", "error.0.message"),
+        ("error", ""),
+        ("alive", "data.type=heartbeat"),
+        ("alive", "type="),
+        ("alive", "pong"),
+        ("alive", "..."),
+        ("alive", '{"type":"pong","of":"..="}'),
+        ("alive", '["..="]'),
+    ],
+)
+def test_what_a_described_feed_may_say(name: str, text: str) -> None:
+    """Only a path is judged as one: a whole message is whatever the venue sends."""
+    tree = json_tree()
+    put(f"reference.alpha.described.{name}", text)(tree)
+    assert check(tree).references["alpha"].described == Described(**DESCRIBED, **{name: text})
+
+
 def test_practice_speaks_the_practice_feed() -> None:
     """A venue's parser never meets the practice exchange's messages, nor practice a real venue's prices."""
     for tree in (json_tree(), live_tree()):
@@ -816,6 +836,10 @@ def test_practice_speaks_the_practice_feed() -> None:
         ("described.ask_size", 7),
         ("described.stated_at", "data..ts"),
         ("described.stated_at", 7),
+        ("described.error", "error..message"),
+        ("described.error", "."),
+        ("described.alive", "data..type=heartbeat"),
+        ("described.alive", "=heartbeat"),
         ("silent_seconds_max", 2),
     ],
 )
