@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 import attrs
@@ -12,9 +13,11 @@ import trio
 
 from maker.app.addresses import trusted
 from maker.app.feeds import follow_market, stream_params
+from maker.app.market_config import Market
 from maker.app.startup import mark_of, refuse_narrow, refuse_small, spec_of, tradable
 from maker.app.watches import SKEW_ANSWERS, SKEW_SECONDS_MAX, Skew
-from maker.desk.events import Event, StreamSnapshot
+from maker.desk.events import Event, MarketSpec, StreamSnapshot
+from maker.desk.ladder import whole_sizes
 from maker.desk.units import BPS
 from maker.edge.endpoint import TlsConnection
 from maker.edge.lane import NotSent
@@ -126,6 +129,8 @@ async def grid(known: Known, market_id: str) -> Finding:
     least = f"at least {spec.grid.size.text(spec.lots_min)}" if spec.lots_min else "no minimum stated"
     guessed = "" if row.tick_size and row.step_size else ", by its decimals: no step is stated"
     said = f"Tick {tick:f}, size step {step:f}{guessed}, {least}."
+    if mark is not None and (trouble := too_little_value(said, spec, one, mark)):
+        return trouble
     if one.ladder.level_size % step:
         kept = spec.grid.size.text(spec.grid.size.count_down(one.ladder.level_size))
         what = f"level_size {one.ladder.level_size:f} is between two steps: {kept} is quoted."
@@ -134,9 +139,12 @@ async def grid(known: Known, market_id: str) -> Finding:
         return ok(said)
     largest = one.ladder.level_size * one.ladder.size_growth ** (one.ladder.levels - 1)
     if largest * mark > one.limits.order_value_max:
+        kept = spec.grid.size.text(order_lots(spec, one, mark))
         what = f"The outermost level is worth {largest * mark:.0f} at the mark, order_value_max is "
-        fix = "Lower level_size or size_growth, or raise order_value_max: such a ladder is never sent."
-        return failed(f"{said} {what}{one.limits.order_value_max:f}.", fix)
+        fix = "Lower level_size or size_growth, or raise order_value_max."
+        return warning(
+            f"{said} {what}{one.limits.order_value_max:f}: of each level that is larger {kept} is quoted.", fix
+        )
     ticks = one.ladder.level_step_bps * mark / BPS / tick
     if ticks < 1:
         what = (
@@ -144,6 +152,30 @@ async def grid(known: Known, market_id: str) -> Finding:
         )
         return warning(f"{said} {what}", f"Write at least {BPS * tick / mark:.3f}.")
     return ok(f"{said} level_step_bps is {ticks:.1f} ticks.")
+
+
+def order_lots(spec: MarketSpec, one: Market, mark: Decimal) -> int:
+    """Lots that one order may have by its value at the mark: a larger level is cut to so many."""
+    return spec.grid.size.count_down(one.limits.order_value_max / mark)
+
+
+def too_little_value(said: str, spec: MarketSpec, one: Market, mark: Decimal) -> Finding | None:
+    """Fail limits on values that leave no quotes, or none after a first trade; None: they leave some."""
+    ladder, limits, most = one.ladder, one.limits, order_lots(spec, one, mark)
+    if most < max(1, spec.lots_min):
+        least = spec.grid.size.value(max(1, spec.lots_min)) * mark
+        what = f"The least order is worth {least:.2f} at the mark, order_value_max is {limits.order_value_max:f}"
+        return failed(f"{said} {what}: nothing is ever sent.", "Raise it.")
+    wanted = whole_sizes(ladder.level_size, ladder.size_growth, ladder.levels, spec.grid.size.step, Fraction(1))
+    values = [spec.grid.size.value(min(lots, most)) * mark for lots in wanted]
+    swept = min(2 * sum(values), limits.position_value_max)  # as much at most: a ladder leaves room for the next
+    if swept <= limits.burst_value_max:
+        return None
+    freeze = limits.burst_freeze_seconds
+    what = f"A ladder, both sides, is worth {swept:.0f} at the mark, burst_value_max is {limits.burst_value_max:f}"
+    trade = "fills one level" if max(values) > limits.burst_value_max else "sweeps it once"
+    then = f"stop its quotes for {freeze:g} s" if freeze else "stop us for a person"
+    return failed(f"{said} {what}: a market that {trade} would {then}.", "Raise it to several ladders.")
 
 
 async def stream(known: Known, market_id: str) -> Finding:

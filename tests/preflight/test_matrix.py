@@ -268,10 +268,25 @@ FAILURES: Final = {
         frozenset({STREAM, MARGIN, LOSSES}),
         REFUSED,
     ),
-    "levels worth too much today": Failure(
+    "orders that may be worth too little": Failure(
         GRID,
-        market_with("limits", order_value_max=Decimal(1900)),
-        ("worth 1953 at the mark, order_value_max is 1900", "never sent"),
+        market_with("limits", order_value_max=Decimal(49)),
+        ("least order is worth 50.00 at the mark, order_value_max is 49: nothing is ever sent. Raise it.",),
+        frozenset({STREAM, MARGIN, LOSSES}),
+    ),
+    "a burst of less than a level": Failure(
+        GRID,
+        market_with("limits", burst_value_max=Decimal(1900), burst_freeze_seconds=0.0),
+        (
+            "both sides, is worth 11500 at the mark, burst_value_max is 1900: a market that fills one level would stop "
+            "us for a person. Raise it to several ladders.",
+        ),
+        frozenset({STREAM, MARGIN, LOSSES}),
+    ),
+    "a burst of less than a ladder": Failure(
+        GRID,
+        market_with("limits", burst_value_max=Decimal(11499)),
+        ("a market that sweeps it once would stop its quotes for 20 s. Raise it",),
         frozenset({STREAM, MARGIN, LOSSES}),
     ),
     "a stream that wants a session": Failure(

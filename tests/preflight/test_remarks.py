@@ -100,6 +100,30 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         Verdict.WARNING,
         "0.020 is quoted. Write a multiple of 0.001.",
     ),
+    "levels worth too much today": (
+        GRID,
+        market_with("limits", order_value_max=Decimal(1300)),
+        Verdict.WARNING,
+        "worth 1953 at the mark, order_value_max is 1300: of each level that is larger 0.026 is quoted. Lower",
+    ),
+    "a burst that is worth a ladder": (
+        GRID,
+        market_with("limits", burst_value_max=Decimal(11500)),
+        Verdict.OK,
+        "level_step_bps is",
+    ),
+    "a burst that is worth all that may be held": (
+        GRID,
+        market_with("limits", burst_value_max=Decimal(10000), position_value_max=Decimal(10000)),
+        Verdict.OK,
+        "level_step_bps is",
+    ),
+    "a burst of levels that are cut": (
+        GRID,
+        market_with("limits", burst_value_max=Decimal(8900), order_value_max=Decimal(1100)),
+        Verdict.WARNING,
+        "0.022 is quoted",
+    ),
     "steps below a tick": (
         GRID,
         market_with("ladder", level_step_bps=Decimal("0.01")),
