@@ -209,7 +209,7 @@ async def of_the_others(known: Known, sequence: Sequence) -> None:
         await wait("losses", partial(account.losses, known), MARGIN)
         await wait("foreign orders", partial(account.foreign_orders, known), *accepted)
         await wait("foreign positions", partial(account.foreign_positions, known), *accepted)
-        await references.all_feeds(sequence, config, known.ways, *there)
+        await references.all_feeds(sequence, known, *there)
     finally:
         with trio.CancelScope(shield=True):  # closing our connections waits for nothing
             await known.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 import attrs
@@ -19,7 +20,7 @@ from maker.preflight.api_key import CREDENTIALS, EXPIRY, PINS, SCOPE
 from maker.preflight.setting import LISTING, MARGIN
 from maker.wire import ocx
 from tests.app.site import Seen, saying, silent
-from tests.app.whole import RESTED
+from tests.app.whole import RESTED, WALL, http_date
 from tests.desk.scripted import BTC
 from tests.preflight.scripted import TIERS, Scene, a_price, an_order
 from tests.support.wires import ServerEnd
@@ -30,6 +31,7 @@ ELSEWHERE: Final = "foreign positions"
 ALPHA, BETA, GAMMA = "reference.alpha", "reference.beta", "reference.gamma"
 OF_ACCOUNT: Final = {FEES, STREAM, RATE, MARGIN, LOSSES, FOREIGN, ELSEWHERE}  # built on the key
 OF_EXCHANGE: Final = {CREDENTIALS, EXPIRY, PINS, SCOPE, CLOCK, LISTING, MARKET, GRID} | OF_ACCOUNT
+DATED: Final = f"Date: {http_date(WALL)}"
 FEEDS: Final = {ALPHA, BETA, GAMMA}
 
 
@@ -69,6 +71,14 @@ def usual(path: str, *words: Any) -> Change:
 def behaving(path: str, behaviour: Any) -> Change:
     def change(scene: Scene) -> None:
         scene.site.usual[path] = behaviour
+
+    return change
+
+
+def both(*changes: Change) -> Change:
+    def change(scene: Scene) -> None:
+        for one in changes:
+            one(scene)
 
     return change
 
@@ -134,6 +144,22 @@ async def refuses(_venue: Venue, _door: Door) -> None:
 async def only_one_side(venue: Venue, door: Door) -> None:
     door.deliver(a_price(venue.source, "BTC-USD", bid="0"))
     await trio.sleep_forever()
+
+
+def telling(bid: str, ask: str) -> Callable[[Venue, Door], Any]:
+    """A feed that tells this bid and ask of whatever it is asked for."""
+
+    async def tells(venue: Venue, door: Door) -> None:
+        for symbol in venue.symbols:
+            door.deliver(attrs.evolve(a_price(venue.source, symbol, bid), ask=Decimal(ask)))
+        await trio.sleep_forever()
+
+    return tells
+
+
+def priced_at(mark: str, index: str) -> dict[str, str]:
+    """What the exchange says its market is worth."""
+    return {"marketId": BTC, "markPrice": mark, "indexPrice": index, "fundingRate": "0"}
 
 
 def dated(seconds: float) -> Change:

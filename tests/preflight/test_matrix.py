@@ -27,6 +27,7 @@ from tests.preflight.provoked import (
     ALPHA,
     BETA,
     CLOCK,
+    DATED,
     ELSEWHERE,
     FEES,
     FOREIGN,
@@ -40,6 +41,7 @@ from tests.preflight.provoked import (
     STREAM,
     Change,
     behaving,
+    both,
     dated,
     feed_that,
     hung,
@@ -48,11 +50,13 @@ from tests.preflight.provoked import (
     no_such_name,
     only_one_side,
     positions,
+    priced_at,
     refuses,
     resting,
     restless,
     set_to,
     stating,
+    telling,
     thrice_silent,
     usual,
 )
@@ -348,6 +352,25 @@ FAILURES: Final = {
     ),
     "a feed that refuses": Failure(BETA, feed_that(refuses), ("No price of BTC-USD", "no such symbol", "sources.beta")),
     "a feed that hangs": Failure(BETA, feed_that(hung), ("nothing of it within 10 s",)),
+    "a feed of another market": Failure(
+        BETA,
+        feed_that(telling("3002.95", "3002.96")),
+        (
+            "BTC-USD is 3002.955, the index of BTC-PERP 50000.0: 9399.4 bp apart, basis_bps_max is 60.",
+            "Check symbol in market.BTC-PERP.sources.beta",
+        ),
+    ),
+    "a feed a little too far off": Failure(
+        BETA, feed_that(telling("50300", "50301")), ("BTC-USD is 50300.5", "60.1 bp apart, basis_bps_max is 60.")
+    ),
+    "a feed of another market, and an index of nothing": Failure(
+        BETA,
+        both(feed_that(telling("3002.95", "3002.96")), usual(ocx.MARKET_STATS, priced_at("50000", "0"), 200, DATED)),
+        ("BTC-USD is 3002.955, the mark of BTC-PERP 50000.0: 9399.4 bp apart",),
+    ),
+    "a feed whose sides are swapped": Failure(
+        BETA, feed_that(telling("50001", "49999")), ("No price of BTC-USD from", "bid is above ask.")
+    ),
     "a feed with one side": Failure(BETA, feed_that(only_one_side), ("No price of BTC-USD",)),
 }
 

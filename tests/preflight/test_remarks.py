@@ -18,7 +18,9 @@ from maker.wire import ocx
 from tests.app.site import silent
 from tests.desk.scripted import BTC
 from tests.preflight.provoked import (
+    BETA,
     CLOCK,
+    DATED,
     ELSEWHERE,
     FEES,
     FOREIGN,
@@ -28,14 +30,18 @@ from tests.preflight.provoked import (
     RATE,
     Change,
     behaving,
+    both,
     cancelling,
     dated,
+    feed_that,
     last_run_counted,
     left_by_losses,
     market_with,
     positions,
+    priced_at,
     resting,
     stating,
+    telling,
     unused_feed,
     usual,
     without_previews,
@@ -192,6 +198,22 @@ OTHERS: Final[dict[str, tuple[str, Change, Verdict, str]]] = {
         positions({"marketId": "ETH-PERP", "quantity": "100", "status": "closed"}),
         Verdict.OK,
         "None in a market that is not configured.",
+    ),
+    "a feed that is far from the mark and near the index": (
+        BETA,
+        both(feed_that(telling("50300", "50301")), usual(ocx.MARKET_STATS, priced_at("49990", "50010"), 200, DATED)),
+        Verdict.OK,
+        "tells BTC-USD 50300.5",
+    ),
+    "a feed that there is nothing to compare with": (
+        BETA,
+        both(
+            feed_that(telling("1", "2")),
+            usual(ocx.MARKETS, [{**LISTED, "markPrice": None}]),
+            usual(ocx.MARKET_STATS, priced_at("50000", "0"), 200, DATED),
+        ),
+        Verdict.OK,
+        "tells BTC-USD 1.5.",
     ),
     "a feed that no market uses": (GAMMA, unused_feed, Verdict.WARNING, "Use or remove [reference.gamma]"),
 }
