@@ -273,11 +273,11 @@ def test_twenty_minutes_in_which_both_sides_always_agree() -> None:
     for market_id, market in pair.engine.markets.items():
         limit = market.limits.position_limit
         assert all(abs(lots) <= limit for lots in (pair.exchange.state.accounts[pair.user].quantity(market_id),))
-    # Funding was exchanged four times, and seen by the polls: what was booked lay between what had been paid a minute
-    # before and then, and was all of it in the end.
+    # Funding was exchanged four times, and seen by the polls: what was booked lay between what had been paid two
+    # minutes before and then, and was all of it in the end.
     assert len(set(paid)) == 5
     for second, one in enumerate(booked):
-        lately = paid[max(0, second - 60) : second + 1]
+        lately = paid[max(0, second - 120) : second + 1]
         assert min(lately) - SPECK <= one <= max(lately) + SPECK
     # A whole read explains every cent of the balance by fills and funding.
     pair.pull()
