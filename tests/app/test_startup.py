@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import trio
 import trio.testing
 
 from maker.app.config import Config, load
-from maker.app.startup import own_fee_tier, read_markets, refuse_foreign, sweep
+from maker.app.startup import own_fee_tier, read_markets, refuse_foreign, sweep, warm_up
 from maker.desk.identity import Identity
+from maker.desk.volatility import Volatility
 from maker.errors import ExitCode, StartRefused, Unauthorized
 from maker.wire import ocx
 from tests.app.site import MARKET, Stage, reset, saying, silent, staged
@@ -204,3 +206,21 @@ async def test_a_sweep_of_orders_that_stay_goes_on(autojump_clock: Clock) -> Non
         stage.site.script(ocx.CANCEL_ALL, *[saying({"cancelled": 1})] * 3)
         assert len(await swept(stage)) == 4
         assert stage.site.resting == []
+
+
+async def test_candles_of_an_hour_ago_leave_volatility_to_be_learnt(autojump_clock: Clock) -> None:
+    """Twenty minutes of a moving market, read right after them, and an hour and a minute later."""
+    async with staged() as stage:
+        closes = [str(50_000 + 10 * (minute % 2)) for minute in range(20)]
+        rows = [
+            {"time": f"2026-01-05T00:{minute:02d}:00.000Z", "open": close, "high": close, "low": close, "close": close}
+            | {"volume": "1"}
+            for minute, close in enumerate(closes)
+        ]
+        stage.site.usual[ocx.OHLC] = saying(rows)
+        end = datetime(2026, 1, 5, 0, 20, tzinfo=UTC).timestamp()
+        for seconds_ago, is_warm in ((0.0, True), (3660.0 + 20 * 60, False)):
+            volatility = Volatility(CONFIG.markets["BTC-PERP"].volatility)
+            stage.desk.market().fair.volatility = volatility
+            await warm_up(stage.reader, stage.desk.engine, end + seconds_ago)
+            assert (not volatility.waiting) is is_warm

@@ -681,6 +681,15 @@ def test_every_reader_reads_its_example(number: int) -> None:
     reader(body)
 
 
+def test_a_candle_that_only_carries_the_last_close_on_is_none() -> None:
+    """No trade and one price: it says that nobody was there, not that the market stood still."""
+    traded = {"time": "2026-01-05T00:00:00.000Z", "open": "1", "high": "1", "low": "1", "close": "1", "volume": "2"}
+    carried = {**traded, "time": "2026-01-05T00:01:00.000Z", "volume": "0"}
+    quoted = {**carried, "time": "2026-01-05T00:02:00.000Z", "high": "3", "close": "3"}
+    closes = reads.closes(json.dumps([traded, carried, quoted]).encode())
+    assert [close for _, close in closes] == [Decimal(1), Decimal(3)]
+
+
 @pytest.mark.parametrize("number", range(len(READERS)))
 def test_deep_nesting(number: int) -> None:
     """The JSON reader's own way of giving up is a ValueError here too."""
