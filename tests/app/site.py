@@ -63,10 +63,10 @@ MARKET: Final = {
     "takerFeeBps": "5",
 }
 CANDLES: Final = [
-    {"time": f"2026-01-05T00:{minute:02d}:00.000Z", "volume": "0"}
+    {"time": f"2026-01-05T00:{minute:02d}:00.000Z", "volume": "1"}
     | dict.fromkeys(("open", "high", "low", "close"), "50000.0")
     for minute in range(20)
-]  # a dead market: volatility at its floor
+]  # trades at one price: volatility at its floor
 STATS: Final = {"marketId": "BTC-PERP", "markPrice": "50000", "indexPrice": "50000", "fundingRate": "0"}
 
 
