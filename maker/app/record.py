@@ -114,6 +114,8 @@ class Recorder:
             self.state("maker", "note", note)
         for scope, alarm in self.engine.alarms.items():
             self.state(f"profit {scope}", "does not add up", alarm, alarming=True)
+        for what, sentence in self.engine.beside.items():
+            self.state(what, "not accounted for", sentence, alarming=True)
         for market_id, why_not in self.engine.states(now):
             market = self.engine.markets[market_id]
             if why_not:

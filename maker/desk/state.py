@@ -61,8 +61,8 @@ class DeskState:
     paid_in: Decimal = Decimal(0)  # since then, quote: in no profit
     funding: FundingBook = attrs.field(factory=FundingBook)
     balances: Balances = attrs.field(factory=Balances)
-    # a market, "account", "balance" or "elsewhere" -> the first sum that did not add up
-    alarms: dict[str, str] = attrs.field(factory=dict)
+    alarms: dict[str, str] = attrs.field(factory=dict)  # a market, or "account" -> the first sum that did not add up
+    beside: dict[str, str] = attrs.field(factory=dict)  # somebody did on the account -> its sentence
     fact_at: float = 0.0  # our clock: the last fact
     new_fills: list[BookedFill] = attrs.field(factory=list)  # not yet taken by `take_booked`
     notes: list[str] = attrs.field(factory=list)  # sentences for the log, taken by `take_notes`
@@ -110,8 +110,8 @@ class DeskState:
         """Say once a run that somebody trades beside us: a start refuses such a position, and no limit counts it."""
         if read.elsewhere:
             named = ", ".join(f"{market_id} {size:f}" for market_id, size in read.elsewhere)
-            sentence = f"the account has positions in markets that are not configured ({named[:200]}): no limit counts "
-            self.alarms.setdefault("elsewhere", sentence + "them, and the next start is refused")
+            sentence = f"positions in markets that are not configured ({named[:200]}) are in no limit"
+            self.beside.setdefault("positions elsewhere", f"{sentence}, and the next start is refused")
 
     # -- holding back
 
@@ -245,9 +245,9 @@ class DeskState:
             self.notes.append(f"{moved:.2f} came in beyond any funding: money paid in is no profit")
         elif moved <= -TRANSFER_TOLD:
             gone = (
-                f"{-moved:.2f} went out that neither fills nor any funding explain: a withdrawal, or a fee that is not "
+                f"{-moved:.2f} went out that neither fills nor any funding explain: a withdrawal, or a fee not booked"
             )
-            self.alarms.setdefault("balance", gone + "booked; it counts as lost, and is shown as funding")
+            self.beside.setdefault("money gone", f"{gone}; it counts as lost, and is shown as funding")
         self.balances.agree(now)
 
     # -- money and messages

@@ -173,6 +173,17 @@ def test_a_profit_that_does_not_add_up_is_told_once_and_loudly() -> None:
     assert "0.25" in row.sentence
 
 
+def test_what_somebody_does_beside_us_is_told_once_and_loudly() -> None:
+    desk, told = recording()
+    desk.engine.beside["positions elsewhere"] = "positions in markets that are not configured (ETH-PERP 2)"
+    for _ in range(2):
+        told.recorder.states(desk.now)
+    [line] = [line for line in told.lines if line["event"] == "not accounted for"]
+    [row] = [row for row in told.rows(records.StateChange) if row.state == "not accounted for"]
+    assert (line["log_level"], row.scope) == ("warning", "positions elsewhere")
+    assert row.sentence == line["sentence"] == desk.engine.beside["positions elsewhere"]
+
+
 @pytest.mark.parametrize("start_lots", [0, -30])
 @pytest.mark.parametrize("mark", ["50000", "51234.5", "48000"])
 def test_the_profit_adds_up(start_lots: int, mark: str) -> None:

@@ -117,5 +117,5 @@ async def test_a_position_that_appears_elsewhere_is_told_once(
                 world.snapshot()
                 await world.until_quoted(since)
         told = [line for line in world.told.lines if "not configured" in line.get("sentence", "")]
-        assert [(line["log_level"], line["scope"]) for line in told] == [("warning", "profit elsewhere")]
+        assert [(line["log_level"], line["scope"]) for line in told] == [("warning", "positions elsewhere")]
         assert "(ETH-PERP 100)" in told[0]["sentence"]

@@ -211,15 +211,15 @@ def test_row_16_what_goes_out_is_lost() -> None:
 def test_row_16_what_no_funding_can_be_is_told_once_and_counts_as_lost(whole: bool) -> None:
     """Of 5000 held 25 a period may be paid. The 30 and 46 after it are a loss, no money moved, no new allowance."""
     desk = holding(100)
-    alarms, trips = list[dict[str, str]](), list[Trip]()
+    beside, trips = list[dict[str, str]](), list[Trip]()
     for out in (25, 55, 101):
         for _ in range(2):
             read = AccountRead((at_position(100),), (), START - out, START)
             trips += [trip for trip in (desk.apply(read) if whole else None, told(desk, START - out)) if trip]
-        alarms.append(dict(desk.engine.alarms))
-    gone = "30.00 went out that neither fills nor any funding explain: a withdrawal, or a fee that is not booked; "
-    said = {"balance": gone + "it counts as lost, and is shown as funding"}
-    assert alarms == [{}, said, said]
+        beside.append(dict(desk.engine.beside))
+    gone = "30.00 went out that neither fills nor any funding explain: a withdrawal, or a fee not booked; "
+    said = {"money gone": gone + "it counts as lost, and is shown as funding"}
+    assert beside == [{}, said, said]
     assert [trip.reason for trip in trips] == [Reason.DRAWDOWN]
     assert desk.engine.paid_in == 0
     assert desk.engine.attribution().funding == desk.engine.equity_change() == -101
@@ -230,7 +230,7 @@ def test_a_rounded_fee_is_not_told() -> None:
     desk = holding(0)
     for _ in range(2):
         told(desk, START - dec("0.99"))
-    assert (desk.engine.alarms, desk.engine.equity_change()) == ({}, dec("-0.99"))
+    assert (desk.engine.beside, desk.engine.equity_change()) == ({}, dec("-0.99"))
 
 
 def test_row_16_a_read_that_explains_no_position_pays_nothing_in() -> None:

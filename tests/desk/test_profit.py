@@ -56,7 +56,7 @@ def agree(engine: Engine) -> None:
             assert each.worth.equity_change == each.worth.attribution.attribution().total + each.worth.unexplained_value
         assert engine.equity_change() == engine.attribution().total + unexplained
         assert engine.attribution().funding == -engine.funding_paid()
-    assert set(engine.alarms) <= {"balance"}, "which may be anything here, whatever was traded"
+    assert engine.alarms == {}
 
 
 # -- the sum
