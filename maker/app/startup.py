@@ -199,7 +199,7 @@ async def own_fee_tier(reader: AccountReader) -> tuple[Decimal, Decimal] | None:
 
 
 async def warm_up(reader: AccountReader, engine: Engine, unix_now: float) -> None:
-    """Begin each market's volatility with the exchange's candles. Without late ones it is learnt from what comes."""
+    """Begin each market's volatility with the exchange's candles. Without recent ones it is learnt from what comes."""
     with trio.move_on_after(WARM_UP_SECONDS_MAX):
         for market_id, market in engine.markets.items():
             query = {"marketId": market_id, "interval": "1m", "limit": CANDLES_READ}
