@@ -60,7 +60,7 @@ class Reason(enum.Enum):
     )
     QUOTES_TOO_OLD = Row(
         "quotes rest that could not be replaced in time",
-        ("[cycle] quote_age_seconds_max", "maker.desk.engine.QUOTE_AGE_PULL"),
+        ("[cycle] quote_age_seconds_max", "maker.desk.engine.QUOTE_AGE_PULL", "maker.desk.engine.PASSED_SECONDS_MAX"),
     )
     MARGIN_REFUSED = Row("margin was refused repeatedly", ("maker.desk.setbacks.MARGIN_REFUSALS_MAX",))
     MARKET_HALTED = Row("the exchange has halted a market", AT_ONCE)
